@@ -1,0 +1,167 @@
+// Vectors of the widest kind that the instruction set has, and conversions from and to memory.
+//
+// Everything is in an unnamed namespace, and nothing of the standard library is used: functions
+// compiled for different instruction sets under one name would be merged by the linker.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include "cc/cpu/element.h"
+
+namespace tf_dwbp::cpu {
+namespace {
+
+#if defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+constexpr int kFloats = kVectorBytes / sizeof(float);
+
+typedef float FloatVector __attribute__((vector_size(kVectorBytes)));
+typedef double DoubleVector __attribute__((vector_size(kVectorBytes)));
+typedef int32_t IntVector __attribute__((vector_size(kVectorBytes)));
+typedef uint32_t BitsVector __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
+
+template <typename To, typename From>
+inline To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From), "same size");
+  To to;
+  __builtin_memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+// Unaligned, and free of the rules on aliasing.
+template <typename V>
+inline V load_bits(const void* from) {
+  V v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <typename V>
+inline void store_bits(void* to, V v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+// The conversions below serve scalars (uint32_t, float) and vectors (BitsVector, FloatVector)
+// alike; comparisons of vectors yield masks, which ?: takes lane by lane. They stay clear of
+// denormal floats, so that they are right under any mode of the processor.
+
+template <typename F, typename U>
+inline F float_of_half(U half) {
+  const U zero = half & 0u;
+  const U sign = (half & 0x8000u) << 16;
+  const U magnitude = (half & 0x7fffu) << 13;
+  const U top = zero + (0x1fu << 23);
+  const U exponent = magnitude & top;
+  // Rebias the exponent; Inf and NaN go all the way up.
+  const U normal = magnitude + (112u << 23);
+  const U special = magnitude + (224u << 23);
+  // A denormal half counts units of 2^-24: read it as a mantissa of 2^-14, then take that off.
+  const U one = zero + (113u << 23);
+  const U denormal = bit_cast<U>(bit_cast<F>(magnitude + one) - bit_cast<F>(one));
+  const U finite = exponent == zero ? denormal : normal;
+  return bit_cast<F>((exponent == top ? special : finite) | sign);
+}
+
+template <typename U, typename F>
+inline U half_of_float(F value) {
+  const U bits = bit_cast<U>(value);
+  const U zero = bits & 0u;
+  const U sign = bits & 0x80000000u;
+  const U magnitude = bits ^ sign;
+  // From 2^16 up: Inf, or NaN made quiet. Between 65520 and that, rounding carries to Inf.
+  const U nan = zero + 0x7e00u;
+  const U infinity = zero + 0x7c00u;
+  const U special = magnitude > (zero + 0x7f800000u) ? nan : infinity;
+  // Below 2^-14, adding 0.5 makes the processor round to a multiple of 2^-24.
+  const U denormal =
+      bit_cast<U>(bit_cast<F>(magnitude) + bit_cast<F>(zero + (126u << 23))) - (126u << 23);
+  const U normal =
+      (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;  // ties to even
+  const U finite = magnitude < (zero + (113u << 23)) ? denormal : normal;
+  return (magnitude >= (zero + (143u << 23)) ? special : finite) | (sign >> 16);
+}
+
+template <typename U, typename F>
+inline U bfloat16_of_float(F value) {
+  const U bits = bit_cast<U>(value);
+  const U zero = bits & 0u;
+  const U nan = (bits >> 16) | 0x40u;
+  const U rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;  // ties to even
+  return (bits & 0x7fffffffu) > (zero + 0x7f800000u) ? nan : rounded;
+}
+
+// How elements of T become lanes of the accumulator's type and back.
+template <typename T>
+struct Lanes;
+
+template <>
+struct Lanes<float> {
+  using Vector = FloatVector;
+  static constexpr int kCount = kFloats;
+  static Vector load(const float* from) { return load_bits<Vector>(from); }
+  static void store(float* to, Vector v) { store_bits(to, v); }
+  static float widen(float x) { return x; }
+  static float narrow(float x) { return x; }
+};
+
+template <>
+struct Lanes<double> {
+  using Vector = DoubleVector;
+  static constexpr int kCount = kFloats / 2;
+  static Vector load(const double* from) { return load_bits<Vector>(from); }
+  static void store(double* to, Vector v) { store_bits(to, v); }
+  static double widen(double x) { return x; }
+  static double narrow(double x) { return x; }
+};
+
+template <>
+struct Lanes<Bfloat16> {
+  using Vector = FloatVector;
+  static constexpr int kCount = kFloats;
+  static Vector load(const Bfloat16* from) {
+    return bit_cast<Vector>(__builtin_convertvector(load_bits<HalfVector>(from), BitsVector) << 16);
+  }
+  static void store(Bfloat16* to, Vector v) {
+    store_bits(to, __builtin_convertvector(bfloat16_of_float<BitsVector>(v), HalfVector));
+  }
+  static float widen(Bfloat16 x) { return bit_cast<float>(uint32_t{x.bits} << 16); }
+  static Bfloat16 narrow(float x) {
+    return {static_cast<uint16_t>(bfloat16_of_float<uint32_t>(x))};
+  }
+};
+
+template <>
+struct Lanes<Half> {
+  using Vector = FloatVector;
+  static constexpr int kCount = kFloats;
+#if defined(__F16C__)
+  static Vector load(const Half* from) {
+    return bit_cast<Vector>(_mm256_cvtph_ps(load_bits<__m128i>(from)));
+  }
+  static void store(Half* to, Vector v) {
+    store_bits(to, _mm256_cvtps_ph(bit_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT));
+  }
+#else
+  static Vector load(const Half* from) {
+    return float_of_half<FloatVector>(
+        __builtin_convertvector(load_bits<HalfVector>(from), BitsVector));
+  }
+  static void store(Half* to, Vector v) {
+    store_bits(to, __builtin_convertvector(half_of_float<BitsVector>(v), HalfVector));
+  }
+#endif
+  static float widen(Half x) { return float_of_half<float>(uint32_t{x.bits}); }
+  static Half narrow(float x) { return {static_cast<uint16_t>(half_of_float<uint32_t>(x))}; }
+};
+
+}  // namespace
+}  // namespace tf_dwbp::cpu

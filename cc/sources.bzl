@@ -1,0 +1,38 @@
+"""The C++ sources and the instruction sets: the one list that Bazel and setup.py both read.
+
+Plain literals only, since setup.py executes this file as Python.
+"""
+
+# What a call is, and the CPU kernels' driver: no TensorFlow, baseline instructions.
+CORE_SOURCES = [
+    "cc/conv/attributes.cc",
+    "cc/conv/call.cc",
+    "cc/conv/taps.cc",
+    "cc/cpu/input_grad.cc",
+    "cc/cpu/target.cc",
+]
+
+# Compiled once for each of CPU_TARGETS, with -DTF_DWBP_CPU_TARGET=<name>.
+KERNEL_SOURCE = "cc/cpu/input_grad_kernels.cc"
+
+# Name of an instruction set -> its compiler flags. All but the baseline are for x86-64 and
+# are chosen at run time (cc/cpu/target.cc).
+CPU_TARGETS = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+}
+
+# The shared library that TensorFlow loads.
+LIBRARY_SOURCES = CORE_SOURCES + [
+    "cc/tensorflow/input_grad_op.cc",
+    "cc/tensorflow/ops.cc",
+    "cc/tensorflow/read_call.cc",
+]
+
+# A program of its own that tests the core without TensorFlow, under the sanitizers.
+TEST_SOURCES = [
+    "cc/tests/call_test.cc",
+    "cc/tests/input_grad_test.cc",
+    "cc/tests/main.cc",
+    "cc/tests/taps_test.cc",
+]

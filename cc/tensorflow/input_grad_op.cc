@@ -1,0 +1,115 @@
+// TfDwbp>DepthwiseConv2dNativeBackpropInput on the CPU: reads the call, allocates, and leaves the
+// work to cc/cpu.
+
+#define EIGEN_USE_THREADS
+
+#include "cc/cpu/input_grad.h"
+
+#include <unistd.h>
+
+#include "cc/conv/call.h"
+#include "cc/tensorflow/read_call.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/types.h"
+#include "unsupported/Eigen/CXX11/Tensor"
+
+namespace tf_dwbp {
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+// The kernels' name for a type of TensorFlow's, with the same bits.
+template <typename T>
+struct KernelType {
+  using Type = T;
+};
+template <>
+struct KernelType<Eigen::half> {
+  using Type = cpu::Half;
+};
+template <>
+struct KernelType<Eigen::bfloat16> {
+  using Type = cpu::Bfloat16;
+};
+
+cpu::ParallelFor parallel_for_on(const Eigen::ThreadPoolDevice& device) {
+  return [&device](int64_t items, const cpu::Cost& cost,
+                   const std::function<void(int64_t, int64_t)>& body) {
+    device.parallelFor(items,
+                       Eigen::TensorOpCost(cost.bytes_read, cost.bytes_written, cost.cycles),
+                       body);
+  };
+}
+
+// An allocation that the machine can't back may succeed, and then kill the process when it is
+// written to.
+absl::Status check_memory(const conv::Call& call, int64_t element_bytes) {
+  const double machine = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  const double needed =
+      static_cast<double>(conv::geometry_of(call).input_elements()) * element_bytes;
+  if (needed <= machine) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      std::string(call.input_name) + " " + conv::to_string(*call.input) + " asks for " +
+      std::to_string(static_cast<int64_t>(needed)) + " bytes, but this machine has a memory of " +
+      std::to_string(static_cast<int64_t>(machine)) + " bytes");
+}
+
+template <typename T>
+class InputGradOp : public OpKernel {
+ public:
+  explicit InputGradOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, read_attributes(context, &attributes_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& filter = context->input(1);
+    const Tensor& out_backprop = context->input(2);
+    conv::Call call{"input_sizes",
+                    "filter",
+                    "out_backprop",
+                    attributes_,
+                    {},
+                    to_shape(filter.shape()),
+                    to_shape(out_backprop.shape())};
+    OP_REQUIRES_OK(context, read_sizes(call.input_name, context->input(0), &call.input));
+    OP_REQUIRES_OK(context, to_status(conv::check_call(&call)));
+    OP_REQUIRES_OK(context, check_memory(call, sizeof(T)));
+    const conv::Geometry geometry = conv::geometry_of(call);
+
+    TensorShape shape;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(*call.input, &shape));
+    Tensor* input_grad = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &input_grad));
+
+    using K = typename KernelType<T>::Type;
+    Tensor workspace;
+    const int64_t bytes = cpu::input_grad_workspace_bytes<K>(geometry);
+    OP_REQUIRES_OK(context, context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}),
+                                                   &workspace));
+    cpu::input_grad<K>(geometry, reinterpret_cast<const K*>(filter.flat<T>().data()),
+                       reinterpret_cast<const K*>(out_backprop.flat<T>().data()),
+                       reinterpret_cast<K*>(input_grad->flat<T>().data()), workspace.data(),
+                       parallel_for_on(context->eigen_device<Eigen::ThreadPoolDevice>()));
+  }
+
+ private:
+  conv::Attributes attributes_;
+};
+
+#define TF_DWBP_REGISTER(T)                                               \
+  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropInput") \
+                              .Device(tensorflow::DEVICE_CPU)             \
+                              .TypeConstraint<T>("T"),                    \
+                          InputGradOp<T>)
+TF_DWBP_REGISTER(Eigen::half);
+TF_DWBP_REGISTER(Eigen::bfloat16);
+TF_DWBP_REGISTER(float);
+TF_DWBP_REGISTER(double);
+#undef TF_DWBP_REGISTER
+
+}  // namespace
+}  // namespace tf_dwbp

@@ -1,0 +1,46 @@
+// From TensorFlow's attributes, tensors and shapes to conv::Call, for OpKernels and shape
+// functions alike.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "cc/conv/attributes.h"
+#include "cc/conv/call.h"
+#include "tensorflow/core/framework/attr_value.pb.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/framework/tensor.h"
+#include "tensorflow/core/framework/tensor_shape.h"
+
+namespace tf_dwbp {
+
+inline absl::Status to_status(const conv::Error& error) {
+  return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
+}
+
+// Context is an OpKernelConstruction or a shape_inference::InferenceContext.
+template <typename Context>
+absl::Status read_attributes(Context* context, conv::Attributes* attributes) {
+  conv::UserAttributes user;
+  for (auto [name, list] : {std::pair("strides", &user.strides),
+                            std::pair("explicit_paddings", &user.explicit_paddings),
+                            std::pair("dilations", &user.dilations)}) {
+    absl::Status status = context->GetAttr(name, list);
+    if (!status.ok()) return status;
+  }
+  for (auto [name, text] : {std::pair("padding", &user.padding),
+                            std::pair("data_format", &user.data_format)}) {
+    absl::Status status = context->GetAttr(name, text);
+    if (!status.ok()) return status;
+  }
+  return to_status(conv::check_attributes(user, attributes));
+}
+
+// The value of an int32 vector that holds the four sizes of a tensor.
+absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor, conv::Shape* shape);
+
+conv::Shape to_shape(const tensorflow::TensorShape& shape);
+conv::Shape to_shape(tensorflow::shape_inference::InferenceContext* context,
+                     tensorflow::shape_inference::ShapeHandle shape);
+
+}  // namespace tf_dwbp

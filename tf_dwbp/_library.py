@@ -1,0 +1,54 @@
+"""Finds and loads the compiled op library, or says in one sentence why that is not possible."""
+
+import functools
+import json
+import pathlib
+
+_DIRECTORY = pathlib.Path(__file__).resolve().parent
+LIBRARY_PATH = _DIRECTORY / "_tf_dwbp.so"
+BUILD_INFO_PATH = _DIRECTORY / "_build_info.json"
+
+
+def _import_tensorflow():
+    try:
+        import tensorflow
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ImportError(
+            "tf_dwbp needs TensorFlow, which is not installed: install 'tf-dwbp[cpu]' or "
+            "'tf-dwbp[gpu]', or TensorFlow itself."
+        ) from None
+    return tensorflow
+
+
+def check_version(built: str, running: str) -> None:
+    """Raises ImportError unless the library was built for the TensorFlow that runs.
+
+    TensorFlow promises no binary compatibility between versions; loading a library that was
+    built for another one fails with an undefined symbol, or worse, later.
+
+    Args:
+      built: version of TensorFlow that the library was compiled against, e.g. "2.21.0".
+      running: version of TensorFlow that is imported.
+    """
+    if built != running:
+        raise ImportError(
+            f"tf_dwbp was built for TensorFlow {built}, but TensorFlow {running} is installed: "
+            f"install TensorFlow {built}, or build tf_dwbp again for {running}."
+        )
+
+
+@functools.cache
+def load():
+    """Loads the op library once a process and returns its module of generated wrappers."""
+    tensorflow = _import_tensorflow()
+    try:
+        build_info = json.loads(BUILD_INFO_PATH.read_text())
+    except FileNotFoundError:
+        raise ImportError(
+            f"tf_dwbp is not built: {BUILD_INFO_PATH} is missing; "
+            "run `pip install .` (or `pip install -e .`) in its source tree."
+        ) from None
+    check_version(build_info["tensorflow_version"], tensorflow.__version__)
+    return tensorflow.load_op_library(str(LIBRARY_PATH))
