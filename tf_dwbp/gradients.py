@@ -20,8 +20,8 @@ def _linked(in_size, out_size, filter_size, stride, dilation, padding, pad_befor
       pad_before: Python int, used for EXPLICIT.
 
     Returns:
-      Two tensors [out_size, filter_size]: positions, `in_size` wherever the tap falls outside,
-      and a mask that is False there.
+      Two tensors [out_size, filter_size]: the position, and a mask that is False wherever the tap
+      falls outside.
     """
     if padding == "SAME":
         extent = (filter_size - 1) * dilation + 1
@@ -33,32 +33,42 @@ def _linked(in_size, out_size, filter_size, stride, dilation, padding, pad_befor
         + tf.range(filter_size)[tf.newaxis, :] * dilation
         - pad_before
     )
-    inside = (position >= 0) & (position < in_size)
-    return tf.where(inside, position, in_size), inside
+    return position, (position >= 0) & (position < in_size)
 
 
-def _patches(image, out_backprop, filter, attributes):  # noqa: A002
-    """For each output position and filter tap the input that they meet.
+def _outer(combine, rows, columns):
+    """Combines [oh, kh] with [ow, kw] into [oh * ow, kh * kw]."""
+    combined = combine(rows[:, tf.newaxis, :, tf.newaxis], columns[tf.newaxis, :, tf.newaxis, :])
+    shape = tf.shape(combined)
+    return tf.reshape(combined, [shape[0] * shape[1], shape[2] * shape[3]])
 
-    All tensors are NHWC. Returns the patches [batch, oh, kh, ow, kw, channels, 1] and a mask that
-    broadcasts to them, False where a tap falls outside the image. What is masked has to be kept
-    out of sums by tf.where: zero times an Inf in the filter would be NaN.
+
+def _patches(image, out_shape, filter_shape, attributes):
+    """For each output pixel and filter tap the input that they meet.
+
+    Args:
+      image: [batch, height, width, channels].
+      out_shape, filter_shape: int64 vectors: the shapes of out_backprop (NHWC) and filter.
+      attributes: for rows and for columns, the last arguments of `_linked`.
+
+    Returns:
+      Patches [batch, oh * ow, kh * kw, channels, 1], and a mask that broadcasts to them, False
+      where a tap falls outside the image. What is masked has to be kept out of sums by tf.where:
+      zero times an Inf in the filter would be NaN.
     """
-    in_shape = tf.shape(image, out_type=tf.int64)
-    out_shape = tf.shape(out_backprop, out_type=tf.int64)
-    filter_shape = tf.shape(filter, out_type=tf.int64)
+    shape = tf.shape(image, out_type=tf.int64)
+    batch, height, width, channels = (shape[i] for i in range(4))
     (rows, rows_inside), (columns, columns_inside) = (
-        _linked(in_shape[axis + 1], out_shape[axis + 1], filter_shape[axis], *attributes[axis])
+        _linked(shape[axis + 1], out_shape[axis + 1], filter_shape[axis], *attributes[axis])
         for axis in (0, 1)
     )
-    # One more row and column for the taps that fall outside.
-    padded = tf.pad(image, [[0, 0], [0, 1], [0, 1], [0, 0]])
-    patches = tf.gather(tf.gather(padded, rows, axis=1), columns, axis=3)
-    mask = (
-        rows_inside[:, :, tf.newaxis, tf.newaxis, tf.newaxis, tf.newaxis]
-        & columns_inside[tf.newaxis, tf.newaxis, :, :, tf.newaxis, tf.newaxis]
-    )
-    return patches[..., tf.newaxis], mask
+    inside = _outer(tf.logical_and, rows_inside, columns_inside)
+    pixel = _outer(lambda row, column: row * width + column, rows, columns)
+    # One pixel more, for the taps that fall outside.
+    pixels = tf.reshape(image, [batch, height * width, channels])
+    pixels = tf.pad(pixels, [[0, 0], [0, 1], [0, 0]])
+    patches = tf.gather(pixels, tf.where(inside, pixel, height * width), axis=1)
+    return patches[..., tf.newaxis], inside[:, :, tf.newaxis, tf.newaxis]
 
 
 @tf.RegisterGradient("TfDwbp>DepthwiseConv2dNativeBackpropInput")
@@ -80,20 +90,27 @@ def _depthwise_conv2d_backprop_input_grad(op, grad):
     weights = tf.cast(filter, wide)
     if nchw:
         image, gradient = (tf.transpose(x, [0, 2, 3, 1]) for x in (image, gradient))
-    out_shape = tf.shape(gradient)
-    per_multiplier = tf.concat([out_shape[:3], tf.shape(filter)[2:]], axis=0)
+    out_shape = tf.shape(gradient, out_type=tf.int64)
+    filter_shape = tf.shape(filter, out_type=tf.int64)
+    taps, channels = filter_shape[0] * filter_shape[1], filter_shape[2:]  # and the multiplier
 
-    patches, inside = _patches(image, gradient, filter, attributes)
+    patches, inside = _patches(image, out_shape, filter_shape, attributes)
     zero = tf.zeros([], wide)
 
-    products = patches * weights[:, tf.newaxis]  # [batch, oh, kh, ow, kw, channels, multiplier]
-    convolved = tf.reduce_sum(tf.where(inside, products, zero), axis=[2, 4])
+    # Products are [batch, oh * ow, kh * kw, channels, multiplier].
+    products = patches * tf.reshape(weights, tf.concat([[taps], channels], 0))
+    convolved = tf.reduce_sum(tf.where(inside, products, zero), axis=2)
     out_backprop_grad = tf.reshape(convolved, out_shape)
     if nchw:
         out_backprop_grad = tf.transpose(out_backprop_grad, [0, 3, 1, 2])
 
-    products = patches * tf.reshape(gradient, per_multiplier)[:, :, tf.newaxis, :, tf.newaxis]
-    filter_grad = tf.reduce_sum(tf.where(inside, products, zero), axis=[0, 1, 3])
+    pixels = [out_shape[0], out_shape[1] * out_shape[2], 1]
+    products = patches * tf.reshape(gradient, tf.concat([pixels, channels], 0))
+    filter_grad = tf.reduce_sum(tf.where(inside, products, zero), axis=[0, 1])
+    filter_grad = tf.reshape(filter_grad, filter_shape)
 
-    out_backprop_grad = tf.cast(tf.ensure_shape(out_backprop_grad, out_backprop.shape), dtype)
-    return None, tf.cast(tf.ensure_shape(filter_grad, filter.shape), dtype), out_backprop_grad
+    filter_grad = tf.cast(filter_grad, dtype)
+    filter_grad.set_shape(filter.shape)
+    out_backprop_grad = tf.cast(out_backprop_grad, dtype)
+    out_backprop_grad.set_shape(out_backprop.shape)
+    return None, filter_grad, out_backprop_grad

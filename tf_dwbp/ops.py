@@ -1,5 +1,7 @@
 """The op, with the signature of its counterpart in `tf.raw_ops`."""
 
+import tensorflow as tf
+
 from tf_dwbp import _library
 
 _ops = _library.load()
@@ -61,14 +63,22 @@ def depthwise_conv2d_backprop_input(
             f"filter and out_backprop must be of the same type, but filter is {filter_dtype!r} "
             f"and out_backprop is {out_dtype!r}"
         )
-    return _ops.tf_dwbp_depthwise_conv2d_native_backprop_input(
-        input_sizes=input_sizes,
-        filter=filter,
-        out_backprop=out_backprop,
-        strides=strides,
-        padding=padding,
-        explicit_paddings=explicit_paddings,
-        data_format=data_format,
-        dilations=dilations,
-        name=name,
-    )
+    try:
+        return _ops.tf_dwbp_depthwise_conv2d_native_backprop_input(
+            input_sizes=input_sizes,
+            filter=filter,
+            out_backprop=out_backprop,
+            strides=strides,
+            padding=padding,
+            explicit_paddings=explicit_paddings,
+            data_format=data_format,
+            dilations=dilations,
+            name=name,
+        )
+    except ValueError as error:
+        # While tracing, TensorFlow reads a constant before our shape function can.
+        if "Invalid value in tensor used for shape" in str(error):
+            raise ValueError(
+                f"input_sizes must not be negative, but is {tf.get_static_value(input_sizes)}"
+            ) from error
+        raise

@@ -23,6 +23,9 @@ constexpr int64_t kTilePixels = 128;
 // Channels are split only in whole groups of this many: at least a cache line of every type.
 constexpr int64_t kChannelGroup = 64;
 
+// The vectors that costs are estimated for.
+constexpr double kVectorBytes = 32;
+
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 const InputGradTables& tables() {
@@ -58,15 +61,17 @@ struct Arguments {
   T* input_grad;
 };
 
-// What an item costs when `items` of them share the work evenly. One multiply-add of a vector
-// takes about a cycle, and vectors hold some four elements at least.
+// What an item costs when `items` of them share the work evenly. A multiply-add of a vector takes
+// about a cycle. Too low an estimate keeps small calls on the thread that they came on, too high
+// a one wakes a second thread for less than the waking costs; the latter was seen to lose more.
 template <typename T>
 Cost cost_of_item(const Geometry& g, int64_t items) {
   const double taps = static_cast<double>(g.height.filter) * g.width.filter / g.height.stride /
                       g.width.stride * g.multiplier;
   const double elements = static_cast<double>(g.input_elements()) / items;
   const double read = static_cast<double>(g.output_elements()) / items;
-  return {read * sizeof(T), elements * sizeof(T), elements * (1 + taps) / 4};
+  return {read * sizeof(T), elements * sizeof(T),
+          elements * (1 + taps) * sizeof(AccumulatorOf<T>) / kVectorBytes};
 }
 
 // Items are tiles of batch x rows x columns x channels, channels fastest.
@@ -186,8 +191,7 @@ void nchw(const Arguments<T>& arguments, const ParallelFor& parallel_for) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t row_block = item % row_blocks;
       const int64_t plane = item / row_blocks;  // b * channels + c
-      const AccumulatorOf<T>* filter =
-          arguments.filter + plane % g.channels * g.multiplier;
+      const AccumulatorOf<T>* filter = arguments.filter + plane % g.channels * g.multiplier;
       strip.out_backprop = arguments.out_backprop + plane * g.multiplier * strip.out_plane;
       const int64_t last_row = std::min(g.height.in, (row_block + 1) * rows);
       for (int64_t y = row_block * rows; y < last_row; ++y) {
@@ -233,10 +237,9 @@ void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop
   }
 }
 
-#define TF_DWBP_INSTANTIATE(T)                                         \
-  template int64_t input_grad_workspace_bytes<T>(const Geometry&);     \
-  template void input_grad<T>(const Geometry&, const T*, const T*, T*, \
-                              void*, const ParallelFor&)
+#define TF_DWBP_INSTANTIATE(T)                                     \
+  template int64_t input_grad_workspace_bytes<T>(const Geometry&); \
+  template void input_grad<T>(const Geometry&, const T*, const T*, T*, void*, const ParallelFor&)
 TF_DWBP_INSTANTIATE(Half);
 TF_DWBP_INSTANTIATE(Bfloat16);
 TF_DWBP_INSTANTIATE(float);

@@ -26,8 +26,7 @@ struct Window {
   int64_t horizontal;
 };
 
-// Sums `kVectors` vectors of channels over the window's taps. Four vectors make enough
-// independent sums to hide the latency of multiply-add, and leave registers for the loads.
+// Sums `kVectors` vectors of channels over the window's taps.
 template <int kVectors, typename T, typename V>
 inline void sum_taps(const NhwcRow<T>& row, const Window<T>& window, int64_t channel, V* sums) {
   constexpr int kLanes = Lanes<T>::kCount;
@@ -73,16 +72,23 @@ inline AccumulatorOf<T> sum_taps_of_one(const NhwcRow<T>& row, const Window<T>& 
 
 // Sums output channels [begin, end) of a window into to[0 ... end - begin), rounding to To.
 template <typename To, typename T>
-inline void sum_channels(const NhwcRow<T>& row, const Window<T>& window, int64_t begin,
-                         int64_t end, To* to) {
+inline void sum_channels(const NhwcRow<T>& row, const Window<T>& window, int64_t begin, int64_t end,
+                         To* to) {
   using Vector = typename Lanes<T>::Vector;
   constexpr int kLanes = Lanes<T>::kCount;
-  constexpr int kVectors = 4;
-  Vector sums[kVectors];
+  // Eight sums at once hide the latency of multiply-add and spread the cost of stepping from tap
+  // to tap; with the loads they fit into sixteen registers.
+  constexpr int kMany = 8;
+  constexpr int kFew = 2;
+  Vector sums[kMany];
   int64_t channel = begin;
-  for (; channel + kVectors * kLanes <= end; channel += kVectors * kLanes) {
-    sum_taps<kVectors>(row, window, channel, sums);
-    for (int v = 0; v < kVectors; ++v) Lanes<To>::store(to + channel - begin + v * kLanes, sums[v]);
+  for (; channel + kMany * kLanes <= end; channel += kMany * kLanes) {
+    sum_taps<kMany>(row, window, channel, sums);
+    for (int v = 0; v < kMany; ++v) Lanes<To>::store(to + channel - begin + v * kLanes, sums[v]);
+  }
+  for (; channel + kFew * kLanes <= end; channel += kFew * kLanes) {
+    sum_taps<kFew>(row, window, channel, sums);
+    for (int v = 0; v < kFew; ++v) Lanes<To>::store(to + channel - begin + v * kLanes, sums[v]);
   }
   for (; channel + kLanes <= end; channel += kLanes) {
     sum_taps<1>(row, window, channel, sums);
@@ -174,7 +180,8 @@ void nchw_strip(const NchwStrip<T>& strip) {
 
   for (int64_t m = 0; m < strip.multiplier; ++m) {
     const Acc* filter_row = strip.filter + m + strip.first_filter;
-    const T* out_row = strip.out_backprop + m * strip.out_plane + strip.vertical.out * strip.out_width;
+    const T* out_row =
+        strip.out_backprop + m * strip.out_plane + strip.vertical.out * strip.out_width;
     for (int64_t y = 0; y < strip.vertical.count; ++y) {
       const Acc* filter = filter_row;
       int64_t out = strip.first_out;

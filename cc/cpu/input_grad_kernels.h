@@ -25,11 +25,11 @@ struct NhwcRow {
   const conv::TapRange* horizontal;  // taps that reach each pixel
   int64_t pixels;
 
-  int64_t filter_row;          // from a ky to the next row of the filter
-  int64_t out_row;             // from an oy to the next row of out_backprop
-  int64_t vertical_filter;     // from a vertical tap to the next, in filter ...
-  int64_t vertical_out;        // ... and, backwards, in out_backprop
-  int64_t horizontal_filter;   // likewise for the horizontal taps
+  int64_t filter_row;         // from a ky to the next row of the filter
+  int64_t out_row;            // from an oy to the next row of out_backprop
+  int64_t vertical_filter;    // from a vertical tap to the next, in filter ...
+  int64_t vertical_out;       // ... and, backwards, in out_backprop
+  int64_t horizontal_filter;  // likewise for the horizontal taps
   int64_t horizontal_out;
 };
 

@@ -3,11 +3,10 @@
 
 #define EIGEN_USE_THREADS
 
-#include "cc/cpu/input_grad.h"
-
 #include <unistd.h>
 
 #include "cc/conv/call.h"
+#include "cc/cpu/input_grad.h"
 #include "cc/tensorflow/read_call.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/types.h"
@@ -39,8 +38,7 @@ struct KernelType<Eigen::bfloat16> {
 cpu::ParallelFor parallel_for_on(const Eigen::ThreadPoolDevice& device) {
   return [&device](int64_t items, const cpu::Cost& cost,
                    const std::function<void(int64_t, int64_t)>& body) {
-    device.parallelFor(items,
-                       Eigen::TensorOpCost(cost.bytes_read, cost.bytes_written, cost.cycles),
+    device.parallelFor(items, Eigen::TensorOpCost(cost.bytes_read, cost.bytes_written, cost.cycles),
                        body);
   };
 }
@@ -88,8 +86,8 @@ class InputGradOp : public OpKernel {
     using K = typename KernelType<T>::Type;
     Tensor workspace;
     const int64_t bytes = cpu::input_grad_workspace_bytes<K>(geometry);
-    OP_REQUIRES_OK(context, context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}),
-                                                   &workspace));
+    OP_REQUIRES_OK(context,
+                   context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
     cpu::input_grad<K>(geometry, reinterpret_cast<const K*>(filter.flat<T>().data()),
                        reinterpret_cast<const K*>(out_backprop.flat<T>().data()),
                        reinterpret_cast<K*>(input_grad->flat<T>().data()), workspace.data(),
@@ -100,10 +98,10 @@ class InputGradOp : public OpKernel {
   conv::Attributes attributes_;
 };
 
-#define TF_DWBP_REGISTER(T)                                               \
+#define TF_DWBP_REGISTER(T)                                                 \
   REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropInput") \
-                              .Device(tensorflow::DEVICE_CPU)             \
-                              .TypeConstraint<T>("T"),                    \
+                              .Device(tensorflow::DEVICE_CPU)               \
+                              .TypeConstraint<T>("T"),                      \
                           InputGradOp<T>)
 TF_DWBP_REGISTER(Eigen::half);
 TF_DWBP_REGISTER(Eigen::bfloat16);

@@ -19,8 +19,11 @@ absl::Status read_input_sizes(InferenceContext* context, conv::Shape* shape) {
   if (const tensorflow::Tensor* value = context->input_tensor(0)) {
     return read_sizes("input_sizes", *value, shape);
   }
+  const ShapeHandle vector = context->input(0);
+  if (context->RankKnown(vector) && context->Rank(vector) != 1) {
+    return not_a_vector("input_sizes", context->DebugString(vector));
+  }
   ShapeHandle partial;
-  TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 1, &partial));
   TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(0, &partial));
   *shape = to_shape(context, partial);
   return absl::OkStatus();

@@ -5,11 +5,12 @@
 
 namespace tf_dwbp {
 
+absl::Status not_a_vector(const char* name, const std::string& shape) {
+  return to_status(std::string(name) + " must be a vector of 4 elements, but has shape " + shape);
+}
+
 absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor, conv::Shape* shape) {
-  if (tensor.dims() != 1) {
-    return to_status(std::string(name) + " must be a vector of 4 elements, but has shape " +
-                     tensor.shape().DebugString());
-  }
+  if (tensor.dims() != 1) return not_a_vector(name, tensor.shape().DebugString());
   const auto values = tensor.vec<int32_t>();
   std::vector<int64_t> sizes(values.data(), values.data() + values.size());
   conv::Error error = conv::check_sizes(name, sizes);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "cc/conv/attributes.h"
@@ -28,13 +29,16 @@ absl::Status read_attributes(Context* context, conv::Attributes* attributes) {
     absl::Status status = context->GetAttr(name, list);
     if (!status.ok()) return status;
   }
-  for (auto [name, text] : {std::pair("padding", &user.padding),
-                            std::pair("data_format", &user.data_format)}) {
+  for (auto [name, text] :
+       {std::pair("padding", &user.padding), std::pair("data_format", &user.data_format)}) {
     absl::Status status = context->GetAttr(name, text);
     if (!status.ok()) return status;
   }
   return to_status(conv::check_attributes(user, attributes));
 }
+
+// The error for a tensor of that shape where the four sizes of another were expected.
+absl::Status not_a_vector(const char* name, const std::string& shape);
 
 // The value of an int32 vector that holds the four sizes of a tensor.
 absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor, conv::Shape* shape);

@@ -1,0 +1,1 @@
+"""What setup.py, Bazel and .ci/run need to build the C++ part."""

@@ -1,0 +1,206 @@
+"""Compiles the C++ sources that cc/sources.bzl lists, anew only where something has changed."""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+
+from build_support.tensorflow_wheel import TensorFlowWheel
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LIBRARY_NAME = "_tf_dwbp.so"
+BUILD_INFO_NAME = "_build_info.json"
+
+_BASE_FLAGS = ["-std=c++17", "-fPIC", "-pthread", "-Wall", "-Wextra", "-iquote", "."]
+
+# NDEBUG as in the wheel's own build: some of its headers depend on it.
+_LIBRARY_FLAGS = [
+    *_BASE_FLAGS,
+    "-O3",
+    "-DNDEBUG",
+    "-fvisibility=hidden",
+    "-D_GLIBCXX_USE_CXX11_ABI=1",
+    "-DEIGEN_MAX_ALIGN_BYTES=64",
+]
+
+SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+_TEST_FLAGS = [*_BASE_FLAGS, "-O1", "-g", "-fno-omit-frame-pointer"]
+
+
+class BuildError(Exception):
+    """The build failed; the message says at what."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """One run of the compiler."""
+
+    source: str
+    object: pathlib.Path
+    flags: list[str]
+
+
+def read_sources() -> dict:
+    """The names that cc/sources.bzl defines."""
+    names: dict = {}
+    exec((ROOT / "cc" / "sources.bzl").read_text(), names)
+    return names
+
+
+def cpu_targets() -> dict[str, list[str]]:
+    """Name -> flags of the instruction sets that this machine's compiler can build for."""
+    targets = read_sources()["CPU_TARGETS"]
+    if platform.machine() == "x86_64":
+        return targets
+    return {"baseline": targets["baseline"]}
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CXX", "g++"))
+
+
+def compiler_version() -> str:
+    try:
+        run = subprocess.run([*compiler(), "--version"], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(
+            f"tf_dwbp needs a C++17 compiler, and {shlex.join(compiler())!r} does not run "
+            f"({error}): install g++, or name another in CXX."
+        ) from None
+    return run.stdout.splitlines()[0]
+
+
+def units(sources: list[str], flags: list[str], directory: pathlib.Path) -> list[Unit]:
+    """The sources once each, after the kernels (the slowest) once for each CPU target."""
+    kernels = read_sources()["KERNEL_SOURCE"]
+    targets = cpu_targets()
+    have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in targets]
+
+    def unit(source, suffix, extra):
+        path = directory / f"{source.removesuffix('.cc')}{suffix}.o"
+        return Unit(source, path, [*flags, *have, *extra])
+
+    return [
+        unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_CPU_TARGET={name}"])
+        for name, extra in targets.items()
+    ] + [unit(source, "", []) for source in sources]
+
+
+def kernel_objects() -> dict[str, pathlib.Path]:
+    """CPU target -> the object that build_library() made of the kernels."""
+    made = units([], [], BUILD / "library")
+    return {name: unit.object for name, unit in zip(cpu_targets(), made, strict=True)}
+
+
+def _stamp(unit: Unit, stamp: str) -> str | None:
+    """A digest of all that the object depends on, or None before it was ever compiled.
+
+    By contents, not by time: files that come out of an archive may be older than the object.
+    """
+    dependencies = unit.object.with_suffix(".d")
+    if not (unit.object.exists() and dependencies.exists()):
+        return None
+    digest = hashlib.sha256("\n".join([stamp, *unit.flags]).encode())
+    for name in dependencies.read_text().replace("\\\n", " ").partition(":")[2].split():
+        path = ROOT / name
+        digest.update(path.read_bytes() if path.exists() else b"")
+    return digest.hexdigest()
+
+
+def _compile(unit: Unit, system_flags: list[str], stamp: str) -> bool:
+    """Returns whether there was anything to do."""
+    stamped = unit.object.with_suffix(".stamp")
+    if stamped.exists() and stamped.read_text() == _stamp(unit, stamp):
+        return False
+    unit.object.parent.mkdir(parents=True, exist_ok=True)
+    stamped.unlink(missing_ok=True)
+    command = [*compiler(), *unit.flags, *system_flags, "-MMD", "-c", unit.source]
+    run([*command, "-o", str(unit.object)], unit.source)
+    stamped.write_text(_stamp(unit, stamp))
+    return True
+
+
+def run(command: list[str], what: str) -> None:
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.stdout:
+        print(done.stdout, end="", flush=True)
+    if done.returncode != 0:
+        raise BuildError(f"{what}: failed: {shlex.join(command)}")
+
+
+def compile_all(units: list[Unit], system_flags: list[str], stamp: str) -> list[str]:
+    """Compiles what has changed, on all cores, and returns the objects' paths.
+
+    Args:
+      units: what to compile.
+      system_flags: flags that may differ from build to build and change nothing, such as
+        where TensorFlow's headers happen to lie.
+      stamp: what the objects depend on besides their flags, sources and own headers.
+    """
+    stamp = f"{compiler_version()}\n{stamp}"
+    system_flags = [*system_flags, *shlex.split(os.environ.get("CXXFLAGS", ""))]
+    cores = len(os.sched_getaffinity(0))
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        jobs = [pool.submit(_compile, unit, system_flags, stamp) for unit in units]
+        try:
+            compiled = sum(job.result() for job in jobs)
+        except BuildError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    print(f"tf_dwbp: compiled {compiled} of {len(units)} objects", flush=True)
+    return [str(unit.object) for unit in units]
+
+
+def link(command: list[str], output: pathlib.Path) -> None:
+    """Links into a new file, so that a process that runs the old one is not disturbed."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    new = output.with_suffix(".new")
+    flags = shlex.split(os.environ.get("LDFLAGS", ""))
+    run([*compiler(), *command, *flags, "-pthread", "-o", str(new)], f"linking {output.name}")
+    new.replace(output)
+
+
+def build_library(wheel: TensorFlowWheel, directory: pathlib.Path) -> None:
+    """Writes the op library and the description of its build into the directory."""
+    compiled_by = compiler_version()
+    targets = list(cpu_targets())
+    print(
+        f"tf_dwbp: building against {wheel.distribution} {wheel.version} in {wheel.directory} "
+        f"with {compiled_by} for {', '.join(targets)}",
+        flush=True,
+    )
+    objects = compile_all(
+        units(read_sources()["LIBRARY_SOURCES"], _LIBRARY_FLAGS, BUILD / "library"),
+        # TensorFlow's error macros hold __FILE__: keep the folder of the day out of the library.
+        ["-isystem", str(wheel.include), f"-fmacro-prefix-map={wheel.include}/="],
+        stamp=f"tensorflow {wheel.version}\nCXXFLAGS={os.environ.get('CXXFLAGS', '')}",
+    )
+    # No run path: Python has loaded TensorFlow's library before it loads this one.
+    framework = [f"-L{wheel.directory}", f"-l:{wheel.framework.name}", "-Wl,--no-undefined"]
+    link(["-shared", *objects, *framework], directory / LIBRARY_NAME)
+    info = {
+        "tensorflow_version": wheel.version,
+        "compiler": compiled_by,
+        "cpu_targets": targets,
+    }
+    (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n")
+
+
+def build_core_test(sanitize: bool) -> pathlib.Path:
+    """Builds the program that tests the core without TensorFlow, and returns its path."""
+    sources = read_sources()
+    directory = BUILD / ("core_test_sanitized" if sanitize else "core_test")
+    sanitizers = SANITIZER_FLAGS if sanitize else []
+    flags = [*_TEST_FLAGS, *sanitizers]
+    tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
+    objects = compile_all(units(tested, flags, directory), [], stamp="")
+    link([*sanitizers, *objects], directory / "core_test")
+    return directory / "core_test"

@@ -1,0 +1,231 @@
+// The CPU kernels against the definition, written out: over every small geometry, in all types
+// and layouts, for every instruction set that this machine has (TF_DWBP_CPU_ISA). Buffers are
+// exactly as large as the tensors, so that a sanitizer sees any access beyond them.
+
+#include "cc/cpu/input_grad.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "cc/cpu/target.h"
+#include "cc/tests/check.h"
+
+namespace tf_dwbp::cpu {
+namespace {
+
+using conv::Axis;
+using conv::Geometry;
+using conv::Layout;
+using testing::check;
+
+// Small integers: exact in every type, and so are their sums here.
+template <typename T>
+T from_int(int value) {
+  if constexpr (std::is_same_v<T, Half>) {
+    if (value == 0) return {0};
+    const int magnitude = std::abs(value);
+    const int exponent = std::ilogb(static_cast<double>(magnitude));
+    const int mantissa = (magnitude << 10 >> exponent) & 0x3ff;
+    return {static_cast<uint16_t>((value < 0) << 15 | (exponent + 15) << 10 | mantissa)};
+  } else if constexpr (std::is_same_v<T, Bfloat16>) {
+    const float wide = static_cast<float>(value);
+    uint32_t bits;
+    std::memcpy(&bits, &wide, sizeof bits);
+    return {static_cast<uint16_t>(bits >> 16)};
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+template <typename T>
+bool same(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return a == b;
+  } else {
+    return a.bits == b.bits || ((a.bits | b.bits) & 0x7fff) == 0;
+  }
+}
+
+// Offset of an element in a tensor of `channels` planes.
+int64_t offset(Layout layout, int64_t b, int64_t y, int64_t x, int64_t c, int64_t height,
+               int64_t width, int64_t channels) {
+  return layout == Layout::kNHWC ? ((b * height + y) * width + x) * channels + c
+                                 : ((b * channels + c) * height + y) * width + x;
+}
+
+// Scatters each product of the forward pass to the pixel that it read.
+std::vector<int> by_definition(const Geometry& g, const std::vector<int>& filter,
+                               const std::vector<int>& out_backprop) {
+  std::vector<int> grad(g.input_elements());
+  const Axis &h = g.height, &w = g.width;
+  for (int64_t b = 0; b < g.batch; ++b)
+    for (int64_t oy = 0; oy < h.out; ++oy)
+      for (int64_t ox = 0; ox < w.out; ++ox)
+        for (int64_t ky = 0; ky < h.filter; ++ky)
+          for (int64_t kx = 0; kx < w.filter; ++kx) {
+            const int64_t iy = oy * h.stride + ky * h.dilation - h.pad_before;
+            const int64_t ix = ox * w.stride + kx * w.dilation - w.pad_before;
+            if (iy < 0 || iy >= h.in || ix < 0 || ix >= w.in) continue;
+            for (int64_t c = 0; c < g.channels; ++c)
+              for (int64_t m = 0; m < g.multiplier; ++m) {
+                const int64_t o = c * g.multiplier + m;
+                grad[offset(g.layout, b, iy, ix, c, h.in, w.in, g.channels)] +=
+                    filter[(ky * w.filter + kx) * g.out_channels() + o] *
+                    out_backprop[offset(g.layout, b, oy, ox, o, h.out, w.out, g.out_channels())];
+              }
+          }
+  return grad;
+}
+
+// Items in turn, or on three threads that take unequal shares from the end.
+void serially(int64_t items, const Cost&, const std::function<void(int64_t, int64_t)>& body) {
+  body(0, items);
+}
+
+void on_threads(int64_t items, const Cost&, const std::function<void(int64_t, int64_t)>& body) {
+  const int64_t first = items / 2, second = items / 6;
+  std::thread a([&] { body(first, items); });
+  std::thread b([&] { body(second, first); });
+  body(0, second);
+  a.join();
+  b.join();
+}
+
+std::vector<int> pattern(int64_t elements, int seed) {
+  std::vector<int> values(elements);
+  for (int& value : values) {
+    seed = (seed * 1103 + 12345) & 0xffff;
+    value = seed % 5 - 2;
+  }
+  return values;
+}
+
+template <typename T>
+void compare(const Geometry& g, const ParallelFor& parallel_for) {
+  const std::vector<int> filter = pattern(g.filter_elements(), 1);
+  const std::vector<int> out_backprop = pattern(g.output_elements(), 2);
+  std::vector<T> filter_t(filter.size()), out_t(out_backprop.size());
+  std::transform(filter.begin(), filter.end(), filter_t.begin(), from_int<T>);
+  std::transform(out_backprop.begin(), out_backprop.end(), out_t.begin(), from_int<T>);
+  std::vector<T> grad(g.input_elements(), from_int<T>(77));
+  std::vector<char> workspace(input_grad_workspace_bytes<T>(g));
+  input_grad<T>(g, filter_t.data(), out_t.data(), grad.data(), workspace.data(), parallel_for);
+
+  const std::vector<int> expected = by_definition(g, filter, out_backprop);
+  bool equal = true;
+  for (size_t i = 0; i < grad.size(); ++i) equal &= same(grad[i], from_int<T>(expected[i]));
+  const auto text = [](const Axis& a) {
+    return std::to_string(a.in) + " -> " + std::to_string(a.out) + " (filter " +
+           std::to_string(a.filter) + ", stride " + std::to_string(a.stride) + ", dilation " +
+           std::to_string(a.dilation) + ", pad " + std::to_string(a.pad_before) + ")";
+  };
+  check(equal, std::string(g.layout == Layout::kNHWC ? "NHWC " : "NCHW ") +
+                   std::to_string(sizeof(T)) + " bytes, batch " + std::to_string(g.batch) +
+                   ", channels " + std::to_string(g.channels) + " x " +
+                   std::to_string(g.multiplier) + ", height " + text(g.height) + ", width " +
+                   text(g.width));
+}
+
+void compare_all(Geometry g, const ParallelFor& parallel_for = serially) {
+  for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
+    g.layout = layout;
+    compare<Half>(g, parallel_for);
+    compare<Bfloat16>(g, parallel_for);
+    compare<float>(g, parallel_for);
+    compare<double>(g, parallel_for);
+  }
+}
+
+TF_DWBP_TEST(every_small_geometry) {
+  for (int64_t in : {1, 2, 5})
+    for (int64_t filter : {1, 2, 3, 4})
+      for (int64_t stride : {1, 2, 3})
+        for (int64_t dilation : {1, 2, 3})
+          for (int64_t pad : {0, 1, 4})
+            for (int64_t out : {0, 1, 3}) {
+              const Axis axis{in, out, filter, stride, dilation, pad};
+              const Axis other{7, 6, 3, 2, 1, 2};
+              compare_all({Layout::kNHWC, 1, 3, 1, axis, other});
+              compare_all({Layout::kNHWC, 2, 2, 2, other, axis});
+              compare_all({Layout::kNHWC, 1, 9, 1, axis, axis});
+            }
+}
+
+TF_DWBP_TEST(channels_fill_vectors_and_leave_remainders) {
+  const Axis axis{5, 5, 3, 1, 1, 1};
+  for (int64_t channels = 1; channels <= 70; ++channels) {
+    compare_all({Layout::kNHWC, 1, channels, 1, axis, axis});
+    if (channels <= 20) compare_all({Layout::kNHWC, 1, channels, 3, axis, axis});
+  }
+}
+
+TF_DWBP_TEST(blocks_have_ends) {
+  const Axis row{1, 1, 1, 1, 1, 0};
+  compare_all({Layout::kNHWC, 1, 1, 1, row, {300, 300, 3, 1, 2, 2}});   // tiles of pixels
+  compare_all({Layout::kNHWC, 1, 1, 1, row, {2500, 834, 2, 3, 1, 0}});  // strips
+  compare_all({Layout::kNHWC, 1, 2, 600, row, {3, 3, 2, 1, 1, 0}});     // sums of a multiplier
+  compare_all({Layout::kNHWC, 1, 150, 7, row, {3, 3, 2, 1, 1, 0}});
+  compare_all({Layout::kNHWC, 1, 1000, 1, row, {2, 2, 2, 1, 1, 0}});   // blocks of channels
+  compare_all({Layout::kNHWC, 1, 2, 1, {100, 100, 3, 1, 1, 1}, row});  // blocks of rows
+}
+
+TF_DWBP_TEST(empty_tensors) {
+  const Axis axis{3, 3, 3, 1, 1, 1};
+  compare_all({Layout::kNHWC, 0, 2, 1, axis, axis});
+  compare_all({Layout::kNHWC, 2, 0, 1, axis, axis});
+  compare_all({Layout::kNHWC, 2, 2, 0, axis, axis});
+  compare_all({Layout::kNHWC, 2, 2, 1, {0, 0, 3, 1, 1, 1}, axis});
+  compare_all({Layout::kNHWC, 2, 2, 1, axis, {3, 0, 5, 1, 1, 0}});
+}
+
+TF_DWBP_TEST(threads_share_the_work) {
+  const Axis axis{30, 15, 3, 2, 1, 1};
+  compare_all({Layout::kNHWC, 1, 20, 1, axis, axis}, on_threads);
+  compare_all({Layout::kNHWC, 3, 5, 2, axis, axis}, on_threads);
+}
+
+TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {
+  // Through the float path of a 1x1 filter: half(x) * 1 for every half, and ties by sums.
+  const Axis one{1, 1, 1, 1, 1, 0};
+  for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
+    const Geometry g{layout, 1, 65536, 1, one, one};
+    std::vector<Half> filter(65536, Half{0x3c00}), out(65536), grad(65536);
+    for (int i = 0; i < 65536; ++i) out[i].bits = static_cast<uint16_t>(i);
+    std::vector<char> workspace(input_grad_workspace_bytes<Half>(g));
+    input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
+    bool equal = true;
+    for (int i = 0; i < 65536; ++i) {
+      const bool nan = (i & 0x7fff) > 0x7c00;
+      equal &= nan ? (grad[i].bits & 0x7fff) > 0x7c00 : same(grad[i], out[i]);
+    }
+    check(equal, "every half survives");
+  }
+  // 2048 + 1 and 2050 + 1 lie between two halves each; 65504 + 16 is a tie with infinity.
+  struct Row {
+    uint16_t a, b, sum;
+  };
+  for (const Row& row :
+       {Row{0x6800, 0x3c00, 0x6800}, Row{0x6801, 0x3c00, 0x6802}, Row{0x7bff, 0x4c00, 0x7c00},
+        Row{0x7bff, 0x4a00, 0x7bff}, Row{0x0001, 0x0001, 0x0002}, Row{0x0400, 0x8001, 0x03ff}}) {
+    for (const int64_t channels : {1, 40}) {
+      const Geometry g{Layout::kNHWC, 1, channels, 2, one, one};
+      std::vector<Half> filter(2 * channels, Half{0x3c00}), out, grad(channels);
+      for (int64_t c = 0; c < channels; ++c) {
+        out.push_back({row.a});
+        out.push_back({row.b});
+      }
+      std::vector<char> workspace(input_grad_workspace_bytes<Half>(g));
+      input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
+      for (const Half x : grad) check(x.bits == row.sum, "half sum");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tf_dwbp::cpu

@@ -1,0 +1,42 @@
+// Runs all tests and closes with their count; exits with 1 when a check failed.
+
+#include <cstdio>
+
+#include "cc/tests/check.h"
+
+namespace tf_dwbp::testing {
+namespace {
+
+int failed_checks = 0;
+int checks = 0;
+
+}  // namespace
+
+void check(bool passed, const std::string& what) {
+  ++checks;
+  if (passed) return;
+  // The first failures tell enough.
+  if (++failed_checks <= 20) std::printf("FAILED: %s\n", what.c_str());
+}
+
+std::vector<Test>& tests() {
+  static std::vector<Test> all;
+  return all;
+}
+
+}  // namespace tf_dwbp::testing
+
+int main() {
+  using namespace tf_dwbp::testing;
+  int passed = 0, failed = 0;
+  for (const Test& test : tests()) {
+    const int failed_before = failed_checks, checks_before = checks;
+    test.run();
+    const bool good = failed_checks == failed_before && checks > checks_before;
+    ++(good ? passed : failed);
+    std::printf("%s %s (%d checks)\n", good ? "passed" : "FAILED", test.name,
+                checks - checks_before);
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,92 @@
+"""Builds tf_dwbp against the TensorFlow wheel that the building interpreter has."""
+
+import importlib.util
+import pathlib
+import sys
+
+from setuptools import Distribution, find_packages, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import SetupError
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1
+    from wheel.bdist_wheel import bdist_wheel
+
+# The one place for TensorFlow's version. A library built for it loads under no other.
+TENSORFLOW_VERSION = "2.21.0"
+
+ROOT = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))  # an isolated build does not look here by itself
+
+from build_support import native, tensorflow_wheel  # noqa: E402
+
+
+class NativeDistribution(Distribution):
+    """Holds native code, though none that setuptools would know how to compile."""
+
+    def has_ext_modules(self):
+        return True
+
+
+class BuildLibrary(build_ext):
+    """Compiles the op library.
+
+    The result always lies in the source tree too, so that editable installs work, and
+    `python -m tf_dwbp` in the source tree after a plain install.
+    """
+
+    def run(self):
+        package = ROOT / "tf_dwbp"
+        try:
+            native.build_library(tensorflow_wheel.find(), package)
+        except (native.BuildError, tensorflow_wheel.NotFound) as error:
+            raise SetupError(str(error)) from None
+        if not self.inplace:
+            for output in self.get_outputs():
+                self.mkpath(str(pathlib.Path(output).parent))
+                self.copy_file(str(package / pathlib.Path(output).name), output)
+
+    def get_outputs(self):
+        if self.inplace:
+            return []
+        package = pathlib.Path(self.build_lib) / "tf_dwbp"
+        return [str(package / name) for name in (native.LIBRARY_NAME, native.BUILD_INFO_NAME)]
+
+    def get_output_mapping(self):
+        return {}
+
+
+class TaggedWheel(bdist_wheel):
+    """The library does not touch CPython: one wheel serves every Python 3 of its platform."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    name="tf-dwbp",
+    version="0.1.0",
+    description="Gradients of depthwise convolution for TensorFlow, right in every combination",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    author="The tf_dwbp Authors",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["tf_dwbp", "tf_dwbp.*"]),
+    package_data={"": ["*.html", "*.css", "*.js"]},
+    install_requires=["jinja2", "numpy", "rich"],
+    extras_require={
+        # Two wheels of one package: whoever has one must not be given the other.
+        "cpu": [f"tensorflow-cpu=={TENSORFLOW_VERSION}"],
+        "gpu": [f"tensorflow=={TENSORFLOW_VERSION}"],
+        "test": ["absl-py", "pytest", "pytest-xdist"],
+    },
+    # The headers to build against, for isolated builds; --no-build-isolation uses what is there.
+    setup_requires=(
+        [] if importlib.util.find_spec("tensorflow") else [f"tensorflow-cpu=={TENSORFLOW_VERSION}"]
+    ),
+    entry_points={"console_scripts": ["tf-dwbp = tf_dwbp.cli:main"]},
+    distclass=NativeDistribution,
+    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TaggedWheel},
+)

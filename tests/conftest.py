@@ -1,0 +1,25 @@
+"""Decides which tests this machine can run."""
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    # A helper of tf.test.TestCase that only looks like a test.
+    items[:] = [item for item in items if item.name != "test_session"]
+    marked = {
+        name: [item for item in items if item.get_closest_marker(name)] for name in ("slow", "gpu")
+    }
+    if os.environ.get("TF_DWBP_SKIP_SLOW"):
+        _skip(marked["slow"], "TF_DWBP_SKIP_SLOW is set")
+    if marked["gpu"]:
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            _skip(marked["gpu"], "TensorFlow sees no GPU")
+
+
+def _skip(items, reason):
+    for item in items:
+        item.add_marker(pytest.mark.skip(reason=reason))

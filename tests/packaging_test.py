@@ -1,0 +1,80 @@
+"""What is declared about the package agrees with what the package is."""
+
+import collections
+import json
+import pathlib
+import runpy
+import sys
+import warnings
+from unittest import mock
+
+import pytest
+import tensorflow as tf
+
+from tf_dwbp import _library
+
+ROOT = pathlib.Path(__file__).absolute().parent.parent
+
+
+def _read_setup():
+    """The names in setup.py, and the arguments that it calls setup() with."""
+    with (
+        mock.patch("setuptools.setup") as setup,
+        mock.patch.object(sys, "path", [*sys.path]),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # at the age of this environment's setuptools
+        names = runpy.run_path(str(ROOT / "setup.py"))
+    return names, setup.call_args.kwargs
+
+
+class RequirementsTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        names, self.arguments = _read_setup()
+        self.version = names["TENSORFLOW_VERSION"]
+
+    def test_the_extras_bring_the_one_version(self):
+        extras = self.arguments["extras_require"]
+        self.assertEqual(extras["cpu"], [f"tensorflow-cpu=={self.version}"])
+        self.assertEqual(extras["gpu"], [f"tensorflow=={self.version}"])
+
+    def test_a_plain_install_brings_no_tensorflow(self):
+        for requirement in self.arguments["install_requires"]:
+            self.assertNotIn("tensorflow", requirement)
+
+    def test_builds_against_the_tensorflow_that_is_there(self):
+        self.assertEqual(self.arguments["setup_requires"], [])
+
+    def test_an_isolated_build_asks_for_the_one_version(self):
+        with mock.patch("importlib.util.find_spec", return_value=None):
+            _, arguments = _read_setup()
+        self.assertEqual(arguments["setup_requires"], [f"tensorflow-cpu=={self.version}"])
+
+
+class SourcesTest(tf.test.TestCase):
+    def test_each_source_is_listed_once(self):
+        lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
+        listed = lists["LIBRARY_SOURCES"] + [lists["KERNEL_SOURCE"]] + lists["TEST_SOURCES"]
+        there = [path.relative_to(ROOT).as_posix() for path in (ROOT / "cc").glob("**/*.cc")]
+        self.assertEqual(collections.Counter(listed), collections.Counter(there))
+        self.assertContainsSubset(lists["CORE_SOURCES"], lists["LIBRARY_SOURCES"])
+
+
+class BuildTest(tf.test.TestCase):
+    def test_the_build_info_is_of_this_build(self):
+        info = json.loads(_library.BUILD_INFO_PATH.read_text())
+        self.assertEqual(info["tensorflow_version"], tf.__version__)
+        self.assertNotEmpty(info["compiler"])
+        self.assertIn("baseline", info["cpu_targets"])
+
+
+class ReadmeTest(tf.test.TestCase):
+    def test_names_the_two_commands(self):
+        readme = (ROOT / "README.md").read_text()
+        self.assertIn('pip install ".[cpu]" && tf-dwbp conformance', readme)
+        self.assertIn('pip install -e ".[cpu,test]" && pytest', readme)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
