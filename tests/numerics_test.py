@@ -1,4 +1,4 @@
-"""What the bits must be: rounding, Inf and NaN, denormals, reproducibility, more than 2^31 elements."""
+"""What the bits must be: rounding, Inf and NaN, denormals, reproducibility, past 2^31 elements."""
 
 import os
 import subprocess

@@ -167,9 +167,9 @@ TF_DWBP_TEST(channels_fill_vectors_and_leave_remainders) {
 
 TF_DWBP_TEST(blocks_have_ends) {
   const Axis row{1, 1, 1, 1, 1, 0};
-  compare_all({Layout::kNHWC, 1, 1, 1, row, {300, 300, 3, 1, 2, 2}});   // tiles of pixels
-  compare_all({Layout::kNHWC, 1, 1, 1, row, {2500, 834, 2, 3, 1, 0}});  // strips
-  compare_all({Layout::kNHWC, 1, 2, 600, row, {3, 3, 2, 1, 1, 0}});     // sums of a multiplier
+  compare_all({Layout::kNHWC, 1, 1, 1, row, {300, 300, 3, 1, 2, 2}});    // tiles of pixels
+  compare_all({Layout::kNHWC, 1, 1, 1, row, {2500, 1250, 2, 2, 1, 0}});  // strips
+  compare_all({Layout::kNHWC, 1, 2, 600, row, {3, 3, 2, 1, 1, 0}});      // sums of a multiplier
   compare_all({Layout::kNHWC, 1, 150, 7, row, {3, 3, 2, 1, 1, 0}});
   compare_all({Layout::kNHWC, 1, 1000, 1, row, {2, 2, 2, 1, 1, 0}});   // blocks of channels
   compare_all({Layout::kNHWC, 1, 2, 1, {100, 100, 3, 1, 1, 1}, row});  // blocks of rows

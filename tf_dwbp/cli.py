@@ -1,0 +1,25 @@
+"""The program `tf-dwbp`. Each subcommand is a module that adds its own parser."""
+
+import argparse
+import sys
+
+from tf_dwbp.conformance import command as conformance
+
+_COMMANDS = (conformance,)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a subcommand and returns the exit status; 130 when interrupted by Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="tf-dwbp",
+        description="Depthwise convolution's input gradient for TensorFlow.",
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.register(subparsers)
+    parsed = parser.parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

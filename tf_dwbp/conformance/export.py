@@ -1,0 +1,171 @@
+"""The run as files: JSON, HTML, JUnit XML and Markdown."""
+
+import dataclasses
+import json
+import pathlib
+import xml.etree.ElementTree as ElementTree
+
+import jinja2
+
+from tf_dwbp.conformance import summary
+from tf_dwbp.conformance.runner import Run
+from tf_dwbp.conformance.verdicts import Verdict
+
+
+def to_json(run: Run) -> dict:
+    """Every verdict with its evidence, as plain data."""
+    return {
+        "target": run.target,
+        "tensorflow_version": run.tensorflow_version,
+        "seconds": round(run.seconds, 1),
+        "summary": summary.line(run),
+        "paths": run.paths,
+        "judged": run.judged,
+        "counts": {
+            path: {verdict.value: count for verdict, count in run.counts(path).items()}
+            for path in run.paths
+        },
+        "failing": len(run.failing),
+        "cells": [
+            {
+                "id": cell.case.id,
+                **dataclasses.asdict(cell.case),
+                "outcomes": {
+                    path: [outcome.to_json() for outcome in cell.outcomes[path]]
+                    for path in run.paths
+                },
+                "failures": [str(failure) for failure in cell.failures],
+            }
+            for cell in run.cells
+        ],
+    }
+
+
+def write_json(run: Run, path: pathlib.Path) -> None:
+    path.write_text(json.dumps(to_json(run), allow_nan=False) + "\n")
+
+
+def write_junit(run: Run, path: pathlib.Path) -> None:
+    """One test case for each cell."""
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"tf-dwbp conformance of {run.target}",
+        tests=str(len(run.cells)),
+        failures=str(len(run.failing)),
+        errors="0",
+        skipped="0",
+        time=f"{run.seconds:.1f}",
+    )
+    for cell in run.cells:
+        group = f"conformance.{cell.case.dtype}-{cell.case.layout}-{cell.case.padding}"
+        test = ElementTree.SubElement(suite, "testcase", classname=group, name=cell.case.id)
+        if cell.failures:
+            reasons = "\n".join(map(str, cell.failures))
+            failure = ElementTree.SubElement(
+                test, "failure", message=_printable(reasons.partition("\n")[0])
+            )
+            failure.text = _printable(reasons)
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def to_markdown(run: Run) -> str:
+    """The table, for a README."""
+    rows, columns, groups = summary.table(run)
+    lines = [
+        " | ".join(["", *map(summary.column_label, columns), ""]).strip(),
+        "|".join(["", "---", *(":---:" for _ in columns), ""]),
+    ]
+    lines[0] = f"| {lines[0]}"
+    for row in rows:
+        texts = [
+            " ".join(
+                summary.Tally.of(groups[row, column], path).text.replace(" ", "") + " %"
+                if summary.Tally.of(groups[row, column], path).verdict is not Verdict.AGREES
+                else summary.GLYPHS[Verdict.AGREES]
+                for path in run.paths
+            )
+            for column in columns
+        ]
+        lines.append(f"| {summary.row_label(row)} | {' | '.join(texts)} |")
+    order = ", ".join(run.paths)
+    return "\n".join(
+        [*lines, "", f"In each group, from left to right: {order}. {summary.legend(run)}", ""]
+    )
+
+
+def write_markdown(run: Run, path: pathlib.Path) -> None:
+    path.write_text(to_markdown(run))
+
+
+def write_html(run: Run, path: pathlib.Path) -> None:
+    """A page that needs nothing else: the matrix, and each cell's evidence."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tf_dwbp.conformance", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    rows, columns, groups = summary.table(run)
+    numbers = {id(cell): number for number, cell in enumerate(run.cells)}
+    page = environment.get_template("report.html").render(
+        run=run,
+        summary=summary,
+        Tally=summary.Tally,
+        verdicts=list(Verdict),
+        rows=rows,
+        columns=columns,
+        groups=groups,
+        numbers={key: [numbers[id(cell)] for cell in cells] for key, cells in groups.items()},
+        evidence=_evidence(run),
+    )
+    path.write_text(page)
+
+
+def _evidence(run):
+    """What the page's script shows; messages, which repeat, are kept once and numbered."""
+    messages = {}
+
+    def compact(outcome):
+        message = messages.setdefault(outcome.message, len(messages))
+        figures = [outcome.error, outcome.bound, outcome.where] if outcome.error else []
+        return [list(Verdict).index(outcome.verdict), message, *figures]
+
+    cells = [
+        {
+            "id": cell.case.id,
+            "axes": [
+                cell.case.dtype,
+                cell.case.layout,
+                cell.case.padding,
+                "x".join(map(str, cell.case.stride)),
+                "x".join(map(str, cell.case.dilation)),
+                cell.case.shape.name,
+            ],
+            "sizes": [cell.case.input_sizes, cell.case.filter_shape, cell.case.out_backprop_shape],
+            "outcomes": [compact(cell.outcome(path)) for path in run.paths],
+            "failures": [str(failure) for failure in cell.failures],
+        }
+        for cell in run.cells
+    ]
+    return {
+        "paths": run.paths,
+        "verdicts": [verdict.value for verdict in Verdict],
+        "messages": list(messages),
+        "cells": cells,
+    }
+
+
+def _printable(text):
+    """Without the control characters that XML cannot hold."""
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())
+
+
+WRITERS = {
+    "json": write_json,
+    "html": write_html,
+    "junit": write_junit,
+    "markdown": write_markdown,
+}

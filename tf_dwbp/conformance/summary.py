@@ -1,0 +1,118 @@
+"""What all reports say: the groups of the table, glyphs, and the closing line."""
+
+import dataclasses
+
+from tf_dwbp.conformance.cases import DTYPES, LAYOUTS, PADDINGS
+from tf_dwbp.conformance.runner import Cell, Run
+from tf_dwbp.conformance.verdicts import Verdict
+
+GLYPHS = {
+    Verdict.AGREES: "✓",
+    Verdict.IMPRECISE: "~",
+    Verdict.SKIPPED: "?",
+    Verdict.REFUSES: "–",
+    Verdict.WRONG: "✗",
+    Verdict.HANGS: "∞",
+    Verdict.DIES: "†",
+}
+MEANINGS = {
+    Verdict.AGREES: "agrees with the float64 reference",
+    Verdict.IMPRECISE: "imprecise: as if accumulated in the dtype",
+    Verdict.SKIPPED: "not asked",
+    Verdict.REFUSES: "refuses",
+    Verdict.WRONG: "WRONG",
+    Verdict.HANGS: "hangs",
+    Verdict.DIES: "dies",
+}
+_VERBS = {Verdict.AGREES: "agree", Verdict.REFUSES: "refuse", Verdict.HANGS: "hang"}
+_VERBS[Verdict.DIES] = "die"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """How one path fares in a group of cells."""
+
+    verdict: Verdict  # the worst
+    agreeing: int
+    total: int
+
+    @classmethod
+    def of(cls, cells: list[Cell], path: str) -> "Tally":
+        verdicts = [cell.outcome(path).verdict for cell in cells]
+        worst = max(verdicts, key=lambda verdict: verdict.severity)
+        return cls(worst, verdicts.count(Verdict.AGREES), len(verdicts))
+
+    @property
+    def text(self) -> str:
+        """The worst verdict's glyph, and the percentage of cells that agree unless all do."""
+        if self.verdict is Verdict.AGREES:
+            return GLYPHS[self.verdict]
+        return f"{GLYPHS[self.verdict]}{100 * self.agreeing // self.total:2d}"
+
+
+def row_label(row: tuple[str, str]) -> str:
+    return " ".join(row)
+
+
+def column_label(column: tuple[str, bool]) -> str:
+    padding, dilated = column
+    return f"{padding}, {'dilated' if dilated else 'dilation 1'}"
+
+
+def table(run: Run) -> tuple[list, list, dict]:
+    """The cells by (dtype, layout) and (padding, dilated): rows, columns, groups."""
+    groups = {}
+    for cell in run.cells:
+        case = cell.case
+        key = (case.dtype, case.layout), (case.padding, case.dilated)
+        groups.setdefault(key, []).append(cell)
+    rows = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
+    columns = [(padding, dilated) for padding in PADDINGS for dilated in (False, True)]
+    return (
+        [row for row in rows if any(key[0] == row for key in groups)],
+        [column for column in columns if any(key[1] == column for key in groups)],
+        groups,
+    )
+
+
+def occurs(run: Run, verdict: Verdict) -> bool:
+    return any(verdict in run.counts(path) for path in run.paths)
+
+
+def legend(run: Run) -> str:
+    """What the glyphs that occur mean."""
+    glyphs = ", ".join(f"{GLYPHS[v]} {MEANINGS[v]}" for v in Verdict if occurs(run, v))
+    return f"{glyphs}. Each group: its worst verdict, and the % of its cells that agree."
+
+
+def line(run: Run) -> str:
+    """The whole run in one line."""
+    cells = "1 cell" if len(run.cells) == 1 else f"{len(run.cells):,} cells"
+    parts = []
+    for path in run.paths:
+        counts = [
+            f"{count:,} {_VERBS.get(verdict, verdict.value)}"
+            for verdict, count in run.counts(path).items()
+        ]
+        if path in run.judged:
+            failing = sum(any(f.path == path for f in cell.failures) for cell in run.cells)
+            counts.append(f"{failing:,} fail")
+        parts.append(f"{path} {', '.join(counts)}")
+    return f"{cells}: {' | '.join(parts)}"
+
+
+def tightest(run: Run) -> str:
+    """How near the judged paths came to their bounds."""
+    found = []
+    for path in run.judged:
+        outcomes = [(cell.outcome(path), cell.case.id) for cell in run.cells]
+        agreeing = [(o.ratio, name) for o, name in outcomes if o.ratio and not o.message]
+        if agreeing:
+            ratio, name = max(agreeing)
+            found.append(f"{path}: largest error {ratio:.2f} of its bound ({name})")
+    return "; ".join(found)
+
+
+def duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

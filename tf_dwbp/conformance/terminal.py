@@ -1,0 +1,136 @@
+"""The run on a terminal: progress while it lasts, then table, failing cells and summary."""
+
+import itertools
+
+import rich.console
+import rich.progress
+import rich.table
+import rich.text
+
+from tf_dwbp.conformance import summary
+from tf_dwbp.conformance.cases import PADDINGS
+from tf_dwbp.conformance.runner import Run
+from tf_dwbp.conformance.targets import EIGEN, ONEDNN, XLA
+from tf_dwbp.conformance.verdicts import Verdict
+
+STYLES = {
+    Verdict.AGREES: "green",
+    Verdict.IMPRECISE: "yellow",
+    Verdict.SKIPPED: "yellow",
+    Verdict.REFUSES: "cyan",
+    Verdict.WRONG: "bold red",
+    Verdict.HANGS: "bold magenta",
+    Verdict.DIES: "bold magenta",
+}
+_SHORT_NAMES = {EIGEN: "Eig", ONEDNN: "DNN", XLA: "XLA"}
+_ASCII = str.maketrans("✓–✗∞†│", "v-X8+|")
+_FULL_WIDTH = 120  # of the table with all three paddings side by side
+_MOST_FAILURES = 20
+_REPORTS = 10  # in a log, where a bar cannot move
+
+
+class Progress:
+    """A bar on standard error; where that is not a terminal, a line now and then."""
+
+    def __init__(self):
+        self._console = rich.console.Console(stderr=True)
+        self._bar = rich.progress.Progress(
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("cells  {task.description:<13}"),
+            rich.progress.TimeRemainingColumn(compact=True),
+            rich.progress.TextColumn("left"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = None
+        self._reported = 0
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.stop()
+
+    def update(self, path: str, done: int, total: int) -> None:
+        """Shows that `path` has just answered, and how many cells are complete."""
+        if self._console.is_terminal:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=total)
+            self._bar.update(self._task, completed=done, description=path)
+        elif done * _REPORTS // total > self._reported:
+            self._reported = done * _REPORTS // total
+            self._console.print(f"{done:,} of {total:,} cells", highlight=False)
+
+
+def show(run: Run, console: rich.console.Console | None = None) -> None:
+    """Prints the table, the failing cells and the summary."""
+    console = console or rich.console.Console(highlight=False)
+    if not console.is_terminal and console.width < _FULL_WIDTH:
+        console.width = _FULL_WIDTH  # a file or pipe has no width of its own
+
+    def print_text(*texts):
+        text = rich.text.Text.assemble(*texts)
+        if not console.encoding.startswith("utf"):
+            text = rich.text.Text(text.plain.translate(_ASCII))
+        console.print(text, soft_wrap=True)
+
+    for table in _tables(run, console):
+        console.print(table)
+    print_text((summary.legend(run), "dim"))
+    _show_failing(run, print_text)
+    print_text("\n", (summary.line(run), "bold red" if run.failing else "bold green"))
+    print_text(
+        f"{summary.tightest(run)}\n" if summary.tightest(run) else "",
+        f"TensorFlow {run.tensorflow_version}, {summary.duration(run.seconds)}",
+    )
+
+
+def _tables(run, console):
+    """One table, or one for each padding where the terminal is narrow."""
+    rows, columns, groups = summary.table(run)
+    together = [columns]
+    if console.width < _FULL_WIDTH:
+        by_padding = itertools.groupby(columns, key=lambda column: PADDINGS.index(column[0]))
+        together = [list(group) for _, group in by_padding]
+    for columns in together:
+        table = rich.table.Table(padding=(0, 0), collapse_padding=True, header_style="bold")
+        table.add_column("", no_wrap=True)
+        for column in columns:
+            table.add_column(
+                rich.text.Text(summary.column_label(column).replace(", ", "\n") + "\n").append(
+                    " ".join(f"{_short(path):<3}" for path in run.paths), "not bold"
+                ),
+                no_wrap=True,
+            )
+        for row in rows:
+            table.add_row(
+                summary.row_label(row),
+                *(_group(groups[row, column], run, console) for column in columns),
+            )
+        yield table
+
+
+def _group(cells, run, console):
+    text = rich.text.Text()
+    for path in run.paths:
+        tally = summary.Tally.of(cells, path)
+        shown = tally.text if console.encoding.startswith("utf") else tally.text.translate(_ASCII)
+        text.append(f"{shown:<3}", STYLES[tally.verdict]).append(" ")
+    return text
+
+
+def _short(path):
+    return _SHORT_NAMES.get(path, path)[:3] if path != "ours" else "us"
+
+
+def _show_failing(run, print_text):
+    for cell in run.failing[:_MOST_FAILURES]:
+        print_text("\n", (cell.case.id, "bold"))
+        for failure in cell.failures:
+            print_text("  ", str(failure))
+    if len(run.failing) > _MOST_FAILURES:
+        rest = len(run.failing) - _MOST_FAILURES
+        print_text(f"\nand {rest:,} more failing cells: --json or --html FILE shows them all")
