@@ -26,20 +26,21 @@ struct Window {
   int64_t horizontal;
 };
 
-// Sums `kVectors` vectors of channels over the window's taps.
-template <int kVectors, typename T, typename V>
+// Sums `kVectors` vectors of channels over the window's taps. L is Lanes, or OneLane for channels
+// that do not fill a vector.
+template <template <typename> class L, int kVectors, typename T, typename V>
 inline void sum_taps(const NhwcRow<T>& row, const Window<T>& window, int64_t channel, V* sums) {
-  constexpr int kLanes = Lanes<T>::kCount;
-  using Filter = Lanes<AccumulatorOf<T>>;
+  constexpr int kLanes = L<T>::kCount;
+  using Acc = AccumulatorOf<T>;
   for (int v = 0; v < kVectors; ++v) sums[v] = V{};
-  const AccumulatorOf<T>* filter_row = window.filter + channel;
+  const Acc* filter_row = window.filter + channel;
   const T* out_row = window.out_backprop + channel;
   for (int64_t y = 0; y < window.vertical; ++y) {
-    const AccumulatorOf<T>* filter = filter_row;
+    const Acc* filter = filter_row;
     const T* out = out_row;
     for (int64_t x = 0; x < window.horizontal; ++x) {
       for (int v = 0; v < kVectors; ++v) {
-        sums[v] += Filter::load(filter + v * kLanes) * Lanes<T>::load(out + v * kLanes);
+        sums[v] += L<Acc>::load(filter + v * kLanes) * L<T>::load(out + v * kLanes);
       }
       filter += row.horizontal_filter;
       out -= row.horizontal_out;
@@ -49,61 +50,40 @@ inline void sum_taps(const NhwcRow<T>& row, const Window<T>& window, int64_t cha
   }
 }
 
-// The same for a single channel.
-template <typename T>
-inline AccumulatorOf<T> sum_taps_of_one(const NhwcRow<T>& row, const Window<T>& window,
-                                        int64_t channel) {
-  AccumulatorOf<T> sum = 0;
-  const AccumulatorOf<T>* filter_row = window.filter + channel;
-  const T* out_row = window.out_backprop + channel;
-  for (int64_t y = 0; y < window.vertical; ++y) {
-    const AccumulatorOf<T>* filter = filter_row;
-    const T* out = out_row;
-    for (int64_t x = 0; x < window.horizontal; ++x) {
-      sum += *filter * Lanes<T>::widen(*out);
-      filter += row.horizontal_filter;
-      out -= row.horizontal_out;
-    }
-    filter_row += row.vertical_filter;
-    out_row -= row.vertical_out;
-  }
-  return sum;
+// The same, stored as To.
+template <template <typename> class L, int kVectors, typename To, typename T>
+inline void store_sums(const NhwcRow<T>& row, const Window<T>& window, int64_t channel, To* to) {
+  typename L<T>::Vector sums[kVectors];
+  sum_taps<L, kVectors>(row, window, channel, sums);
+  for (int v = 0; v < kVectors; ++v) L<To>::store(to + v * L<T>::kCount, sums[v]);
 }
 
 // Sums output channels [begin, end) of a window into to[0 ... end - begin), rounding to To.
 template <typename To, typename T>
 inline void sum_channels(const NhwcRow<T>& row, const Window<T>& window, int64_t begin, int64_t end,
                          To* to) {
-  using Vector = typename Lanes<T>::Vector;
   constexpr int kLanes = Lanes<T>::kCount;
   // Eight sums at once hide the latency of multiply-add and spread the cost of stepping from tap
   // to tap; with the loads they fit into sixteen registers.
   constexpr int kMany = 8;
   constexpr int kFew = 2;
-  Vector sums[kMany];
   int64_t channel = begin;
   for (; channel + kMany * kLanes <= end; channel += kMany * kLanes) {
-    sum_taps<kMany>(row, window, channel, sums);
-    for (int v = 0; v < kMany; ++v) Lanes<To>::store(to + channel - begin + v * kLanes, sums[v]);
+    store_sums<Lanes, kMany>(row, window, channel, to + channel - begin);
   }
   for (; channel + kFew * kLanes <= end; channel += kFew * kLanes) {
-    sum_taps<kFew>(row, window, channel, sums);
-    for (int v = 0; v < kFew; ++v) Lanes<To>::store(to + channel - begin + v * kLanes, sums[v]);
+    store_sums<Lanes, kFew>(row, window, channel, to + channel - begin);
   }
   for (; channel + kLanes <= end; channel += kLanes) {
-    sum_taps<1>(row, window, channel, sums);
-    Lanes<To>::store(to + channel - begin, sums[0]);
+    store_sums<Lanes, 1>(row, window, channel, to + channel - begin);
   }
-  if (channel == end) return;
-  if (end - begin >= kLanes) {
+  if (channel < end && end - begin >= kLanes) {
     // One last vector that overlaps the one before; both write the same there.
-    channel = end - kLanes;
-    sum_taps<1>(row, window, channel, sums);
-    Lanes<To>::store(to + channel - begin, sums[0]);
+    store_sums<Lanes, 1>(row, window, end - kLanes, to + end - kLanes - begin);
     return;
   }
   for (; channel < end; ++channel) {
-    to[channel - begin] = Lanes<To>::narrow(sum_taps_of_one(row, window, channel));
+    store_sums<OneLane, 1>(row, window, channel, to + channel - begin);
   }
 }
 

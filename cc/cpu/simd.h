@@ -163,5 +163,14 @@ struct Lanes<Half> {
   static Half narrow(float x) { return {static_cast<uint16_t>(half_of_float<uint32_t>(x))}; }
 };
 
+// The same for one element, where there are too few for a vector.
+template <typename T>
+struct OneLane {
+  using Vector = AccumulatorOf<T>;
+  static constexpr int kCount = 1;
+  static Vector load(const T* from) { return Lanes<T>::widen(*from); }
+  static void store(T* to, Vector v) { *to = Lanes<T>::narrow(v); }
+};
+
 }  // namespace
 }  // namespace tf_dwbp::cpu
