@@ -1,5 +1,6 @@
 """`tf-dwbp conformance`: the command line's view of the package."""
 
+import argparse
 import pathlib
 import re
 import sys
@@ -63,7 +64,7 @@ def _run(parser, arguments):
 
 def _target(text):
     if text != targets.STOCK and not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is neither stock nor MODULE:FUNCTION")
     return text
 
 
@@ -71,8 +72,11 @@ def _writable(text):
     """A file that can be written, found out before the minutes that the run takes."""
     path = pathlib.Path(text)
     existed = path.exists()
-    with path.open("a"):
-        pass
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write {path}: {error.strerror}") from None
     if not existed:
         path.unlink()
     return path

@@ -18,7 +18,7 @@ from tf_dwbp.conformance import targets
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
-# Seconds that a process may be silent, starting TensorFlow and compiling a batch included.
+# Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
 LIMIT_SECONDS = 180
 
 # Cases in one job: one program for XLA, which takes about a second to compile.
@@ -43,6 +43,7 @@ class Failure:
     """Why a judged path makes a cell fail."""
 
     path: str
+    verdict: Verdict
     reason: str
 
     def __str__(self):
@@ -67,10 +68,12 @@ class Cell:
             worst = self.outcome(path)
             digests = {outcome.digest for outcome in self.outcomes[path]}
             if worst.verdict is not Verdict.AGREES:
-                reason = f"{worst.verdict.value}: {worst.message}"
-                self.failures.append(Failure(path, reason))
+                reason = f"{worst.verdict.value}: {worst.evidence}"
+                self.failures.append(Failure(path, worst.verdict, reason))
             elif len(digests) > 1:
-                self.failures.append(Failure(path, "two processes computed different bits"))
+                self.failures.append(
+                    Failure(path, worst.verdict, "two processes computed different bits")
+                )
 
 
 @dataclasses.dataclass
@@ -86,7 +89,12 @@ class Run:
 
     @property
     def failing(self) -> list[Cell]:
-        return [cell for cell in self.cells if cell.failures]
+        """The cells that fail, the worst first."""
+
+        def severity(cell):
+            return max(failure.verdict.severity for failure in cell.failures)
+
+        return sorted((c for c in self.cells if c.failures), key=severity, reverse=True)
 
     def counts(self, path: str) -> dict[Verdict, int]:
         """How many cells got each verdict, best verdict first."""
@@ -292,6 +300,7 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # it has died; reading will tell
             self._process.stdin.write((json.dumps(line) + "\n").encode())
             self._process.stdin.flush()
+        self._heard()
 
     def read(self):
         """The messages that have arrived, or None when the process has ended."""
@@ -305,7 +314,7 @@ class _Worker:
     def last_words(self, verdict):
         """Why the process will say no more: its exit status and the end of what it printed."""
         if verdict is Verdict.HANGS:
-            how = f"no answer for {self._limit_seconds:g} s"
+            how = "no answer within the limit"
         else:
             try:
                 status = self._process.wait(_EXIT_SECONDS)
@@ -330,4 +339,5 @@ class _Worker:
         self._process = None
 
     def _heard(self):
-        self.deadline = time.monotonic() + self._limit_seconds
+        limit = self._limit_seconds if self.ready else LIMIT_SECONDS
+        self.deadline = time.monotonic() + limit

@@ -109,7 +109,7 @@ def tightest(run: Run) -> str:
         agreeing = [(o.ratio, name) for o, name in outcomes if o.ratio and not o.message]
         if agreeing:
             ratio, name = max(agreeing)
-            found.append(f"{path}: largest error {ratio:.2f} of its bound ({name})")
+            found.append(f"{path}: closest call {ratio:.2f} of the error bound ({name})")
     return "; ".join(found)
 
 

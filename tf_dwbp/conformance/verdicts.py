@@ -58,6 +58,14 @@ class Outcome:
         """The error in units of its bound."""
         return None if self.error is None else self.error / self.bound
 
+    @property
+    def evidence(self) -> str:
+        """The message, and the figures behind it."""
+        if self.error is None:
+            return self.message
+        figures = f"error {self.error:.3g}, bound {self.bound:.3g}, at {list(self.where)}"
+        return f"{self.message} ({figures})"
+
     def to_json(self) -> dict:
         return {
             name: value

@@ -1,0 +1,131 @@
+"""The command line: exit statuses, and the files it writes."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from xml.etree import ElementTree
+
+import pytest
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tf_dwbp import cli
+from tf_dwbp.conformance import cases
+
+_NARROW = ["--quick", "--dtype", "float", "--layout", "NHWC", "--padding", "SAME"]
+_PROGRAM = [sys.executable, "-m", "tf_dwbp"]
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def _children(process):
+    """The process ids of a process's children, which is how Linux lists them."""
+    listing = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(text) for text in listing.read_text().split()]
+
+
+class CliTest(tf.test.TestCase, parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.directory = pathlib.Path(self.get_temp_dir())
+
+    def _usage_error(self, *arguments):
+        stderr = io.StringIO()
+        with contextlib.redirect_stderr(stderr), self.assertRaises(SystemExit) as exit:
+            cli.main([*arguments])
+        self.assertEqual(exit.exception.code, 2)
+        return stderr.getvalue()
+
+    def test_our_op_passes_and_every_file_is_written(self):
+        files = {name: self.directory / name for name in ("json", "html", "junit", "markdown")}
+        options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
+        stdout = io.StringIO()
+        with contextlib.redirect_stdout(stdout):
+            status = cli.main(["conformance", *_NARROW, *options])
+        self.assertEqual(status, 0)
+        self.assertIn("20 cells: ours 20 agree, 0 fail | stock Eigen", stdout.getvalue())
+        self.assertLessEqual(max(map(len, stdout.getvalue().splitlines()[:6])), 120)
+
+        ids = {case.id for case in cases.select(["float"], ["NHWC"], ["SAME"], quick=True)}
+        found = json.loads(files["json"].read_text())
+        self.assertEqual({cell["id"] for cell in found["cells"]}, ids)
+        self.assertEqual(found["counts"]["ours"], {"agrees": 20})
+        self.assertEqual(found["failing"], 0)
+        self.assertIn("WRONG", found["counts"]["stock oneDNN"])
+
+        suite = ElementTree.parse(files["junit"]).getroot().find("testsuite")
+        self.assertEqual({test.get("name") for test in suite.iter("testcase")}, ids)
+        self.assertEmpty(list(suite.iter("failure")))
+
+        page = files["html"].read_text()
+        evidence = json.loads(
+            page.partition('type="application/json" id="evidence">')[2].partition("</script>")[0]
+        )
+        self.assertEqual({cell["id"] for cell in evidence["cells"]}, ids)
+        self.assertEqual(page.count('<i class="'), 20 * 4)
+        self.assertNotIn("http", page.partition('id="evidence"')[0])
+
+        table = files["markdown"].read_text().splitlines()
+        self.assertEqual(table[0], "| | SAME, dilation 1 | SAME, dilated |")
+        self.assertStartsWith(table[2], "| float NHWC | ✓ ")
+
+    def test_stock_fails(self):
+        report = self.directory / "junit.xml"
+        found = subprocess.run(
+            [*_PROGRAM, "conformance", "--target", "stock", "--junit", report, *_NARROW],
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(found.returncode, 1, found.stderr)
+        self.assertRegex(found.stdout, r"20 cells: stock Eigen .* [1-9]\d* WRONG, [1-9]\d* fail")
+        suite = ElementTree.parse(report).getroot().find("testsuite")
+        failures = list(suite.iter("failure"))
+        self.assertLen(failures, int(suite.get("failures")))
+        self.assertTrue(any("WRONG" in failure.text for failure in failures))
+
+    @parameterized.parameters(
+        ([], "required: COMMAND"),
+        (["conformance", "--dtype", "int8"], "invalid choice: 'int8'"),
+        (["conformance", "--layout", "CHWN"], "invalid choice: 'CHWN'"),
+        (["conformance", "--padding", "FULL"], "invalid choice: 'FULL'"),
+        (["conformance", "--target", "module"], "neither stock nor MODULE:FUNCTION"),
+        (["conformance", "--json", "/no/such/place/file"], "cannot write /no/such/place/file"),
+        (["conformance", "--html", "/"], "cannot write /"),
+        (["conformance", "--target", "no_such_module:f"], "No module named 'no_such_module'"),
+    )
+    def test_usage_errors(self, arguments, text):
+        self.assertIn(text, self._usage_error(*arguments))
+
+    def test_checking_that_a_file_can_be_written_leaves_it_alone(self):
+        old, new = self.directory / "old", self.directory / "new"
+        old.write_text("kept")
+        files = ["--json", str(old), "--junit", str(new)]
+        self._usage_error("conformance", "--target", "no_such_module:f", *files)
+        self.assertEqual(old.read_text(), "kept")
+        self.assertFalse(new.exists())
+
+    def test_interrupting_ends_the_workers(self):
+        process = subprocess.Popen(
+            [*_PROGRAM, "conformance"], cwd=_ROOT, stderr=subprocess.PIPE, text=True
+        )
+        while len(workers := _children(process)) < 2 and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+        self.assertEqual(process.returncode, 130, stderr)
+        self.assertEndsWith(stderr, "interrupted\n")
+        self.assertNotIn("Traceback", stderr)
+        for pid in workers:
+            with self.assertRaises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
