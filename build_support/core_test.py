@@ -1,6 +1,7 @@
 """Builds and runs the C++ tests, which need no TensorFlow; --sanitize: under ASan and UBSan."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -13,4 +14,8 @@ if __name__ == "__main__":
         program = native.build_core_test(parser.parse_args().sanitize)
     except native.BuildError as error:
         sys.exit(str(error))
-    sys.exit(subprocess.run([program], cwd=native.ROOT).returncode)
+    for target in native.cpu_targets():
+        print(f"With the kernels for {target}:", flush=True)
+        environment = os.environ | {"TF_DWBP_CPU_ISA": target}
+        if subprocess.run([program], cwd=native.ROOT, env=environment).returncode != 0:
+            sys.exit(1)
