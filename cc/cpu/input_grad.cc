@@ -61,17 +61,15 @@ struct Arguments {
   T* input_grad;
 };
 
-// What an item costs when `items` of them share the work evenly. A multiply-add of a vector takes
-// about a cycle. Too low an estimate keeps small calls on the thread that they came on, too high
-// a one wakes a second thread for less than the waking costs; the latter was seen to lose more.
+// What an item costs when `items` of them share the work evenly: a multiply-add of a vector takes
+// about a cycle. Memory is left out on purpose. What is small enough for that to matter is in the
+// cache, and waking a second thread too early was seen to cost more than waking it too late.
 template <typename T>
-Cost cost_of_item(const Geometry& g, int64_t items) {
+double cycles_of_item(const Geometry& g, int64_t items) {
   const double taps = static_cast<double>(g.height.filter) * g.width.filter / g.height.stride /
                       g.width.stride * g.multiplier;
   const double elements = static_cast<double>(g.input_elements()) / items;
-  const double read = static_cast<double>(g.output_elements()) / items;
-  return {read * sizeof(T), elements * sizeof(T),
-          elements * (1 + taps) * sizeof(AccumulatorOf<T>) / kVectorBytes};
+  return elements * (1 + taps) * sizeof(AccumulatorOf<T>) / kVectorBytes;
 }
 
 // Items are tiles of batch x rows x columns x channels, channels fastest.
@@ -105,7 +103,7 @@ void nhwc(const Arguments<T>& arguments, const ParallelFor& parallel_for) {
   common.horizontal_filter = std::min(horizontal.tap_step(), g.width.filter) * g.out_channels();
   common.horizontal_out = std::min(horizontal.out_step(), g.width.out) * g.out_channels();
 
-  parallel_for(items, cost_of_item<T>(g, items), [&](int64_t begin, int64_t end) {
+  parallel_for(items, cycles_of_item<T>(g, items), [&](int64_t begin, int64_t end) {
     const ScopedIeeeDenormals ieee;
     const InputGradKernels<T>& kernel = kernels<T>();
     TapRange taps[kTilePixels];
@@ -185,7 +183,7 @@ void nchw(const Arguments<T>& arguments, const ParallelFor& parallel_for) {
   common.horizontal_out = horizontal.out_step();
   common.stride = g.width.stride;
 
-  parallel_for(items, cost_of_item<T>(g, items), [&](int64_t begin, int64_t end) {
+  parallel_for(items, cycles_of_item<T>(g, items), [&](int64_t begin, int64_t end) {
     const ScopedIeeeDenormals ieee;
     NchwStrip<T> strip = common;
     for (int64_t item = begin; item < end; ++item) {

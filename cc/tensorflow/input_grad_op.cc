@@ -36,10 +36,10 @@ struct KernelType<Eigen::bfloat16> {
 };
 
 cpu::ParallelFor parallel_for_on(const Eigen::ThreadPoolDevice& device) {
-  return [&device](int64_t items, const cpu::Cost& cost,
+  return [&device](int64_t items, double cycles_of_item,
                    const std::function<void(int64_t, int64_t)>& body) {
-    device.parallelFor(items, Eigen::TensorOpCost(cost.bytes_read, cost.bytes_written, cost.cycles),
-                       body);
+    const Eigen::TensorOpCost cost(/*bytes_loaded=*/0, /*bytes_stored=*/0, cycles_of_item);
+    device.parallelFor(items, cost, body);
   };
 }
 

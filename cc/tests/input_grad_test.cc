@@ -84,11 +84,11 @@ std::vector<int> by_definition(const Geometry& g, const std::vector<int>& filter
 }
 
 // Items in turn, or on three threads that take unequal shares from the end.
-void serially(int64_t items, const Cost&, const std::function<void(int64_t, int64_t)>& body) {
+void serially(int64_t items, double, const std::function<void(int64_t, int64_t)>& body) {
   body(0, items);
 }
 
-void on_threads(int64_t items, const Cost&, const std::function<void(int64_t, int64_t)>& body) {
+void on_threads(int64_t items, double, const std::function<void(int64_t, int64_t)>& body) {
   const int64_t first = items / 2, second = items / 6;
   std::thread a([&] { body(first, items); });
   std::thread b([&] { body(second, first); });
