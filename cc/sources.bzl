@@ -9,17 +9,28 @@ CORE_SOURCES = [
     "cc/conv/call.cc",
     "cc/conv/taps.cc",
     "cc/cpu/input_grad.cc",
+    "cc/cpu/input_grad_plan.cc",
     "cc/cpu/target.cc",
+    "cc/cpu/tiles.cc",
 ]
 
 # Compiled once for each of CPU_TARGETS, with -DTF_DWBP_CPU_TARGET=<name>.
-KERNEL_SOURCE = "cc/cpu/input_grad_kernels.cc"
+KERNEL_SOURCE = "cc/cpu/kernels.cc"
 
 # Name of an instruction set -> its compiler flags. All but the baseline are for x86-64 and
 # are chosen at run time (cc/cpu/target.cc).
 CPU_TARGETS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": [
+        "-mavx2",
+        "-mfma",
+        "-mf16c",
+        "-mavx512f",
+        "-mavx512bw",
+        "-mavx512dq",
+        "-mavx512vl",
+    ],
 }
 
 # The shared library that TensorFlow loads.

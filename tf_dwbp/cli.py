@@ -3,9 +3,10 @@
 import argparse
 import sys
 
+from tf_dwbp.bench import command as bench
 from tf_dwbp.conformance import command as conformance
 
-_COMMANDS = (conformance,)
+_COMMANDS = (conformance, bench)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,6 +25,9 @@ struct Accumulator<double> {
 };
 
 template <typename T>
+struct Accumulator<const T> : Accumulator<T> {};
+
+template <typename T>
 using AccumulatorOf = typename Accumulator<T>::Type;
 
 }  // namespace tf_dwbp::cpu

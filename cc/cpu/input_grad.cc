@@ -2,242 +2,385 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
+#include <vector>
 
 #include "cc/conv/taps.h"
 #include "cc/cpu/denormals.h"
-#include "cc/cpu/input_grad_kernels.h"
-#include "cc/cpu/target.h"
+#include "cc/cpu/input_grad_plan.h"
+#include "cc/cpu/tables.h"
 
 namespace tf_dwbp::cpu {
 namespace {
 
+using conv::Axis;
 using conv::Geometry;
+using conv::Layout;
 using conv::TapFinder;
 using conv::TapRange;
 
-// Items enough for any pool to balance; more would only repeat the set-up of an item.
-constexpr int64_t kEnoughItems = 64;
-// Pixels whose horizontal taps are found once and kept on the stack for all rows of an item.
-constexpr int64_t kTilePixels = 128;
-// Channels are split only in whole groups of this many: at least a cache line of every type.
-constexpr int64_t kChannelGroup = 64;
+// Steps from element to element in a tensor of either layout.
+struct Steps {
+  Steps(Layout layout, int64_t channels, int64_t height, int64_t width)
+      : channel(layout == Layout::kNHWC ? 1 : height * width),
+        column(layout == Layout::kNHWC ? channels : 1),
+        row(width * column),
+        image(height * width * channels) {}
 
-// The vectors that costs are estimated for.
-constexpr double kVectorBytes = 32;
-
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-const InputGradTables& tables() {
-#if defined(TF_DWBP_HAVE_AVX2)
-  if (best_target() == Target::kAvx2) return kInputGradTables_avx2;
-#endif
-  return kInputGradTables_baseline;
-}
-
-template <typename T>
-const InputGradKernels<T>& kernels() {
-  if constexpr (std::is_same_v<T, Half>) return tables().half_;
-  if constexpr (std::is_same_v<T, Bfloat16>) return tables().bfloat16_;
-  if constexpr (std::is_same_v<T, float>) return tables().float_;
-  if constexpr (std::is_same_v<T, double>) return tables().double_;
-}
-
-// Splits `size` into blocks of at most `block`, until `others` of these make items enough; but
-// not below `least`.
-int64_t split(int64_t size, int64_t block, int64_t least, int64_t others) {
-  block = std::min(block, size);
-  while (block > least && others * divide_up(size, block) < kEnoughItems) {
-    block = std::max(least, divide_up(block, 2));
-  }
-  return block;
-}
-
-template <typename T>
-struct Arguments {
-  const Geometry& geometry;
-  const AccumulatorOf<T>* filter;
-  const T* out_backprop;
-  T* input_grad;
+  int64_t channel;
+  int64_t column;
+  int64_t row;
+  int64_t image;
 };
 
-// What an item costs when `items` of them share the work evenly: a multiply-add of a vector takes
-// about a cycle. Memory is left out on purpose. What is small enough for that to matter is in the
-// cache, and waking a second thread too early was seen to cost more than waking it too late.
+// A call, and what all of its items share.
 template <typename T>
-double cycles_of_item(const Geometry& g, int64_t items) {
+struct Call {
+  const Geometry& geometry;
+  const InputGradPlan& plan;
+  const T* out_backprop;
+  T* input_grad;
+  const AccumulatorOf<T>* filter;  // packed
+  // Whether border may be read: zeros times an Inf or NaN in the filter are not zero.
+  bool finite;
+  Steps out;
+  Steps in;
+  TapFinder vertical;
+  TapFinder horizontal;
+};
+
+// What items cost when they share the work evenly, in cycles: vectors of the result, and for each
+// its taps. Memory is left out on purpose. What is small enough for that to matter is in the
+// cache, and waking a second thread too early was seen to cost more than waking it too late.
+double cycles_of_item(const Geometry& g, const InputGradPlan& plan) {
   const double taps = static_cast<double>(g.height.filter) * g.width.filter / g.height.stride /
                       g.width.stride * g.multiplier;
-  const double elements = static_cast<double>(g.input_elements()) / items;
-  return elements * (1 + taps) * sizeof(AccumulatorOf<T>) / kVectorBytes;
+  const double vectors = static_cast<double>(g.height.in) * g.width.in * plan.groups *
+                         plan.image_blocks / plan.items();
+  return vectors * (4 + taps);
 }
 
-// Items are tiles of batch x rows x columns x channels, channels fastest.
-//
-// A step from tap to tap that is larger than the tensor is never taken; it is cut to the
-// tensor's size so that its product with a row's can't overflow.
-template <typename T>
-void nhwc(const Arguments<T>& arguments, const ParallelFor& parallel_for) {
-  const Geometry& g = arguments.geometry;
-  const int64_t tiles = divide_up(g.width.in, kTilePixels);
-  const int64_t rows = split(g.height.in, g.height.in, 1, g.batch * tiles);
-  const int64_t row_blocks = divide_up(g.height.in, rows);
-  // Large steps between the channels of a row disturb the prefetcher: only when nothing else
-  // is left to split.
-  const int64_t groups =
-      split(divide_up(g.channels, kChannelGroup), g.channels, 1, g.batch * tiles * row_blocks);
-  const int64_t block_channels = groups * kChannelGroup;
-  const int64_t channel_blocks = divide_up(g.channels, block_channels);
-  const int64_t items = g.batch * row_blocks * tiles * channel_blocks;
-
-  const TapFinder vertical(g.height);
-  const TapFinder horizontal(g.width);
-  NhwcRow<T> common{};
-  common.filter = arguments.filter;
-  common.channels = g.channels;
-  common.multiplier = g.multiplier;
-  common.filter_row = g.width.filter * g.out_channels();
-  common.out_row = g.width.out * g.out_channels();
-  common.vertical_filter = std::min(vertical.tap_step(), g.height.filter) * common.filter_row;
-  common.vertical_out = std::min(vertical.out_step(), g.height.out) * common.out_row;
-  common.horizontal_filter = std::min(horizontal.tap_step(), g.width.filter) * g.out_channels();
-  common.horizontal_out = std::min(horizontal.out_step(), g.width.out) * g.out_channels();
-
-  parallel_for(items, cycles_of_item<T>(g, items), [&](int64_t begin, int64_t end) {
-    const ScopedIeeeDenormals ieee;
-    const InputGradKernels<T>& kernel = kernels<T>();
-    TapRange taps[kTilePixels];
-    int64_t tile_of_taps = -1;
-    NhwcRow<T> row = common;
-    row.horizontal = taps;
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t channel_block = item % channel_blocks;
-      const int64_t tile = item / channel_blocks % tiles;
-      const int64_t row_block = item / channel_blocks / tiles % row_blocks;
-      const int64_t b = item / channel_blocks / tiles / row_blocks;
-
-      row.first_channel = channel_block * block_channels;
-      row.last_channel = std::min(g.channels, row.first_channel + block_channels);
-      row.out_backprop = arguments.out_backprop + b * g.height.out * row.out_row;
-      const int64_t x = tile * kTilePixels;
-      row.pixels = std::min(kTilePixels, g.width.in - x);
-      if (tile != tile_of_taps) {
-        for (int64_t i = 0; i < row.pixels; ++i) taps[i] = horizontal.at(x + i);
-        tile_of_taps = tile;
-      }
-      const int64_t last_row = std::min(g.height.in, (row_block + 1) * rows);
-      for (int64_t y = row_block * rows; y < last_row; ++y) {
-        row.vertical = vertical.at(y);
-        row.input_grad =
-            arguments.input_grad + ((b * g.height.in + y) * g.width.in + x) * g.channels;
-        kernel.nhwc_row(row);
-      }
-    }
-  });
+// The lowest row of out_backprop that rows of the result from `row` on may need.
+int64_t lowest_row(const Axis& axis, int64_t row) {
+  const int64_t position = row + axis.pad_before;
+  if (axis.filter - 1 > position / axis.dilation) return 0;
+  const int64_t reached = position - (axis.filter - 1) * axis.dilation;
+  return (reached + axis.stride - 1) / axis.stride;
 }
 
-// One row of a plane, as strips of the columns that share their taps modulo the stride.
+// Does the items of one worker, one after the other.
 template <typename T>
-void nchw_row(const Geometry& g, const TapFinder& horizontal, NchwStrip<T> strip, T* row) {
-  const conv::Axis& axis = g.width;
-  const int64_t classes = std::min(horizontal.tap_step(), axis.filter);  // that have taps at all
-  if (classes < axis.stride) std::memset(row, 0, axis.in * sizeof(T));
-  for (int64_t tap = 0; tap < classes; ++tap) {
-    // The columns x = j * stride + first, from the first j with x >= 0.
-    const int64_t offset = tap * axis.dilation;
-    const int64_t phase = offset % axis.stride;
-    const int64_t first_j = divide_up(std::max<int64_t>(0, axis.pad_before - phase), axis.stride);
-    const int64_t first = first_j * axis.stride + phase - axis.pad_before;
-    if (first >= axis.in) continue;
-    const int64_t count = (axis.in - 1 - first) / axis.stride + 1;
-    strip.horizontal_taps = (axis.filter - 1 - tap) / horizontal.tap_step() + 1;
-    strip.first_filter = tap * g.out_channels();
-    for (int64_t done = 0; done < count; done += kMaxStrip) {
-      strip.first_out = first_j + done - offset / axis.stride;
-      strip.elements = std::min(kMaxStrip, count - done);
-      strip.input_grad = row + first + done * axis.stride;
-      kernels<T>().nchw_strip(strip);
+class Worker {
+  using Acc = AccumulatorOf<T>;
+
+ public:
+  Worker(const Call<T>& call, Acc* scratch)
+      : call_(call),
+        g_(call.geometry),
+        plan_(call.plan),
+        window_(scratch),
+        stage_(scratch + plan_.window),
+        rows_(plan_.band_rows) {}
+
+  void run(int64_t item) {
+    const int64_t chunk = item % plan_.chunks;
+    item /= plan_.chunks;
+    const int64_t column_block = item % plan_.column_blocks;
+    item /= plan_.column_blocks;
+    const int64_t row_block = item % plan_.row_blocks;
+    set_columns(column_block);
+    set_lanes(item / plan_.row_blocks, chunk);
+
+    const int64_t end = plan_.begin(g_.height.in, plan_.row_blocks, row_block + 1);
+    loaded_ = 0;
+    for (int64_t y = plan_.begin(g_.height.in, plan_.row_blocks, row_block); y < end;
+         y += plan_.band_rows) {
+      const int64_t band = std::min(plan_.band_rows, end - y);
+      if (plan_.streamed) {
+        stream_row(y);
+      } else {
+        sum_band(y, band);
+      }
+      if (plan_.staged) store_band(y, band);
     }
   }
-}
 
-// Items are blocks of rows of batch x channels planes, rows fastest.
-template <typename T>
-void nchw(const Arguments<T>& arguments, const ParallelFor& parallel_for) {
-  const Geometry& g = arguments.geometry;
-  const int64_t planes = g.batch * g.channels;
-  const int64_t rows = split(g.height.in, g.height.in, 1, planes);
-  const int64_t row_blocks = divide_up(g.height.in, rows);
-  const int64_t items = planes * row_blocks;
+ private:
+  void set_columns(int64_t block) {
+    if (block == column_block_) return;
+    column_block_ = block;
+    first_column_ = plan_.begin(g_.width.in, plan_.column_blocks, block);
+    end_column_ = plan_.begin(g_.width.in, plan_.column_blocks, block + 1);
+    tiles_ = make_tiles(g_.width, first_column_, end_column_, !call_.finite);
+    // Borders, and idle lanes, are zero from now on: nothing else is written there.
+    std::memset(window_, 0, plan_.window * sizeof(Acc));
+  }
 
-  const TapFinder vertical(g.height);
-  const TapFinder horizontal(g.width);
-  NchwStrip<T> common{};
-  common.multiplier = g.multiplier;
-  common.out_plane = g.height.out * g.width.out;
-  common.out_width = g.width.out;
-  common.vertical_filter =
-      std::min(vertical.tap_step(), g.height.filter) * g.width.filter * g.out_channels();
-  common.vertical_out = std::min(vertical.out_step(), g.height.out) * g.width.out;
-  common.horizontal_filter = std::min(horizontal.tap_step(), g.width.filter) * g.out_channels();
-  common.horizontal_out = horizontal.out_step();
-  common.stride = g.width.stride;
+  void set_lanes(int64_t image_block, int64_t chunk) {
+    image_ = image_block * plan_.images;
+    first_group_ = plan_.begin(plan_.groups, plan_.chunks, chunk);
+    groups_ = plan_.begin(plan_.groups, plan_.chunks, chunk + 1) - first_group_;
+    channel_ = first_group_ * plan_.lanes;
+    // The last group overlaps the one before if there are not channels enough.
+    last_ = std::min((groups_ - 1) * plan_.lanes, g_.channels - plan_.lanes - channel_);
+    if (g_.channels < plan_.lanes) last_ = 0;
+    images_ = std::min(plan_.images, g_.batch - image_);
+  }
 
-  parallel_for(items, cycles_of_item<T>(g, items), [&](int64_t begin, int64_t end) {
-    const ScopedIeeeDenormals ieee;
-    NchwStrip<T> strip = common;
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t row_block = item % row_blocks;
-      const int64_t plane = item / row_blocks;  // b * channels + c
-      const AccumulatorOf<T>* filter = arguments.filter + plane % g.channels * g.multiplier;
-      strip.out_backprop = arguments.out_backprop + plane * g.multiplier * strip.out_plane;
-      const int64_t last_row = std::min(g.height.in, (row_block + 1) * rows);
-      for (int64_t y = row_block * rows; y < last_row; ++y) {
-        strip.vertical = vertical.at(y);
-        strip.filter = filter + strip.vertical.tap * g.width.filter * g.out_channels();
-        nchw_row(g, horizontal, strip,
-                 arguments.input_grad + (plane * g.height.in + y) * g.width.in);
-      }
+  // The lanes of this item in a tensor where channels lie `channel_step` apart.
+  LaneMap lane_map(int64_t channel_step, int64_t image_step) const {
+    return {
+        groups_,     last_ * channel_step, images_, image_step, std::min(g_.channels, plan_.lanes),
+        channel_step};
+  }
+
+  // Loads rows [begin, end) of out_backprop, for all or one index of the multiplier.
+  void load_rows(int64_t begin, int64_t end, int64_t slot, int64_t m, int64_t multiplier) {
+    if (begin >= end || tiles_.columns == 0) return;
+    const Steps& out = call_.out;
+    CopyJob<const T> job;
+    job.lanes = lane_map(out.channel * g_.multiplier, out.image);
+    job.tensor = call_.out_backprop + image_ * out.image +
+                 (channel_ * g_.multiplier + m) * out.channel + begin * out.row +
+                 tiles_.first * out.column;
+    job.window = window_ + tiles_.border_left * plan_.lanes;
+    job.multiplier = multiplier;
+    job.rows = end - begin;
+    job.columns = tiles_.columns;
+    job.multiplier_step = out.channel;
+    job.row_step = out.row;
+    job.column_step = out.column;
+    job.window_group = plan_.window_group;
+    job.window_multiplier = plan_.window_multiplier;
+    job.window_row = plan_.window_row;
+    job.first_slot = slot;
+    job.slots = plan_.slots;
+    kernels<T>().load(job);
+  }
+
+  // All but the filter, the result and the taps.
+  template <typename R>
+  SumJob<R> sum_job(int64_t band, int64_t multiplier) const {
+    SumJob<R> job;
+    job.window = window_ + tiles_.border_left * plan_.lanes;
+    job.accumulate = false;
+    job.groups = groups_;
+    job.multiplier = multiplier;
+    job.rows = rows_.data();
+    job.row_count = band;
+    job.window_group = plan_.window_group;
+    job.window_multiplier = plan_.window_multiplier;
+    job.window_row = plan_.window_row;
+    job.slots = plan_.slots;
+    job.filter = call_.filter + first_group_ * plan_.filter_group;
+    job.filter_group = plan_.filter_group;
+    job.filter_multiplier = plan_.filter_multiplier;
+    job.filter_row = plan_.filter_row;
+    // A step that is larger than the window is never taken; cut, its products can't overflow.
+    job.vertical_tap = std::min(call_.vertical.tap_step(), g_.height.filter);
+    job.vertical_slot = std::min(call_.vertical.out_step(), plan_.slots);
+    job.horizontal_tap = std::min(call_.horizontal.tap_step(), g_.width.filter);
+    job.horizontal_column = std::min(call_.horizontal.out_step(), plan_.window_row / plan_.lanes);
+    return job;
+  }
+
+  template <typename R>
+  void sum_tiles(SumJob<R> job) const {
+    job.column_of_tile = job.result_column * g_.width.stride;
+    for (const Tiles::Class& c : tiles_.classes) {
+      job.tiles = tiles_.tiles.data() + c.first_tile;
+      job.tile_count = c.tiles;
+      kernels<R>().sum[c.width - 1](job);
     }
-  });
+  }
+
+  void sum_band(int64_t y, int64_t band) {
+    int64_t end = 0;
+    for (int64_t r = 0; r < band; ++r) {
+      const TapRange taps = call_.vertical.at(y + r);
+      rows_[r] = {taps, taps.out % plan_.slots};
+      if (taps.count > 0) end = std::max(end, taps.out + 1);
+    }
+    // With dilation, later bands may need rows in between that this one does not.
+    const int64_t begin = std::max(lowest_row(g_.height, y), loaded_);
+    load_rows(begin, end, begin % plan_.slots, 0, g_.multiplier);
+    loaded_ = std::max(loaded_, end);
+
+    if (plan_.staged) {
+      SumJob<Acc> job = sum_job<Acc>(band, g_.multiplier);
+      set_stage(&job);
+      sum_tiles(job);
+      return;
+    }
+    SumJob<T> job = sum_job<T>(band, g_.multiplier);
+    job.result = call_.input_grad + image_ * call_.in.image + y * call_.in.row +
+                 first_column_ * call_.in.column + channel_;
+    job.result_group = plan_.lanes;
+    job.result_last = last_;
+    job.result_row = call_.in.row;
+    job.result_column = call_.in.column;
+    sum_tiles(job);
+  }
+
+  // One row of the result, from one row of out_backprop after the other.
+  void stream_row(int64_t y) {
+    SumJob<Acc> job = sum_job<Acc>(1, 1);
+    set_stage(&job);
+    const TapRange taps = call_.vertical.at(y);
+    if (taps.count == 0) {
+      rows_[0] = {};
+      sum_tiles(job);
+      return;
+    }
+    for (int64_t m = 0; m < g_.multiplier; ++m) {
+      for (int64_t i = 0; i < taps.count; ++i) {
+        const int64_t tap = taps.tap + i * call_.vertical.tap_step();
+        const int64_t out = taps.out - i * call_.vertical.out_step();
+        rows_[0] = {{tap, out, 1}, 0};
+        load_rows(out, out + 1, 0, m, 1);
+        sum_tiles(job);
+        job.accumulate = true;
+      }
+      job.filter += plan_.filter_multiplier;
+    }
+  }
+
+  void set_stage(SumJob<Acc>* job) const {
+    job->result = stage_;
+    job->result_group = 0;  // staged chunks are one group
+    job->result_last = 0;
+    job->result_row = plan_.stage_row;
+    job->result_column = plan_.lanes;
+  }
+
+  void store_band(int64_t y, int64_t band) {
+    const Steps& in = call_.in;
+    CopyJob<T> job;
+    job.lanes = lane_map(in.channel, in.image);
+    // The lanes that another group has as well are left to that.
+    const int64_t shared = std::max<int64_t>(0, -last_);
+    job.lanes.channels -= shared;
+    job.lanes.last = 0;
+    job.tensor = call_.input_grad + image_ * in.image + channel_ * in.channel + y * in.row +
+                 first_column_ * in.column;
+    job.window = stage_ + shared;
+    job.multiplier = 1;
+    job.rows = band;
+    job.columns = end_column_ - first_column_;
+    job.multiplier_step = 0;
+    job.row_step = in.row;
+    job.column_step = in.column;
+    job.window_group = 0;
+    job.window_multiplier = 0;
+    job.window_row = plan_.stage_row;
+    job.first_slot = 0;
+    job.slots = band;
+    kernels<T>().store(job);
+  }
+
+  const Call<T>& call_;
+  const Geometry& g_;
+  const InputGradPlan& plan_;
+  Acc* const window_;
+  Acc* const stage_;
+  std::vector<SumRow> rows_;
+
+  int64_t column_block_ = -1;
+  int64_t first_column_ = 0;
+  int64_t end_column_ = 0;
+  Tiles tiles_;
+
+  int64_t image_ = 0;
+  int64_t images_ = 0;
+  int64_t first_group_ = 0;
+  int64_t groups_ = 0;
+  int64_t channel_ = 0;
+  int64_t last_ = 0;  // from the first group's channel to the last group's
+
+  int64_t loaded_ = 0;  // rows of out_backprop below this are in the window, or were
+};
+
+// Lays the filter out like a window, its taps in the place of columns.
+template <typename T>
+void pack_filter(const Geometry& g, const InputGradPlan& plan, const T* filter,
+                 AccumulatorOf<T>* packed) {
+  const int64_t lanes = std::min(g.channels, plan.lanes);
+  if (lanes < plan.lanes) std::memset(packed, 0, plan.filter * sizeof(*packed));
+  CopyJob<const T> job;
+  job.tensor = filter;
+  job.window = packed;
+  job.lanes = {plan.groups,      (g.channels - lanes) * g.multiplier,
+               plan.images,
+               /*image_step=*/0, lanes,
+               g.multiplier};
+  job.multiplier = g.multiplier;
+  job.rows = g.height.filter;
+  job.columns = g.width.filter;
+  job.multiplier_step = 1;
+  job.row_step = g.width.filter * g.out_channels();
+  job.column_step = g.out_channels();
+  job.window_group = plan.filter_group;
+  job.window_multiplier = plan.filter_multiplier;
+  job.window_row = plan.filter_row;
+  job.first_slot = 0;
+  job.slots = g.height.filter;
+  kernels<T>().load(job);
 }
+
+template <typename T>
+InputGradPlan plan_for(const Geometry& geometry, int64_t workers) {
+  return InputGradPlan(geometry, lanes<T>(), sizeof(AccumulatorOf<T>), workers);
+}
+
+bool empty(const Geometry& g) { return g.input_elements() == 0 || g.output_elements() == 0; }
 
 }  // namespace
 
 template <typename T>
-int64_t input_grad_workspace_bytes(const Geometry& geometry) {
-  // 16-bit filters are widened once a call; wider ones are used where they are.
-  if constexpr (std::is_same_v<T, AccumulatorOf<T>>) return 0;
-  return geometry.filter_elements() * sizeof(AccumulatorOf<T>);
+int64_t input_grad_workspace_bytes(const Geometry& geometry, int64_t workers) {
+  if (empty(geometry)) return 0;
+  return plan_for<T>(geometry, workers).total * sizeof(AccumulatorOf<T>);
 }
 
 template <typename T>
 void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop, T* input_grad,
-                void* workspace, const ParallelFor& parallel_for) {
-  if (geometry.input_elements() == 0) return;
-  if (geometry.output_elements() == 0) {
-    std::memset(input_grad, 0, geometry.input_elements() * sizeof(T));
+                void* workspace, const Parallel& parallel) {
+  if (empty(geometry)) {
+    if (geometry.input_elements() > 0) {
+      std::memset(input_grad, 0, geometry.input_elements() * sizeof(T));
+    }
     return;
   }
-  const AccumulatorOf<T>* wide_filter;
-  if constexpr (std::is_same_v<T, AccumulatorOf<T>>) {
-    wide_filter = filter;
-  } else {
-    auto* widened = static_cast<AccumulatorOf<T>*>(workspace);
-    kernels<T>().widen(filter, widened, geometry.filter_elements());
-    wide_filter = widened;
+  const InputGradPlan plan = plan_for<T>(geometry, parallel.workers);
+  auto* packed = static_cast<AccumulatorOf<T>*>(workspace);
+  auto* scratch = packed + plan.filter;
+  bool is_finite;
+  {
+    const ScopedIeeeDenormals ieee;
+    pack_filter(geometry, plan, filter, packed);
+    is_finite = finite(packed, plan.filter);
   }
-  const Arguments<T> arguments{geometry, wide_filter, out_backprop, input_grad};
-  if (geometry.layout == conv::Layout::kNHWC) {
-    nhwc(arguments, parallel_for);
-  } else {
-    nchw(arguments, parallel_for);
-  }
+  const Axis &h = geometry.height, &w = geometry.width;
+  const Call<T> call{geometry,
+                     plan,
+                     out_backprop,
+                     input_grad,
+                     packed,
+                     is_finite,
+                     Steps(geometry.layout, geometry.out_channels(), h.out, w.out),
+                     Steps(geometry.layout, geometry.channels, h.in, w.in),
+                     TapFinder(h),
+                     TapFinder(w)};
+  parallel.run(plan.items(), cycles_of_item(geometry, plan),
+               [&](int64_t begin, int64_t end, int64_t worker) {
+                 const ScopedIeeeDenormals ieee;
+                 Worker<T> items(call, scratch + worker * (plan.window + plan.stage));
+                 for (int64_t item = begin; item < end; ++item) items.run(item);
+               });
 }
 
-#define TF_DWBP_INSTANTIATE(T)                                     \
-  template int64_t input_grad_workspace_bytes<T>(const Geometry&); \
-  template void input_grad<T>(const Geometry&, const T*, const T*, T*, void*, const ParallelFor&)
+#define TF_DWBP_INSTANTIATE(T)                                              \
+  template int64_t input_grad_workspace_bytes<T>(const Geometry&, int64_t); \
+  template void input_grad<T>(const Geometry&, const T*, const T*, T*, void*, const Parallel&)
 TF_DWBP_INSTANTIATE(Half);
 TF_DWBP_INSTANTIATE(Bfloat16);
 TF_DWBP_INSTANTIATE(float);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>  // types alone, as of <utility>
+#include <utility>
 
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -15,7 +17,9 @@
 namespace tf_dwbp::cpu {
 namespace {
 
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
 constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
@@ -26,6 +30,7 @@ constexpr int kFloats = kVectorBytes / sizeof(float);
 typedef float FloatVector __attribute__((vector_size(kVectorBytes)));
 typedef double DoubleVector __attribute__((vector_size(kVectorBytes)));
 typedef int32_t IntVector __attribute__((vector_size(kVectorBytes)));
+typedef int64_t LongVector __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t BitsVector __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
 
@@ -143,7 +148,16 @@ template <>
 struct Lanes<Half> {
   using Vector = FloatVector;
   static constexpr int kCount = kFloats;
-#if defined(__F16C__)
+#if defined(__AVX512F__)
+  // The unmasked forms make GCC 12 warn of its own headers.
+  static constexpr __mmask16 kAll = 0xffff;
+  static Vector load(const Half* from) {
+    return bit_cast<Vector>(_mm512_maskz_cvtph_ps(kAll, load_bits<__m256i>(from)));
+  }
+  static void store(Half* to, Vector v) {
+    store_bits(to, _mm512_maskz_cvtps_ph(kAll, bit_cast<__m512>(v), _MM_FROUND_TO_NEAREST_INT));
+  }
+#elif defined(__F16C__)
   static Vector load(const Half* from) {
     return bit_cast<Vector>(_mm256_cvtph_ps(load_bits<__m128i>(from)));
   }
@@ -163,14 +177,74 @@ struct Lanes<Half> {
   static Half narrow(float x) { return {static_cast<uint16_t>(half_of_float<uint32_t>(x))}; }
 };
 
-// The same for one element, where there are too few for a vector.
-template <typename T>
-struct OneLane {
-  using Vector = AccumulatorOf<T>;
-  static constexpr int kCount = 1;
-  static Vector load(const T* from) { return Lanes<T>::widen(*from); }
-  static void store(T* to, Vector v) { *to = Lanes<T>::narrow(v); }
+// Picks lanes from the two vectors one after the other.
+#if defined(__clang__)
+template <typename V, int... kIndices>
+inline V pick(V a, V b, std::integer_sequence<int, kIndices...>) {
+  return __builtin_shufflevector(a, b, kIndices...);
+}
+#else
+template <typename V, int... kIndices>
+inline V pick(V a, V b, std::integer_sequence<int, kIndices...>) {
+  using Index = std::conditional_t<sizeof(a[0]) == 8, LongVector, IntVector>;
+  return __builtin_shuffle(a, b, Index{kIndices...});
+}
+#endif
+
+// An integer_sequence of kFunction(i) for all lanes i.
+template <typename Function, int... kLanes>
+constexpr auto map_lanes(Function, std::integer_sequence<int, kLanes...>) {
+  return std::integer_sequence<int, Function::at(kLanes)...>{};
+}
+
+template <int kCount>
+struct Evens {
+  static constexpr int at(int i) { return 2 * i; }
 };
+template <int kCount>
+struct Odds {
+  static constexpr int at(int i) { return 2 * i + 1; }
+};
+// One step of a transposition: the blocks of `kSize` lanes that lie off the diagonal change
+// places.
+template <int kCount, int kSize>
+struct UpperBlocks {
+  static constexpr int at(int i) { return (i & kSize) == 0 ? i : i - kSize + kCount; }
+};
+template <int kCount, int kSize>
+struct LowerBlocks {
+  static constexpr int at(int i) { return (i & kSize) == 0 ? i + kSize : i + kCount; }
+};
+
+template <typename Function, int kCount, typename V>
+inline V pick_by(V a, V b) {
+  return pick(a, b, map_lanes(Function{}, std::make_integer_sequence<int, kCount>{}));
+}
+
+template <int kCount, typename V>
+inline V evens(V a, V b) {
+  return pick_by<Evens<kCount>, kCount>(a, b);
+}
+template <int kCount, typename V>
+inline V odds(V a, V b) {
+  return pick_by<Odds<kCount>, kCount>(a, b);
+}
+
+// Transposes a square matrix of kCount vectors.
+template <int kCount, int kSize = 1, typename V>
+inline void transpose(V* rows) {
+  if constexpr (kSize < kCount) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kCount; ++i) {
+      if ((i & kSize) != 0) continue;
+      const V upper = rows[i];
+      const V lower = rows[i + kSize];
+      rows[i] = pick_by<UpperBlocks<kCount, kSize>, kCount>(upper, lower);
+      rows[i + kSize] = pick_by<LowerBlocks<kCount, kSize>, kCount>(upper, lower);
+    }
+    transpose<kCount, 2 * kSize>(rows);
+  }
+}
 
 }  // namespace
 }  // namespace tf_dwbp::cpu

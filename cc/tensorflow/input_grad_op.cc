@@ -35,12 +35,15 @@ struct KernelType<Eigen::bfloat16> {
   using Type = cpu::Bfloat16;
 };
 
-cpu::ParallelFor parallel_for_on(const Eigen::ThreadPoolDevice& device) {
-  return [&device](int64_t items, double cycles_of_item,
-                   const std::function<void(int64_t, int64_t)>& body) {
-    const Eigen::TensorOpCost cost(/*bytes_loaded=*/0, /*bytes_stored=*/0, cycles_of_item);
-    device.parallelFor(items, cost, body);
-  };
+cpu::Parallel parallel_on(const Eigen::ThreadPoolDevice& device) {
+  // The thread of the call, which has no number in the pool, may take a share too.
+  return {device.numThreadsInPool() + 1,
+          [&device](int64_t items, double cycles_of_item, const cpu::Parallel::Body& body) {
+            const Eigen::TensorOpCost cost(/*bytes_loaded=*/0, /*bytes_stored=*/0, cycles_of_item);
+            device.parallelFor(items, cost, [&](int64_t begin, int64_t end) {
+              body(begin, end, device.currentThreadId() + 1);
+            });
+          }};
 }
 
 // An allocation that the machine can't back may succeed, and then kill the process when it is
@@ -85,13 +88,14 @@ class InputGradOp : public OpKernel {
 
     using K = typename KernelType<T>::Type;
     Tensor workspace;
-    const int64_t bytes = cpu::input_grad_workspace_bytes<K>(geometry);
+    const cpu::Parallel parallel = parallel_on(context->eigen_device<Eigen::ThreadPoolDevice>());
+    const int64_t bytes = cpu::input_grad_workspace_bytes<K>(geometry, parallel.workers);
     OP_REQUIRES_OK(context,
                    context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
     cpu::input_grad<K>(geometry, reinterpret_cast<const K*>(filter.flat<T>().data()),
                        reinterpret_cast<const K*>(out_backprop.flat<T>().data()),
                        reinterpret_cast<K*>(input_grad->flat<T>().data()), workspace.data(),
-                       parallel_for_on(context->eigen_device<Eigen::ThreadPoolDevice>()));
+                       parallel);
   }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -84,18 +85,31 @@ std::vector<int> by_definition(const Geometry& g, const std::vector<int>& filter
 }
 
 // Items in turn, or on three threads that take unequal shares from the end.
-void serially(int64_t items, double, const std::function<void(int64_t, int64_t)>& body) {
-  body(0, items);
-}
+const Parallel serially{
+    1, [](int64_t items, double, const Parallel::Body& body) { body(0, items, 0); }};
 
-void on_threads(int64_t items, double, const std::function<void(int64_t, int64_t)>& body) {
-  const int64_t first = items / 2, second = items / 6;
-  std::thread a([&] { body(first, items); });
-  std::thread b([&] { body(second, first); });
-  body(0, second);
-  a.join();
-  b.join();
-}
+const Parallel on_threads{3, [](int64_t items, double, const Parallel::Body& body) {
+                            const int64_t first = items / 2, second = items / 6;
+                            std::thread a([&] { body(first, items, 0); });
+                            std::thread b([&] { body(second, first, 2); });
+                            body(0, second, 1);
+                            a.join();
+                            b.join();
+                          }};
+
+// A workspace of just the bytes that the call asks for.
+template <typename T>
+class Workspace {
+ public:
+  Workspace(const Geometry& geometry, const Parallel& parallel)
+      : data_(std::aligned_alloc(
+            64, (input_grad_workspace_bytes<T>(geometry, parallel.workers) + 63) / 64 * 64)) {}
+  ~Workspace() { std::free(data_); }
+  void* data() const { return data_; }
+
+ private:
+  void* data_;
+};
 
 std::vector<int> pattern(int64_t elements, int seed) {
   std::vector<int> values(elements);
@@ -107,15 +121,15 @@ std::vector<int> pattern(int64_t elements, int seed) {
 }
 
 template <typename T>
-void compare(const Geometry& g, const ParallelFor& parallel_for) {
+void compare(const Geometry& g, const Parallel& parallel) {
   const std::vector<int> filter = pattern(g.filter_elements(), 1);
   const std::vector<int> out_backprop = pattern(g.output_elements(), 2);
   std::vector<T> filter_t(filter.size()), out_t(out_backprop.size());
   std::transform(filter.begin(), filter.end(), filter_t.begin(), from_int<T>);
   std::transform(out_backprop.begin(), out_backprop.end(), out_t.begin(), from_int<T>);
   std::vector<T> grad(g.input_elements(), from_int<T>(77));
-  std::vector<char> workspace(input_grad_workspace_bytes<T>(g));
-  input_grad<T>(g, filter_t.data(), out_t.data(), grad.data(), workspace.data(), parallel_for);
+  const Workspace<T> workspace(g, parallel);
+  input_grad<T>(g, filter_t.data(), out_t.data(), grad.data(), workspace.data(), parallel);
 
   const std::vector<int> expected = by_definition(g, filter, out_backprop);
   bool equal = true;
@@ -132,13 +146,13 @@ void compare(const Geometry& g, const ParallelFor& parallel_for) {
                    text(g.width));
 }
 
-void compare_all(Geometry g, const ParallelFor& parallel_for = serially) {
+void compare_all(Geometry g, const Parallel& parallel = serially) {
   for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
     g.layout = layout;
-    compare<Half>(g, parallel_for);
-    compare<Bfloat16>(g, parallel_for);
-    compare<float>(g, parallel_for);
-    compare<double>(g, parallel_for);
+    compare<Half>(g, parallel);
+    compare<Bfloat16>(g, parallel);
+    compare<float>(g, parallel);
+    compare<double>(g, parallel);
   }
 }
 
@@ -197,7 +211,7 @@ TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {
     const Geometry g{layout, 1, 65536, 1, one, one};
     std::vector<Half> filter(65536, Half{0x3c00}), out(65536), grad(65536);
     for (int i = 0; i < 65536; ++i) out[i].bits = static_cast<uint16_t>(i);
-    std::vector<char> workspace(input_grad_workspace_bytes<Half>(g));
+    const Workspace<Half> workspace(g, serially);
     input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
     bool equal = true;
     for (int i = 0; i < 65536; ++i) {
@@ -220,7 +234,7 @@ TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {
         out.push_back({row.a});
         out.push_back({row.b});
       }
-      std::vector<char> workspace(input_grad_workspace_bytes<Half>(g));
+      const Workspace<Half> workspace(g, serially);
       input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
       for (const Half x : grad) check(x.bits == row.sum, "half sum");
     }

@@ -1,10 +1,10 @@
 """`tf-dwbp conformance`: the command line's view of the package."""
 
 import argparse
-import pathlib
 import re
 import sys
 
+from tf_dwbp import console
 from tf_dwbp.conformance import cases, export, runner, targets, terminal
 
 _DESCRIPTION = """\
@@ -43,14 +43,16 @@ def register(subparsers) -> None:
         ("junit", "a JUnit report for CI systems"),
         ("markdown", "the table as Markdown"),
     ):
-        parser.add_argument(f"--{suffix}", type=_writable, metavar="FILE", help=f"write {what}")
+        parser.add_argument(
+            f"--{suffix}", type=console.writable, metavar="FILE", help=f"write {what}"
+        )
     parser.set_defaults(run=lambda arguments: _run(parser, arguments))
 
 
 def _run(parser, arguments):
     selected = cases.select(arguments.dtype, arguments.layout, arguments.padding, arguments.quick)
     try:
-        with terminal.Progress() as progress:
+        with console.Progress("cells") as progress:
             run = runner.run(selected, arguments.target, progress.update)
     except runner.UnusableTarget as error:
         parser.error(f"cannot use {error}")
@@ -66,17 +68,3 @@ def _target(text):
     if text != targets.STOCK and not re.fullmatch(r"[\w.]+:[\w.]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is neither stock nor MODULE:FUNCTION")
     return text
-
-
-def _writable(text):
-    """A file that can be written, found out before the minutes that the run takes."""
-    path = pathlib.Path(text)
-    existed = path.exists()
-    try:
-        with path.open("a"):
-            pass
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot write {path}: {error.strerror}") from None
-    if not existed:
-        path.unlink()
-    return path

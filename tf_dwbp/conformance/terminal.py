@@ -1,9 +1,8 @@
-"""The run on a terminal: progress while it lasts, then table, failing cells and summary."""
+"""The run on a terminal: table, failing cells and summary."""
 
 import itertools
 
 import rich.console
-import rich.progress
 import rich.table
 import rich.text
 
@@ -26,43 +25,6 @@ _SHORT_NAMES = {EIGEN: "Eig", ONEDNN: "DNN", XLA: "XLA"}
 _ASCII = str.maketrans("✓–✗∞†│", "v-X8+|")
 _FULL_WIDTH = 120  # of the table with all three paddings side by side
 _MOST_FAILURES = 20
-_REPORTS = 10  # in a log, where a bar cannot move
-
-
-class Progress:
-    """A bar on standard error; where that is not a terminal, a line now and then."""
-
-    def __init__(self):
-        self._console = rich.console.Console(stderr=True)
-        self._bar = rich.progress.Progress(
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("cells  {task.description:<13}"),
-            rich.progress.TimeRemainingColumn(compact=True),
-            rich.progress.TextColumn("left"),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = None
-        self._reported = 0
-
-    def __enter__(self):
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._bar.stop()
-
-    def update(self, path: str, done: int, total: int) -> None:
-        """Shows that `path` has just answered, and how many cells are complete."""
-        if self._console.is_terminal:
-            if self._task is None:
-                self._task = self._bar.add_task("", total=total)
-            self._bar.update(self._task, completed=done, description=path)
-        elif done * _REPORTS // total > self._reported:
-            self._reported = done * _REPORTS // total
-            self._console.print(f"{done:,} of {total:,} cells", highlight=False)
 
 
 def show(run: Run, console: rich.console.Console | None = None) -> None:

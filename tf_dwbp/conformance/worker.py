@@ -8,12 +8,12 @@ implementation's own output cannot touch.
 import functools
 import json
 import os
-import re
 import sys
 
 import numpy as np
 import tensorflow as tf
 
+from tf_dwbp import console
 from tf_dwbp.conformance import cases, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
@@ -30,7 +30,7 @@ def main(pipe, names):
         try:
             functions[name] = targets.load(name)
         except Exception as error:  # whatever importing somebody's module raises
-            send(unusable=name, message=_text(error))
+            send(unusable=name, message=console.one_line(error))
             return
     send(ready=True)
     for line in sys.stdin:
@@ -51,7 +51,7 @@ def _ask(function, batch, send):
             answer = function(**arguments)
             outcome = verdicts.judge(_array(answer), case, _expectation(case))
         except Exception as error:  # a refusal, of whatever type
-            outcome = Outcome(Verdict.REFUSES, _text(error))
+            outcome = Outcome(Verdict.REFUSES, console.one_line(error))
         yield case, outcome
 
 
@@ -73,7 +73,7 @@ def _ask_jit(function, batch, send):
         )
     except Exception as error:
         if len(batch) == 1:
-            yield batch[0], Outcome(Verdict.REFUSES, _text(error))
+            yield batch[0], Outcome(Verdict.REFUSES, console.one_line(error))
         else:
             for case in batch:
                 yield from _ask_jit(function, [case], send)
@@ -99,14 +99,6 @@ def _array(answer):
 def _litter(case):
     """Leaves NaNs where the allocator will likely put the result: elements never written show."""
     tf.fill(case.input_sizes, tf.constant(np.nan, cases.DTYPES[case.dtype]))
-
-
-def _text(error):
-    """An exception in one line, without TensorFlow's notes on where in the graph it arose."""
-    message = str(error).partition("\n\nStack trace")[0].partition("\n\t [[")[0]
-    message = re.sub(r"\{\{\w+ [^}]*\}\} ?", "", message)
-    message = re.sub(r" \[Op:\w+\].*", "", message)
-    return f"{type(error).__name__}: {' '.join(message.split())}"
 
 
 if __name__ == "__main__":

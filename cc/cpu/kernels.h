@@ -1,0 +1,136 @@
+// What the drivers and the inner loops (kernels.cc, compiled once for each instruction set) say
+// to each other: plain structs of pointers and of steps, which count elements.
+//
+// The loops work on *windows*: copies of a part of out_backprop as sums want it. Whatever the
+// layout, the type and the depth multiplier of the tensor, a window is
+//     [group][m][row][column][lane]
+// in the accumulator's type. A lane is one channel of one image; a group is a vector of them. So
+// one loop serves every call, with aligned loads at steps that the compiler knows.
+//
+// Zeros surround the columns of a window where taps reach beyond out_backprop. That is right as
+// long as the filter is finite; drivers see to the rest.
+#pragma once
+
+#include <cstdint>
+
+#include "cc/conv/taps.h"
+#include "cc/cpu/element.h"
+
+namespace tf_dwbp::cpu {
+
+// Where the lanes of groups lie in a tensor. Lane l of a group is channel l % channels of image
+// l / channels; those from images * channels up are idle. Groups follow each other, `lanes`
+// channels apart, but for the last: it begins `last` elements after the first, which lets it
+// overlap the one before.
+struct LaneMap {
+  int64_t groups;
+  int64_t last;
+  int64_t images;
+  int64_t image_step;
+  int64_t channels;
+  int64_t channel_step;
+};
+
+// Copies rows of a tensor into a window, or out of one.
+template <typename T>
+struct CopyJob {
+  T* tensor;
+  AccumulatorOf<T>* window;  // its first column that is not border
+  LaneMap lanes;
+
+  int64_t multiplier;  // into windows only
+  int64_t rows;
+  int64_t columns;
+  int64_t multiplier_step;
+  int64_t row_step;
+  int64_t column_step;
+
+  // In a window, columns are a vector apart. Rows are a ring.
+  int64_t window_group;
+  int64_t window_multiplier;
+  int64_t window_row;
+  int64_t first_slot;  // of the ring, for the first row
+  int64_t slots;
+};
+
+// Taps that one row of the result gathers from, vertically, and the slot of the ring that holds
+// the first one's row.
+struct SumRow {
+  conv::TapRange taps;
+  int64_t slot;
+};
+
+// Consecutive columns (modulo the stride) of the result, and their taps; columns of the window
+// are counted from the first that is not border.
+struct SumTile {
+  int64_t column;
+  conv::TapRange taps;
+};
+
+// Sums tiles of a result of type T from a window.
+template <typename T>
+struct SumJob {
+  const AccumulatorOf<T>* window;  // as in CopyJob
+  const AccumulatorOf<T>* filter;  // a window on the filter: its columns are the horizontal taps
+  T* result;                       // first row, column 0, first group
+  bool accumulate;  // adds to the result, which then has to be of the accumulator's type
+
+  int64_t groups;
+  int64_t multiplier;
+  const SumRow* rows;
+  int64_t row_count;
+  const SumTile* tiles;
+  int64_t tile_count;
+
+  int64_t window_group;
+  int64_t window_multiplier;
+  int64_t window_row;
+  int64_t slots;
+  int64_t filter_group;
+  int64_t filter_multiplier;
+  int64_t filter_row;
+  int64_t result_group;
+  int64_t result_last;  // from the first group to the last
+  int64_t result_row;
+  int64_t result_column;   // from a column of the result to the next ...
+  int64_t column_of_tile;  // ... and from one of a tile to the next
+
+  // From a tap to the next: grows in the filter, falls in the window.
+  int64_t vertical_tap;
+  int64_t vertical_slot;
+  int64_t horizontal_tap;
+  int64_t horizontal_column;
+};
+
+// Columns of a tile at most: their sums fill the registers of every instruction set, and 14 is
+// half, a quarter, ... of the widths that models have.
+constexpr int kMaxTile = 14;
+
+// The inner loops for one element type, compiled for one instruction set.
+template <typename T>
+struct Kernels {
+  void (*load)(const CopyJob<const T>&);
+  void (*store)(const CopyJob<T>&);
+  void (*sum[kMaxTile])(const SumJob<T>&);  // for tiles of 1, 2, ... columns
+};
+
+struct KernelTable {
+  int vector_bytes;
+  Kernels<Half> half_;
+  Kernels<Bfloat16> bfloat16_;
+  Kernels<float> float_;
+  Kernels<double> double_;
+  // Whether all n elements are neither infinite nor NaN.
+  bool (*finite_floats)(const float*, int64_t n);
+  bool (*finite_doubles)(const double*, int64_t n);
+};
+
+extern const KernelTable kKernels_baseline;
+#if defined(TF_DWBP_HAVE_AVX2)
+extern const KernelTable kKernels_avx2;
+#endif
+#if defined(TF_DWBP_HAVE_AVX512)
+extern const KernelTable kKernels_avx512;
+#endif
+
+}  // namespace tf_dwbp::cpu

@@ -1,0 +1,48 @@
+// The kernels of the instruction set in use.
+#pragma once
+
+#include <type_traits>
+
+#include "cc/cpu/kernels.h"
+#include "cc/cpu/target.h"
+
+namespace tf_dwbp::cpu {
+
+inline const KernelTable& kernel_table() {
+  switch (best_target()) {
+#if defined(TF_DWBP_HAVE_AVX512)
+    case Target::kAvx512:
+      return kKernels_avx512;
+#endif
+#if defined(TF_DWBP_HAVE_AVX2)
+    case Target::kAvx2:
+      return kKernels_avx2;
+#endif
+    default:
+      return kKernels_baseline;
+  }
+}
+
+template <typename T>
+const Kernels<T>& kernels() {
+  if constexpr (std::is_same_v<T, Half>) return kernel_table().half_;
+  if constexpr (std::is_same_v<T, Bfloat16>) return kernel_table().bfloat16_;
+  if constexpr (std::is_same_v<T, float>) return kernel_table().float_;
+  if constexpr (std::is_same_v<T, double>) return kernel_table().double_;
+}
+
+// Lanes of a vector of the type's accumulators.
+template <typename T>
+int64_t lanes() {
+  return kernel_table().vector_bytes / sizeof(AccumulatorOf<T>);
+}
+
+// Whether none of the n elements is infinite or NaN.
+inline bool finite(const float* elements, int64_t n) {
+  return kernel_table().finite_floats(elements, n);
+}
+inline bool finite(const double* elements, int64_t n) {
+  return kernel_table().finite_doubles(elements, n);
+}
+
+}  // namespace tf_dwbp::cpu

@@ -1,0 +1,74 @@
+#include "cc/cpu/tiles.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace tf_dwbp::cpu {
+namespace {
+
+using conv::TapFinder;
+using conv::TapRange;
+
+// Tiles may overlap, so that all are of one width. A wide tile shares the cost of its taps among
+// many columns; below eight, multiply-adds also wait for each other.
+int best_width(int64_t columns) {
+  int best = 1;
+  int64_t best_cost = std::numeric_limits<int64_t>::max();
+  for (int width = 1; width <= kMaxTile; ++width) {
+    const int64_t cost = (columns + width - 1) / width * (std::max(width, 7) + 2);
+    if (cost < best_cost) {
+      best = width;
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+// The taps that reach any of the tile's columns; `out` may lie outside for those that they do
+// not reach.
+TapRange taps_of(const TapFinder& finder, int64_t column, int width, int64_t stride) {
+  // As columns rise, the lowest taps leave out_backprop and higher ones enter it.
+  for (int i = 0; i < width; ++i) {
+    const TapRange lowest = finder.at(column + i * stride);
+    if (lowest.count == 0) continue;
+    for (int j = width - 1;; --j) {
+      const TapRange highest = finder.at(column + j * stride);
+      if (highest.count == 0) continue;
+      const int64_t last = highest.tap + (highest.count - 1) * finder.tap_step();
+      return {lowest.tap, lowest.out - i, (last - lowest.tap) / finder.tap_step() + 1};
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Tiles make_tiles(const conv::Axis& width, int64_t begin, int64_t end, bool exact) {
+  const TapFinder finder(width);
+  Tiles made;
+  int64_t low = width.out;
+  int64_t high = 0;
+  for (int64_t first = begin; first < std::min(end, begin + width.stride); ++first) {
+    const int64_t columns = (end - 1 - first) / width.stride + 1;
+    const int tile = exact ? 1 : best_width(columns);
+    const int64_t tiles = (columns + tile - 1) / tile;
+    made.classes.push_back({tile, static_cast<int64_t>(made.tiles.size()), tiles});
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t column = first + std::min(i * tile, columns - tile) * width.stride;
+      const TapRange taps = taps_of(finder, column, tile, width.stride);
+      made.tiles.push_back({column - begin, taps});
+      if (taps.count == 0) continue;
+      low = std::min(low, taps.out - (taps.count - 1) * finder.out_step());
+      high = std::max(high, taps.out + tile);
+    }
+  }
+  if (low >= high) return made;
+  made.first = std::clamp<int64_t>(low, 0, width.out);
+  made.columns = std::clamp<int64_t>(high, 0, width.out) - made.first;
+  made.border_left = std::max<int64_t>(0, -low);
+  made.border_right = std::max<int64_t>(0, high - width.out);
+  for (SumTile& tile : made.tiles) tile.taps.out -= made.first;
+  return made;
+}
+
+}  // namespace tf_dwbp::cpu

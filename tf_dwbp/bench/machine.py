@@ -1,0 +1,45 @@
+"""What the figures were measured on."""
+
+import json
+import os
+import pathlib
+import platform
+
+import tensorflow as tf
+
+from tf_dwbp import _library
+
+# The instruction sets that make a difference to kernels like these, as Linux spells them.
+_FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd")
+
+
+def describe(plan) -> dict:
+    """The processor and the software, as plain data."""
+    model, features = _processor()
+    found = {
+        "cpu": model,
+        "cpu_features": features,
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": plan.threads,
+        "cpu_targets": json.loads(_library.BUILD_INFO_PATH.read_text()).get("cpu_targets"),
+        "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+        "tensorflow": tf.__version__,
+        "python": platform.python_version(),
+    }
+    if plan.peer == "torch":
+        import torch
+
+        found["torch"] = torch.__version__
+    return found
+
+
+def _processor():
+    """The model's name and the features that matter, from what Linux tells."""
+    fields = {}
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    model = fields.get("model name") or platform.processor() or platform.machine()
+    return model, [feature for feature in _FEATURES if feature in flags]

@@ -1,0 +1,67 @@
+"""Times functions in turn, so that whatever slows the machine down slows all of them."""
+
+import gc
+import time
+from collections.abc import Callable
+
+# Long enough for the clock and for a steady state, short enough that the machine stays the same
+# from one side's block to the other's.
+BLOCK_SECONDS = 0.025
+
+# A shape on which a side takes seconds gets fewer rounds than asked for, but these at least.
+_PATIENCE_SECONDS = 8.0
+_FEWEST_ROUNDS = 3
+
+
+def alternate(
+    functions: dict[str, Callable[[], object]],
+    rounds: int,
+    lead_in: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds a call of each function takes: the mean over a block of calls, for each round.
+
+    In each round every function has one block, and rounds go through the functions forwards and
+    backwards in turn. A block begins with calls that do not count: one, since the caches are
+    another function's, and more until `lead_in` seconds have passed.
+    """
+    gc_was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()  # a collection would count for whom it hits
+    try:
+        calls = {name: _calls_for_a_block(run, clock) for name, run in functions.items()}
+        found: dict[str, list[float]] = {name: [] for name in functions}
+        start = clock()
+        order = list(functions)
+        for number in range(rounds):
+            if number >= _FEWEST_ROUNDS and clock() - start > _PATIENCE_SECONDS:
+                break
+            for name in order:
+                found[name].append(_block(functions[name], calls[name], clock, lead_in))
+            order.reverse()
+        return found
+    finally:
+        if gc_was_on:
+            gc.enable()
+
+
+def _block(function, calls, clock, lead_in=0.0):
+    end = clock() + lead_in
+    function()
+    while clock() < end:
+        function()
+    start = clock()
+    for _ in range(calls):
+        function()
+    return (clock() - start) / calls
+
+
+def _calls_for_a_block(function, clock):
+    """How many calls fill a block; at least one."""
+    function()  # the first call may prepare things
+    calls = 1
+    while True:
+        seconds = _block(function, calls, clock) * calls
+        if seconds >= BLOCK_SECONDS / 4:
+            return max(1, round(calls * BLOCK_SECONDS / seconds))
+        calls *= 4

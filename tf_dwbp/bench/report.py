@@ -1,0 +1,147 @@
+"""The run on a terminal: a row for each shape, then what the groups of shapes come to."""
+
+import rich.box
+import rich.console
+import rich.markup
+import rich.padding
+import rich.table
+
+from tf_dwbp.bench import shapes
+from tf_dwbp.bench.peers import COPY
+from tf_dwbp.bench.results import OURS, Run, Spread
+
+_WIDTH = 120  # of the table with spreads
+_ASCII = {ord("–"): "-", ord("±"): "+-"}
+_NONE = "–"
+_EXPLANATION = """\
+ms: the median of the blocks ± half the interquartile range. Ratios: the median of the pairs of \
+blocks (quartiles); above 1 ours is faster. Of copy: the time of reading and writing as many bytes \
+as out_backprop and input_grad have, divided by ours. Of matmul: multiplications and additions a \
+second, as a share of a large matmul's. Mean: geometric."""
+
+
+def show(run: Run, console: rich.console.Console | None = None) -> None:
+    """Prints the tables, the reasons for what is missing, and what was measured on."""
+    console = console or rich.console.Console(highlight=False)
+    if not console.is_terminal and console.width < _WIDTH:
+        console.width = _WIDTH  # a file or pipe has no width of its own
+
+    def text(string):
+        return string if console.encoding.startswith("utf") else string.translate(_ASCII)
+
+    console.print(text(f"\n{run.plan.title}\n"), style="bold", soft_wrap=True)
+    console.print(_rows_table(run, text, spreads=console.width >= _WIDTH))
+    console.print()
+    for number, (reason, names) in enumerate(run.reasons.items(), 1):
+        console.print(text(f"[{number}] {reason}"), markup=False, soft_wrap=True)
+        console.print(rich.padding.Padding(", ".join(names) + "\n", (0, 0, 0, 4)))
+    console.print(_summary_table(run))
+    console.print()
+    console.print(text(_EXPLANATION), style="dim", soft_wrap=True)
+    console.print(text(machine_line(run)), soft_wrap=True)
+
+
+def machine_line(run: Run) -> str:
+    """What was measured on, in one line."""
+    machine = run.machine
+    software = f"TensorFlow {machine['tensorflow']}, oneDNN "
+    software += "on" if machine["onednn"] == "1" else "off"
+    if "torch" in machine:
+        software += f", PyTorch {machine['torch']}"
+    if machine["forced_cpu_isa"]:
+        software += f", TF_DWBP_CPU_ISA={machine['forced_cpu_isa']}"
+    return (
+        f"{machine['cpu']}, {machine['threads']} threads; {software}; "
+        f"matmul {run.matmul_rate / 1e9:.0f} GFLOP/s"
+    )
+
+
+def milliseconds(time: Spread | None, spread: bool = True) -> str:
+    """The median to three digits, and half the interquartile range as a share of it."""
+    if time is None:
+        return _NONE
+    value = time.median * 1e3
+    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
+    around = f" ±{(time.high - time.low) / 2 / time.median:4.0%}" if spread else ""
+    return f"{value:.{digits}f}{around}"
+
+
+def percent(share: float | None) -> str:
+    """A share, in whole percents where there are any."""
+    if share is None:
+        return _NONE
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+
+
+def _rows_table(run, text, spreads):
+    """A row for each shape; without the spreads it fits a narrow terminal."""
+    peer = run.plan.peer
+    numbers = {reason: number for number, reason in enumerate(run.reasons, 1)}
+    sides = (OURS, peer)
+
+    def time(row, side):
+        note = row.refusals.get(side)
+        mark = f" [{numbers[f'{side}: {note}']}]" if note else ""
+        return milliseconds(row.time(side), spreads) + mark
+
+    def ratio(row, side):
+        found = row.ratio(side)
+        return _NONE if found is None else f"{found.median:.2f}{_quartiles(found, spreads)}"
+
+    columns = {
+        **{f"{side} ms": lambda row, side=side: time(row, side) for side in sides},
+        **({f"{peer}/ours": lambda row: ratio(row, peer)} if peer != COPY else {}),
+        "of copy": lambda row: percent(copy.median if (copy := row.ratio(COPY)) else None),
+        "of matmul": lambda row: percent(run.share_of_matmul(row)),
+    }
+    table = _table(collapse_padding=True)
+    table.add_column("shape", no_wrap=True)
+    for heading in columns:
+        narrow = heading.replace(" ", "\n").replace("/", "/\n")
+        table.add_column(heading if spreads else narrow, justify="right", no_wrap=True)
+    for row in run.rows:
+        cells = [rich.markup.escape(text(cell(row))) for cell in columns.values()]
+        table.add_row(row.shape.name, *cells)
+    return table
+
+
+def _table(**options):
+    """A table with few lines, and nothing around it."""
+    return rich.table.Table(
+        header_style="bold",
+        box=rich.box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        **options,
+    )
+
+
+def _summary_table(run):
+    """One line for each group that has shapes, for the peer and for the copy."""
+    table = _table()
+    for heading, justify in (
+        ("group", "left"),
+        ("shapes", "right"),
+        ("", "left"),
+        ("mean", "right"),
+        ("worst", "right"),
+        ("worst shape", "left"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for side in dict.fromkeys((run.plan.peer, COPY)):
+        for group in (None, *shapes.GROUPS[:-1]):  # of the last, a few of all kinds, none
+            if found := run.summary(side, group):
+                figures = [found.mean, found.worst]
+                table.add_row(
+                    group or "all",
+                    str(found.count),
+                    "of copy" if side == COPY else f"{side} / ours",
+                    *(percent(x) if side == COPY else f"{x:.2f}" for x in figures),
+                    found.worst_shape.name,
+                )
+        table.add_section()
+    return table
+
+
+def _quartiles(ratio, spread):
+    return f" ({ratio.low:.2f}–{ratio.high:.2f})" if spread else ""

@@ -1,0 +1,182 @@
+"""The measured times, and the figures that follow from them."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+from tf_dwbp.bench import shapes
+from tf_dwbp.bench.call import Call
+from tf_dwbp.bench.peers import COPY, PEERS
+from tf_dwbp.bench.shapes import Shape
+
+OURS = "ours"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values) -> "Spread":
+        low, median, high = (float(x) for x in np.percentile(values, [25, 50, 75]))
+        return cls(median, low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One shape: seconds a call, block by block, of each side that can compute it."""
+
+    shape: Shape
+    seconds: dict[str, list[float]]
+    refusals: dict[str, str] = dataclasses.field(default_factory=dict)  # side -> why not
+
+    def time(self, side: str) -> Spread | None:
+        """Seconds a call; None if the side could not be measured."""
+        return Spread.of(self.seconds[side]) if side in self.seconds else None
+
+    def ratio(self, side: str) -> Spread | None:
+        """That side's time divided by ours, from pairs of blocks of the same round.
+
+        The median of such ratios is not moved by a machine that becomes slower between rounds.
+        """
+        if not {side, OURS} <= self.seconds.keys():
+            return None
+        pairs = zip(self.seconds[side], self.seconds[OURS], strict=True)
+        return Spread.of([theirs / ours for theirs, ours in pairs])
+
+    def to_json(self) -> dict:
+        return {
+            "shape": dataclasses.asdict(self.shape),
+            "seconds": self.seconds,
+            "refusals": self.refusals,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict) -> "Row":
+        shape = Shape(**data["shape"] | {"tags": tuple(data["shape"]["tags"])})
+        return cls(shape, data["seconds"], data["refusals"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a group of shapes comes to, as one side's time divided by ours."""
+
+    count: int
+    mean: float  # geometric
+    worst: float
+    worst_shape: Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be measured. The command line's options have the same names."""
+
+    peer: str
+    dtype: str
+    layout: str
+    threads: int
+    rounds: int
+    op: str = "input_grad"
+
+    @property
+    def peer_title(self) -> str:
+        return "memory copy" if self.peer == COPY else PEERS[self.peer].title
+
+    @property
+    def title(self) -> str:
+        return f"{self.op}, {self.dtype} {self.layout}, SAME: tf_dwbp and {self.peer_title}"
+
+
+@dataclasses.dataclass
+class Run:
+    """A finished benchmark."""
+
+    plan: Plan
+    rows: list[Row]
+    machine: dict
+    matmul_rate: float  # multiplications and additions a second
+
+    def call(self, row: Row) -> Call:
+        return Call(row.shape, self.plan.dtype, self.plan.layout)
+
+    def share_of_matmul(self, row: Row) -> float | None:
+        """Our multiplications and additions a second, as a share of a large matmul's."""
+        ours = row.time(OURS)
+        return ours and 2 * self.call(row).products / ours.median / self.matmul_rate
+
+    def summary(self, side: str, group: str | None = None) -> Summary | None:
+        """Over the group's shapes (None: all) that this side and we computed; None if none."""
+        ratios = {
+            row.shape: ratio.median
+            for row in self.rows
+            if (group is None or group in row.shape.groups) and (ratio := row.ratio(side))
+        }
+        if not ratios:
+            return None
+        worst = min(ratios, key=ratios.get)
+        mean = float(np.exp(np.mean(np.log(list(ratios.values())))))
+        return Summary(len(ratios), mean, ratios[worst], worst)
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Why sides were not measured -> the names of the shapes."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            for side, reason in row.refusals.items():
+                found.setdefault(f"{side}: {reason}", []).append(row.shape.name)
+        return found
+
+    def to_json(self) -> dict:
+        """The times, from which `from_json` makes the same run, and the figures for readers."""
+        return {
+            "plan": dataclasses.asdict(self.plan),
+            "machine": self.machine,
+            "matmul_rate": self.matmul_rate,
+            "summary": {
+                side: {
+                    group or "all": {
+                        "count": found.count,
+                        "geometric_mean": found.mean,
+                        "worst": found.worst,
+                        "worst_shape": found.worst_shape.name,
+                    }
+                    for group in (None, *shapes.GROUPS)
+                    if (found := self.summary(side, group))
+                }
+                for side in dict.fromkeys([self.plan.peer, COPY])
+            },
+            "rows": [row.to_json() | self._figures(row) for row in self.rows],
+        }
+
+    def _figures(self, row):
+        return {
+            "name": row.shape.name,
+            "groups": sorted(row.shape.groups),
+            "moved_bytes": self.call(row).moved_bytes,
+            "times": {side: dataclasses.asdict(row.time(side)) for side in row.seconds},
+            "ratios": {
+                side: dataclasses.asdict(ratio)
+                for side in row.seconds
+                if side != OURS and (ratio := row.ratio(side))
+            },
+            "share_of_matmul": self.share_of_matmul(row),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict) -> "Run":
+        """Raises KeyError or TypeError if the data are not a run's."""
+        return cls(
+            Plan(**data["plan"]),
+            [Row.from_json(row) for row in data["rows"]],
+            data["machine"],
+            data["matmul_rate"],
+        )
+
+    def save(self, path: pathlib.Path) -> None:
+        path.write_text(json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")

@@ -1,0 +1,80 @@
+"""A process that measures. `runner` starts it, and outlives its death.
+
+Started as `python -m tf_dwbp.bench.worker PIPE PLAN SHAPE...` where the plan is JSON. What it finds
+goes out as lines of JSON on the file descriptor PIPE, which nobody's own output can touch.
+"""
+
+import json
+import os
+import sys
+
+import ml_dtypes
+import numpy as np
+import tensorflow as tf
+
+from tf_dwbp import console
+from tf_dwbp.bench import limits, machine, measure, peers, shapes
+from tf_dwbp.bench.call import DTYPES, Call
+from tf_dwbp.bench.peers import COPY
+from tf_dwbp.bench.results import OURS, Plan, Row
+
+# By how many roundings answers may differ that add numbers in different orders.
+_ROUNDINGS = 4
+
+
+def main(pipe, plan, names):
+    def send(**message):
+        os.write(pipe, (json.dumps(message) + "\n").encode())
+
+    tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
+    send(machine=machine.describe(plan), matmul_rate=limits.matmul_rate(plan.dtype))
+    for name in names:
+        send(begin=name)
+        send(row=measure_row(plan, shapes.named(name)).to_json())
+    send(matmul_rate=limits.matmul_rate(plan.dtype))
+
+
+def measure_row(plan: Plan, shape: shapes.Shape) -> Row:
+    """Times all sides that can compute the shape, once the peer's answer agrees with ours."""
+    call = Call(shape, plan.dtype, plan.layout)
+    peer = peers.PEERS.get(plan.peer)  # none where that is the copy
+    functions, refusals = _prepare(plan, call, peer)
+    functions[COPY] = limits.prepare_copy(call.moved_bytes, plan.threads)
+    lead_in = peer.lead_in if peer else 0
+    return Row(shape, measure.alternate(functions, plan.rounds, lead_in), refusals)
+
+
+def _prepare(plan, call, peer):
+    """Both sides' functions, and why there is none where one cannot compute what it should."""
+    functions, answers, refusals = {}, {}, {}
+    prepare = {OURS: peers.prepare_ours} | ({plan.peer: peer.prepare} if peer else {})
+    for name, prepare_side in prepare.items():
+        try:
+            side = prepare_side(call, plan.threads)
+            answers[name] = side.to_array(side.run())
+            functions[name] = side.run
+        except peers.Refused as error:
+            refusals[name] = str(error)
+        except Exception as error:  # whatever an implementation raises
+            refusals[name] = console.one_line(error)
+    if len(answers) == 2 and (reason := disagreement(call, *answers.values())):
+        refusals[plan.peer] = reason
+        del functions[plan.peer]
+    return functions, refusals
+
+
+def disagreement(call: Call, ours: np.ndarray, theirs: np.ndarray) -> str | None:
+    """Why two answers are not two roundings of one, if so: a comparison must be of one task."""
+    if ours.shape != theirs.shape:
+        return f"its result has the shape {list(theirs.shape)}, not {list(ours.shape)}"
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    difference = float(np.max(np.abs(ours - theirs), initial=0))
+    products = call.shape.filter**2 * call.shape.depth_multiplier
+    epsilon = float(ml_dtypes.finfo(DTYPES[call.dtype]).eps)
+    if difference <= _ROUNDINGS * epsilon * products**0.5 * np.max(np.abs(ours), initial=0):
+        return None
+    return f"its result differs from ours, by up to {difference:.2g}"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Plan(**json.loads(sys.argv[2])), sys.argv[3:])

@@ -1,0 +1,69 @@
+"""What the subcommands share: progress, files to write, and exceptions in one line."""
+
+import argparse
+import pathlib
+import re
+
+import rich.console
+import rich.progress
+
+_REPORTS = 10  # in a log, where a bar cannot move
+
+
+class Progress:
+    """A bar on standard error; where that is not a terminal, a line now and then."""
+
+    def __init__(self, unit: str):
+        self._unit = unit
+        self._console = rich.console.Console(stderr=True)
+        self._bar = rich.progress.Progress(
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn(f"{unit}  {{task.description:<13}}"),
+            rich.progress.TimeRemainingColumn(compact=True),
+            rich.progress.TextColumn("left"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = None
+        self._reported = 0
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.stop()
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """Shows what is being dealt with, and how many units are complete."""
+        if self._console.is_terminal:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=total)
+            self._bar.update(self._task, completed=done, description=what)
+        elif done * _REPORTS // total > self._reported:
+            self._reported = done * _REPORTS // total
+            self._console.print(f"{done:,} of {total:,} {self._unit}", highlight=False)
+
+
+def writable(text: str) -> pathlib.Path:
+    """A file that can be written, found out before the minutes that the run takes."""
+    path = pathlib.Path(text)
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write {path}: {error.strerror}") from None
+    if not existed:
+        path.unlink()
+    return path
+
+
+def one_line(error: Exception) -> str:
+    """An exception in one line, without TensorFlow's notes on where in the graph it arose."""
+    message = str(error).partition("\n\nStack trace")[0].partition("\n\t [[")[0]
+    message = re.sub(r"\{\{\w+ [^}]*\}\} ?", "", message)
+    message = re.sub(r" \[Op:\w+\].*", "", message)
+    return f"{type(error).__name__}: {' '.join(message.split())}"
