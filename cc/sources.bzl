@@ -9,6 +9,7 @@ CORE_SOURCES = [
     "cc/conv/call.cc",
     "cc/conv/taps.cc",
     "cc/cpu/input_grad.cc",
+    "cc/cpu/input_grad_direct.cc",
     "cc/cpu/input_grad_plan.cc",
     "cc/cpu/target.cc",
     "cc/cpu/tiles.cc",

@@ -30,6 +30,15 @@ TapFinder::TapFinder(const Axis& axis)
       out_step_(axis.dilation / gcd_),
       inverse_(inverse_modulo(out_step_, tap_step_)) {}
 
+TapRange TapFinder::without_borders(int64_t input_position) const {
+  const int64_t position = input_position + axis_.pad_before;
+  if (position % gcd_ != 0) return {};
+  const int64_t tap = position / gcd_ % tap_step_ * inverse_ % tap_step_;
+  if (tap >= axis_.filter) return {};
+  return {tap, (position - tap * axis_.dilation) / axis_.stride,
+          (axis_.filter - 1 - tap) / tap_step_ + 1};
+}
+
 TapRange TapFinder::at(int64_t input_position) const {
   const int64_t position = input_position + axis_.pad_before;
   int64_t tap = 0;

@@ -24,6 +24,8 @@ class TapFinder {
   explicit TapFinder(const Axis& axis);
 
   TapRange at(int64_t input_position) const;
+  // Those at `input_position` if out_backprop had no borders; `out` may lie outside.
+  TapRange without_borders(int64_t input_position) const;
 
   int64_t tap_step() const { return tap_step_; }
   int64_t out_step() const { return out_step_; }

@@ -6,6 +6,7 @@
 
 #include "cc/conv/taps.h"
 #include "cc/cpu/denormals.h"
+#include "cc/cpu/input_grad_direct.h"
 #include "cc/cpu/input_grad_plan.h"
 #include "cc/cpu/tables.h"
 
@@ -51,11 +52,11 @@ struct Call {
 // What items cost when they share the work evenly, in cycles: vectors of the result, and for each
 // its taps. Memory is left out on purpose. What is small enough for that to matter is in the
 // cache, and waking a second thread too early was seen to cost more than waking it too late.
-double cycles_of_item(const Geometry& g, const InputGradPlan& plan) {
+double cycles_of_item(const Geometry& g, const InputGradPlan& plan, int64_t items) {
   const double taps = static_cast<double>(g.height.filter) * g.width.filter / g.height.stride /
                       g.width.stride * g.multiplier;
-  const double vectors = static_cast<double>(g.height.in) * g.width.in * plan.groups *
-                         plan.image_blocks / plan.items();
+  const double vectors =
+      static_cast<double>(g.height.in) * g.width.in * plan.groups * plan.image_blocks / items;
   return vectors * (4 + taps);
 }
 
@@ -359,6 +360,16 @@ void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop
     pack_filter(geometry, plan, filter, packed);
     is_finite = finite(packed, plan.filter);
   }
+  if (is_finite && DirectInputGrad<T>::suits(geometry)) {
+    const DirectInputGrad<T> direct(geometry, plan, packed, out_backprop, input_grad,
+                                    parallel.workers);
+    parallel.run(direct.items(), cycles_of_item(geometry, plan, direct.items()),
+                 [&](int64_t begin, int64_t end, int64_t) {
+                   const ScopedIeeeDenormals ieee;
+                   for (int64_t item = begin; item < end; ++item) direct.run(item);
+                 });
+    return;
+  }
   const Axis &h = geometry.height, &w = geometry.width;
   const Call<T> call{geometry,
                      plan,
@@ -370,7 +381,7 @@ void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop
                      Steps(geometry.layout, geometry.channels, h.in, w.in),
                      TapFinder(h),
                      TapFinder(w)};
-  parallel.run(plan.items(), cycles_of_item(geometry, plan),
+  parallel.run(plan.items(), cycles_of_item(geometry, plan, plan.items()),
                [&](int64_t begin, int64_t end, int64_t worker) {
                  const ScopedIeeeDenormals ieee;
                  Worker<T> items(call, scratch + worker * (plan.window + plan.stage));

@@ -3,6 +3,7 @@
 
 #include "cc/cpu/kernels.h"
 
+#include "cc/cpu/direct.h"
 #include "cc/cpu/load.h"
 #include "cc/cpu/simd.h"
 #include "cc/cpu/store.h"
@@ -14,6 +15,13 @@
 
 namespace tf_dwbp::cpu {
 namespace {
+
+// With two rows, sums and what is held have to fit the registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kDirectColumns = kMostDirectColumns;
+#else
+constexpr int kDirectColumns = 4;
+#endif
 
 template <typename Acc>
 bool finite(const Acc* from, int64_t n) {
@@ -30,13 +38,26 @@ bool finite(const Acc* from, int64_t n) {
 }
 
 template <typename T, int... kColumns>
-constexpr Kernels<T> kernels_for(std::integer_sequence<int, kColumns...>) {
-  return {load<T>, store<T>, {sum<kColumns + 1, T>...}};
+constexpr void set_sum(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
+  ((kernels->sum[kColumns] = sum<kColumns + 1, T>), ...);
+}
+
+template <int kTaps, typename T, int... kColumns>
+constexpr void set_direct(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
+  ((kernels->direct[kTaps][kColumns] = direct<kTaps + 1, kColumns + 1, T>), ...);
+}
+
+template <typename T, int... kTaps>
+constexpr void set_directs(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
+  (set_direct<kTaps>(kernels, std::make_integer_sequence<int, kDirectColumns>{}), ...);
 }
 
 template <typename T>
 constexpr Kernels<T> kernels() {
-  return kernels_for<T>(std::make_integer_sequence<int, kMaxTile>{});
+  Kernels<T> made{load<T>, store<T>, {}, {}};
+  set_sum(&made, std::make_integer_sequence<int, kMaxTile>{});
+  set_directs(&made, std::make_integer_sequence<int, kMostDirectTaps>{});
+  return made;
 }
 
 }  // namespace
@@ -45,8 +66,8 @@ constexpr Kernels<T> kernels() {
 #define TF_DWBP_CONCAT_(a, b) a##b
 #define TF_DWBP_CONCAT(a, b) TF_DWBP_CONCAT_(a, b)
 extern const KernelTable TF_DWBP_CONCAT(kKernels_, TF_DWBP_CPU_TARGET) = {
-    kVectorBytes,      kernels<Half>(), kernels<Bfloat16>(), kernels<float>(),
-    kernels<double>(), finite<float>,   finite<double>,
+    kVectorBytes,     kDirectColumns,    kernels<Half>(), kernels<Bfloat16>(),
+    kernels<float>(), kernels<double>(), finite<float>,   finite<double>,
 };
 
 }  // namespace tf_dwbp::cpu

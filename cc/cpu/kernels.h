@@ -102,6 +102,62 @@ struct SumJob {
   int64_t horizontal_column;
 };
 
+// Two rows of the result that gather from the same rows of out_backprop, with vertical taps one
+// step apart, or one row alone.
+template <typename T>
+struct DirectRows {
+  const T* out_backprop;  // column 0 of the last row that either gathers from
+  int64_t out_step;       // back to the next one
+  int64_t count;          // of such rows
+  int64_t taps_step;      // from a row's taps in the filter to the next row's
+
+  // For each row of the result:
+  T* result[2];  // its column 0, or nullptr
+  int64_t taps[2];
+  int64_t begin[2];  // the rows of out_backprop that it gathers from
+  int64_t end[2];
+};
+
+// Consecutive columns (modulo the stride and the dilation) of the result.
+struct DirectTile {
+  int64_t result;   // the first column, and ...
+  int64_t out;      // ... the first column of out_backprop that it needs, in elements
+  uint32_t inside;  // bit i: whether the i-th column that it needs is inside
+};
+
+// Sums tiles of two rows from out_backprop itself. Columns that aren't inside count as zeros.
+template <typename T>
+struct DirectJob {
+  const AccumulatorOf<T>* filter;  // packed; the first horizontal tap
+  int64_t filter_group;
+  int64_t filter_column;
+
+  int64_t groups;
+  int64_t last;  // from the first group to the last, in elements
+  DirectRows<T> rows;
+  const DirectTile* tiles;
+  int64_t tile_count;
+  int64_t out_column;     // from a column that the tile needs to the next
+  int64_t result_column;  // from a column of the tile to the next
+
+  // Where two rows of each tensor begin that will be needed later. They are asked for little by
+  // little, as many bytes as a row of the tile has at a time; nullptr: nothing is.
+  const char* next_out[2];
+  const char* next_result[2];
+
+  // If not nullptr, results take the way over this buffer, which holds kStageGroups groups of a
+  // tile, so that they are written in longer pieces.
+  T* stage;
+  int64_t stage_column;  // from a column of the tile to the next
+  // Past the caches; then results are made of whole, aligned vectors.
+  bool stream;
+};
+
+// Horizontal taps that DirectJobs may have, and columns of their tiles.
+constexpr int kMostDirectTaps = 7;
+constexpr int kMostDirectColumns = 7;
+constexpr int kStageGroups = 8;
+
 // Columns of a tile at most: their sums fill the registers of every instruction set, and 14 is
 // half, a quarter, ... of the widths that models have.
 constexpr int kMaxTile = 14;
@@ -112,10 +168,13 @@ struct Kernels {
   void (*load)(const CopyJob<const T>&);
   void (*store)(const CopyJob<T>&);
   void (*sum[kMaxTile])(const SumJob<T>&);  // for tiles of 1, 2, ... columns
+  // For 1, 2, ... taps, and tiles of 1, 2, ... columns.
+  void (*direct[kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
 };
 
 struct KernelTable {
   int vector_bytes;
+  int direct_columns;  // of a tile at most: as many as the registers hold
   Kernels<Half> half_;
   Kernels<Bfloat16> bfloat16_;
   Kernels<float> float_;

@@ -8,7 +8,7 @@
 #include <type_traits>  // types alone, as of <utility>
 #include <utility>
 
-#if defined(__F16C__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -53,6 +53,27 @@ inline V load_bits(const void* from) {
 template <typename V>
 inline void store_bits(void* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
+}
+
+template <int kBytes>
+using RawVector __attribute__((vector_size(kBytes))) = uint8_t;
+
+// Past the caches; `to` is aligned to a vector.
+inline void stream_bits(void* to, FloatVector v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(static_cast<float*>(to), bit_cast<__m512>(v));
+#elif defined(__AVX__)
+  _mm256_stream_ps(static_cast<float*>(to), bit_cast<__m256>(v));
+#else
+  store_bits(to, v);
+#endif
+}
+
+// Makes what was streamed visible to the threads that this one tells of its end.
+inline void end_stream() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 // The conversions below serve scalars (uint32_t, float) and vectors (BitsVector, FloatVector)

@@ -1,0 +1,114 @@
+// Sums tiles straight from out_backprop, where its channels are adjacent. See kernels.h.
+#pragma once
+
+#include "cc/cpu/kernels.h"
+#include "cc/cpu/simd.h"
+
+namespace tf_dwbp::cpu {
+namespace {
+
+// Asks for the lines of `bytes` bytes, to be written if kWrite.
+template <int kBytes, int kWrite>
+inline void prefetch(const char* from) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(from + i, kWrite, 2);
+}
+
+// Moves what tiles have summed from the stage to the result, pixel by pixel.
+template <int kColumns, typename T>
+inline void unstage(const DirectJob<T>& job, int64_t result, int64_t channels) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  constexpr int kElements = kVectorBytes / sizeof(T);
+  const T* from = job.stage;
+  for (int r = 0; r < 2; ++r) {
+    if (job.rows.result[r] == nullptr) continue;
+    T* to = job.rows.result[r] + result;
+    for (int x = 0; x < kColumns; ++x, from += job.stage_column, to += job.result_column) {
+      if (job.stream) {
+        for (int64_t c = 0; c < channels; c += kElements) {
+          stream_bits(to + c, load_bits<FloatVector>(from + c));
+        }
+        continue;
+      }
+      for (int64_t c = 0; c < channels; c += kLanes) {
+        const int64_t at = c + kLanes <= channels ? c : channels - kLanes;
+        store_bits(to + at, load_bits<RawVector<kLanes * sizeof(T)>>(from + at));
+      }
+    }
+  }
+}
+
+// One row of out_backprop is held in registers while all the tile's sums take from it what they
+// need: each element is loaded, and widened, once for all horizontal taps and both rows.
+template <int kTaps, int kColumns, typename T>
+void direct(const DirectJob<T>& job) {
+  using Acc = AccumulatorOf<T>;
+  using V = typename Lanes<T>::Vector;
+  constexpr int kLanes = Lanes<T>::kCount;
+  constexpr int kHeld = kColumns + kTaps - 1;
+  constexpr int kBytes = kColumns * kLanes * sizeof(T);
+  const DirectRows<T> rows = job.rows;
+  int64_t asked = 0;
+  const bool staged = job.stage != nullptr;
+  const int64_t block = staged ? kStageGroups : job.groups;
+  for (int64_t t = 0; t < job.tile_count; ++t) {
+    const DirectTile tile = job.tiles[t];
+    for (int64_t first = 0; first < job.groups; first += block) {
+      const int64_t end = first + block < job.groups ? first + block : job.groups;
+      const int64_t first_channel = first + 1 < job.groups ? first * kLanes : job.last;
+      int64_t channel = 0;
+      for (int64_t group = first; group < end; ++group) {
+#pragma GCC unroll 2
+        for (int r = 0; r < 2; ++r) {
+          if (job.next_out[r] != nullptr) prefetch<kBytes, 0>(job.next_out[r] + asked);
+          if (job.next_result[r] != nullptr) prefetch<kBytes, 1>(job.next_result[r] + asked);
+        }
+        asked += kBytes;
+        channel = group + 1 < job.groups ? group * kLanes : job.last;
+        const T* row = rows.out_backprop + tile.out + channel;
+        const Acc* filter = job.filter + group * job.filter_group;
+        V sums[2][kColumns];
+#pragma GCC unroll 16
+        for (int x = 0; x < kColumns; ++x) sums[0][x] = sums[1][x] = V{};
+        for (int64_t i = 0; i < rows.count; ++i) {
+          V held[kHeld];
+          const T* from = row;
+#pragma GCC unroll 16
+          for (int j = 0; j < kHeld; ++j, from += job.out_column) {
+            held[j] = (tile.inside >> j & 1) != 0 ? Lanes<T>::load(from) : V{};
+          }
+#pragma GCC unroll 2
+          for (int r = 0; r < 2; ++r) {
+            if (i < rows.begin[r] || i >= rows.end[r]) continue;
+            const Acc* taps = filter + rows.taps[r];
+#pragma GCC unroll 16
+            for (int k = 0; k < kTaps; ++k) {
+              const V tap = Lanes<Acc>::load(taps + k * job.filter_column);
+#pragma GCC unroll 16
+              for (int x = 0; x < kColumns; ++x) sums[r][x] += tap * held[x - k + kTaps - 1];
+            }
+          }
+          row -= rows.out_step;
+          filter += rows.taps_step;
+        }
+        T* stage = job.stage + (channel - first_channel);
+#pragma GCC unroll 2
+        for (int r = 0; r < 2; ++r) {
+          if (rows.result[r] == nullptr) continue;
+          T* to = staged ? stage : rows.result[r] + tile.result + channel;
+          const int64_t column = staged ? job.stage_column : job.result_column;
+#pragma GCC unroll 16
+          for (int x = 0; x < kColumns; ++x, to += column) Lanes<T>::store(to, sums[r][x]);
+          stage += kColumns * job.stage_column;
+        }
+      }
+      if (staged) {
+        unstage<kColumns>(job, tile.result + first_channel, channel + kLanes - first_channel);
+      }
+    }
+  }
+  if (job.stream) end_stream();
+}
+
+}  // namespace
+}  // namespace tf_dwbp::cpu
