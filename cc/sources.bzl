@@ -11,6 +11,7 @@ CORE_SOURCES = [
     "cc/cpu/input_grad.cc",
     "cc/cpu/input_grad_direct.cc",
     "cc/cpu/input_grad_plan.cc",
+    "cc/cpu/parallel.cc",
     "cc/cpu/target.cc",
     "cc/cpu/tiles.cc",
 ]
@@ -46,5 +47,6 @@ TEST_SOURCES = [
     "cc/tests/call_test.cc",
     "cc/tests/input_grad_test.cc",
     "cc/tests/main.cc",
+    "cc/tests/parallel_test.cc",
     "cc/tests/taps_test.cc",
 ]

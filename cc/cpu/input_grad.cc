@@ -363,11 +363,11 @@ void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop
   if (is_finite && DirectInputGrad<T>::suits(geometry)) {
     const DirectInputGrad<T> direct(geometry, plan, packed, out_backprop, input_grad,
                                     parallel.workers);
-    parallel.run(direct.items(), cycles_of_item(geometry, plan, direct.items()),
-                 [&](int64_t begin, int64_t end, int64_t) {
-                   const ScopedIeeeDenormals ieee;
-                   for (int64_t item = begin; item < end; ++item) direct.run(item);
-                 });
+    share(parallel, direct.items(), cycles_of_item(geometry, plan, direct.items()),
+          [&](Items* items, int64_t) {
+            const ScopedIeeeDenormals ieee;
+            for (int64_t item; items->take(&item);) direct.run(item);
+          });
     return;
   }
   const Axis &h = geometry.height, &w = geometry.width;
@@ -381,12 +381,12 @@ void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop
                      Steps(geometry.layout, geometry.channels, h.in, w.in),
                      TapFinder(h),
                      TapFinder(w)};
-  parallel.run(plan.items(), cycles_of_item(geometry, plan, plan.items()),
-               [&](int64_t begin, int64_t end, int64_t worker) {
-                 const ScopedIeeeDenormals ieee;
-                 Worker<T> items(call, scratch + worker * (plan.window + plan.stage));
-                 for (int64_t item = begin; item < end; ++item) items.run(item);
-               });
+  share(parallel, plan.items(), cycles_of_item(geometry, plan, plan.items()),
+        [&](Items* items, int64_t worker) {
+          const ScopedIeeeDenormals ieee;
+          Worker<T> runner(call, scratch + worker * (plan.window + plan.stage));
+          for (int64_t item; items->take(&item);) runner.run(item);
+        });
 }
 
 #define TF_DWBP_INSTANTIATE(T)                                              \

@@ -1,20 +1,42 @@
-// What the kernels ask of a thread pool.
+// How kernels share work among threads.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 
 namespace tf_dwbp::cpu {
 
+// What a thread pool has to offer.
 struct Parallel {
-  // Numbers of the threads that may work at the same time run below this.
+  // Threads that may work on a call at the same time, the one that makes it included.
   int64_t workers;
-
-  // Calls body(begin, end, worker) until [0, items) is covered, each item once, and returns when
-  // all is done. No two calls run at the same time with the same number of a worker. What an item
-  // costs lets the pool decide how many threads are worth waking.
-  using Body = std::function<void(int64_t begin, int64_t end, int64_t worker)>;
-  std::function<void(int64_t items, double cycles_of_item, const Body& body)> run;
+  // Has another thread call the function, soon, late or right away.
+  std::function<void(std::function<void()>)> schedule;
+  // Cycles of work for each thread at least. Waking one takes 5 to 100 microseconds, and a few
+  // of the caller's.
+  double cycles_of_worker = 60e3;
 };
+
+// The items of a call that nobody has taken yet.
+class Items {
+ public:
+  explicit Items(int64_t count) : count_(count) {}
+  bool take(int64_t* item) {
+    *item = next_.fetch_add(1, std::memory_order_relaxed);
+    return *item < count_;
+  }
+
+ private:
+  std::atomic<int64_t> next_{0};
+  const int64_t count_;
+};
+
+// Takes items until there are no more; no two threads work under the same number at a time.
+using Work = std::function<void(Items* items, int64_t worker)>;
+
+// Returns when all items are done. Calls `work` itself, and has others call it too if the items
+// are worth waking a thread; threads that come when all is taken are not waited for.
+void share(const Parallel& parallel, int64_t items, double cycles_of_item, const Work& work);
 
 }  // namespace tf_dwbp::cpu

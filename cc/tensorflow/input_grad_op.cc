@@ -36,14 +36,9 @@ struct KernelType<Eigen::bfloat16> {
 };
 
 cpu::Parallel parallel_on(const Eigen::ThreadPoolDevice& device) {
-  // The thread of the call, which has no number in the pool, may take a share too.
-  return {device.numThreadsInPool() + 1,
-          [&device](int64_t items, double cycles_of_item, const cpu::Parallel::Body& body) {
-            const Eigen::TensorOpCost cost(/*bytes_loaded=*/0, /*bytes_stored=*/0, cycles_of_item);
-            device.parallelFor(items, cost, [&](int64_t begin, int64_t end) {
-              body(begin, end, device.currentThreadId() + 1);
-            });
-          }};
+  Eigen::ThreadPoolInterface* const pool = device.getPool();
+  return {device.numThreads(),
+          [pool](std::function<void()> function) { pool->Schedule(std::move(function)); }};
 }
 
 // An allocation that the machine can't back may succeed, and then kill the process when it is

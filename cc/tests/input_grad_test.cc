@@ -84,18 +84,21 @@ std::vector<int> by_definition(const Geometry& g, const std::vector<int>& filter
   return grad;
 }
 
-// Items in turn, or on three threads that take unequal shares from the end.
-const Parallel serially{
-    1, [](int64_t items, double, const Parallel::Body& body) { body(0, items, 0); }};
+const Parallel serially{1, nullptr};
 
-const Parallel on_threads{3, [](int64_t items, double, const Parallel::Body& body) {
-                            const int64_t first = items / 2, second = items / 6;
-                            std::thread a([&] { body(first, items, 0); });
-                            std::thread b([&] { body(second, first, 2); });
-                            body(0, second, 1);
-                            a.join();
-                            b.join();
-                          }};
+// Three threads, for the least of work.
+class ThreeThreads {
+ public:
+  ~ThreeThreads() {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  Parallel parallel() {
+    return {3, [this](std::function<void()> function) { threads_.emplace_back(function); }, 0};
+  }
+
+ private:
+  std::vector<std::thread> threads_;
+};
 
 // A workspace of just the bytes that the call asks for.
 template <typename T>
@@ -200,8 +203,9 @@ TF_DWBP_TEST(empty_tensors) {
 
 TF_DWBP_TEST(threads_share_the_work) {
   const Axis axis{30, 15, 3, 2, 1, 1};
-  compare_all({Layout::kNHWC, 1, 20, 1, axis, axis}, on_threads);
-  compare_all({Layout::kNHWC, 3, 5, 2, axis, axis}, on_threads);
+  ThreeThreads three;
+  compare_all({Layout::kNHWC, 1, 20, 1, axis, axis}, three.parallel());
+  compare_all({Layout::kNHWC, 3, 5, 2, axis, axis}, three.parallel());
 }
 
 TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {

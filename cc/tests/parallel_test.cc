@@ -1,0 +1,92 @@
+// Each item is done once, whoever comes and whenever.
+
+#include "cc/cpu/parallel.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "cc/tests/check.h"
+
+namespace tf_dwbp::cpu {
+namespace {
+
+constexpr int64_t kItems = 1000;
+
+struct Counts {
+  std::vector<std::atomic<int>> of_item = std::vector<std::atomic<int>>(kItems);
+  std::vector<std::atomic<int>> of_worker = std::vector<std::atomic<int>>(4);
+  std::atomic<int> calls{0};
+
+  Work work() {
+    return [this](Items* items, int64_t worker) {
+      ++calls;
+      for (int64_t item; items->take(&item);) {
+        ++of_item[item];
+        ++of_worker[worker];
+      }
+    };
+  }
+
+  bool each_once() const {
+    bool once = true;
+    for (const std::atomic<int>& count : of_item) once &= count == 1;
+    return once;
+  }
+};
+
+using testing::check;
+
+TF_DWBP_TEST(others_help) {
+  for (int round = 0; round < 50; ++round) {
+    Counts counts;
+    std::vector<std::thread> threads;
+    const Parallel parallel{
+        4, [&](std::function<void()> function) { threads.emplace_back(function); }, 1};
+    share(parallel, kItems, 1, counts.work());
+    // No thread may be at work any more.
+    const int calls = counts.calls;
+    check(counts.each_once(), "each item once");
+    check(threads.size() == 3, "three are asked");
+    for (std::thread& thread : threads) thread.join();
+    check(counts.calls == calls, "nobody begins after the end");
+  }
+}
+
+TF_DWBP_TEST(helpers_work_under_numbers_of_their_own) {
+  Counts counts;
+  const Parallel parallel{4, [](const std::function<void()>& function) { function(); }, 1};
+  share(parallel, kItems, 1, counts.work());
+  check(counts.each_once(), "each item once");
+  check(counts.calls == 4, "all are called");
+  check(counts.of_worker[1] == kItems, "the first that comes does all");
+}
+
+TF_DWBP_TEST(helpers_that_come_late_do_nothing) {
+  std::vector<std::function<void()>> scheduled;
+  {
+    Counts counts;
+    const Parallel parallel{
+        4, [&](const std::function<void()>& function) { scheduled.push_back(function); }, 1};
+    share(parallel, kItems, 1, counts.work());
+    check(counts.each_once() && counts.calls == 1, "the caller does all");
+  }
+  // What they would work on is gone: the sanitizers would tell.
+  for (const std::function<void()>& function : scheduled) function();
+  check(scheduled.size() == 3, "three were asked");
+}
+
+TF_DWBP_TEST(nobody_is_woken_for_little) {
+  Counts counts;
+  int asked = 0;
+  const Parallel parallel{4, [&](const std::function<void()>&) { ++asked; }, 600};
+  share(parallel, kItems, 1, counts.work());
+  check(asked == 0 && counts.each_once(), "1000 cycles are not worth two threads of 600");
+  share(parallel, kItems, 1.2, counts.work());
+  check(asked == 1, "1200 are");
+  share(parallel, 1, 1e6, counts.work());
+  check(asked == 1, "one item is one thread's");
+}
+
+}  // namespace
+}  // namespace tf_dwbp::cpu
