@@ -3,6 +3,7 @@
 
 #define EIGEN_USE_THREADS
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cc/conv/call.h"
@@ -54,6 +55,23 @@ absl::Status check_memory(const conv::Call& call, int64_t element_bytes) {
       std::to_string(static_cast<int64_t>(machine)) + " bytes");
 }
 
+// The C library keeps smaller buffers, and does not ask the system for new ones.
+constexpr int64_t kLargeBytes = 16 << 20;
+
+// TensorFlow without oneDNN returns large buffers to the system, and so gets fresh ones for each
+// call: faulting these in by pages of 4 KB takes longer than filling them. Only a hint.
+void want_huge_pages(void* data, int64_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t last = (begin + bytes) / kHugePage * kHugePage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#else
+  (void)data, (void)bytes;
+#endif
+}
+
 template <typename T>
 class InputGradOp : public OpKernel {
  public:
@@ -80,6 +98,9 @@ class InputGradOp : public OpKernel {
     OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(*call.input, &shape));
     Tensor* input_grad = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &input_grad));
+
+    const int64_t input_grad_bytes = input_grad->TotalBytes();
+    if (input_grad_bytes >= kLargeBytes) want_huge_pages(input_grad->data(), input_grad_bytes);
 
     using K = typename KernelType<T>::Type;
     Tensor workspace;
