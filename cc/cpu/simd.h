@@ -32,6 +32,7 @@ typedef double DoubleVector __attribute__((vector_size(kVectorBytes)));
 typedef int32_t IntVector __attribute__((vector_size(kVectorBytes)));
 typedef int64_t LongVector __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t BitsVector __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t WordVector __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
 
 template <typename To, typename From>
@@ -153,12 +154,36 @@ template <>
 struct Lanes<Bfloat16> {
   using Vector = FloatVector;
   static constexpr int kCount = kFloats;
+#if defined(__AVX512BW__) && !defined(__clang__)
+  // One shuffle moves the bits to where they belong: the upper half of each lane.
+  static Vector load(const Bfloat16* from) {
+    constexpr WordVector kWords = {16, 0, 16, 1, 16, 2,  16, 3,  16, 4,  16, 5,  16, 6,  16, 7,
+                                   16, 8, 16, 9, 16, 10, 16, 11, 16, 12, 16, 13, 16, 14, 16, 15};
+    const __m512i bits =
+        _mm512_maskz_inserti64x4(0xff, _mm512_setzero_si512(), load_bits<__m256i>(from), 0);
+    return bit_cast<Vector>(__builtin_shuffle(bit_cast<WordVector>(bits), kWords));
+  }
+  // bfloat16_of_float(), with masks.
+  static void store(Bfloat16* to, Vector v) {
+    constexpr WordVector kWords = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+    const __m512i bits = bit_cast<__m512i>(v);
+    const __m512 value = bit_cast<__m512>(v);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    rounded = _mm512_mask_add_epi32(rounded, odd, rounded, _mm512_set1_epi32(1));
+    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    const WordVector words = __builtin_shuffle(bit_cast<WordVector>(rounded), kWords);
+    __builtin_memcpy(to, &words, 2 * kCount);
+  }
+#else
   static Vector load(const Bfloat16* from) {
     return bit_cast<Vector>(__builtin_convertvector(load_bits<HalfVector>(from), BitsVector) << 16);
   }
   static void store(Bfloat16* to, Vector v) {
     store_bits(to, __builtin_convertvector(bfloat16_of_float<BitsVector>(v), HalfVector));
   }
+#endif
   static float widen(Bfloat16 x) { return bit_cast<float>(uint32_t{x.bits} << 16); }
   static Bfloat16 narrow(float x) {
     return {static_cast<uint16_t>(bfloat16_of_float<uint32_t>(x))};
