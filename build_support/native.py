@@ -53,10 +53,10 @@ def read_sources() -> dict:
     return names
 
 
-def cpu_targets() -> dict[str, list[str]]:
-    """Name -> flags of the instruction sets that this machine's compiler can build for."""
+def cpu_targets(machine: str = platform.machine()) -> dict[str, list[str]]:
+    """Name -> flags of the instruction sets that programs for the machine are built for."""
     targets = read_sources()["CPU_TARGETS"]
-    if platform.machine() == "x86_64":
+    if machine == "x86_64":
         return targets
     return {"baseline": targets["baseline"]}
 
@@ -76,10 +76,15 @@ def compiler_version() -> str:
     return run.stdout.splitlines()[0]
 
 
-def units(sources: list[str], flags: list[str], directory: pathlib.Path) -> list[Unit]:
+def units(
+    sources: list[str],
+    flags: list[str],
+    directory: pathlib.Path,
+    machine: str = platform.machine(),
+) -> list[Unit]:
     """The sources once each, after the kernels (the slowest) once for each CPU target."""
     kernels = read_sources()["KERNEL_SOURCE"]
-    targets = cpu_targets()
+    targets = cpu_targets(machine)
     have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in targets]
 
     def unit(source, suffix, extra):
@@ -194,13 +199,24 @@ def build_library(wheel: TensorFlowWheel, directory: pathlib.Path) -> None:
     (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n")
 
 
-def build_core_test(sanitize: bool) -> pathlib.Path:
-    """Builds the program that tests the core without TensorFlow, and returns its path."""
+def build_core_test(sanitize: bool = False, machine: str = platform.machine()) -> pathlib.Path:
+    """Builds the program that tests the core without TensorFlow, and returns its path.
+
+    For another machine than this one, the compiler in CXX has to make programs for that.
+    """
     sources = read_sources()
-    directory = BUILD / ("core_test_sanitized" if sanitize else "core_test")
+    directory = BUILD / "_".join(
+        ["core_test", *(["sanitized"] if sanitize else []), *_unless_native(machine)]
+    )
     sanitizers = SANITIZER_FLAGS if sanitize else []
     flags = [*_TEST_FLAGS, *sanitizers]
     tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
-    objects = compile_all(units(tested, flags, directory), [], stamp="")
-    link([*sanitizers, *objects], directory / "core_test")
+    objects = compile_all(units(tested, flags, directory, machine), [], stamp="")
+    # An emulator has no other machine's libraries.
+    static = ["-static"] if _unless_native(machine) else []
+    link([*sanitizers, *static, *objects], directory / "core_test")
     return directory / "core_test"
+
+
+def _unless_native(machine: str) -> list[str]:
+    return [] if machine == platform.machine() else [machine]

@@ -9,8 +9,8 @@ namespace {
 using conv::TapFinder;
 using conv::TapRange;
 
-// Tiles may overlap, so that all are of one width. A wide tile shares the cost of its taps among
-// many columns; below eight, multiply-adds also wait for each other.
+// Of all tiles but the last, which is as wide as what is left. A wide tile shares the cost of its
+// taps among many columns; below eight, multiply-adds also wait for each other.
 int best_width(int64_t columns) {
   int best = 1;
   int64_t best_cost = std::numeric_limits<int64_t>::max();
@@ -51,15 +51,19 @@ Tiles make_tiles(const conv::Axis& width, int64_t begin, int64_t end, bool exact
   for (int64_t first = begin; first < std::min(end, begin + width.stride); ++first) {
     const int64_t columns = (end - 1 - first) / width.stride + 1;
     const int tile = exact ? 1 : best_width(columns);
-    const int64_t tiles = (columns + tile - 1) / tile;
-    made.classes.push_back({tile, static_cast<int64_t>(made.tiles.size()), tiles});
-    for (int64_t i = 0; i < tiles; ++i) {
-      const int64_t column = first + std::min(i * tile, columns - tile) * width.stride;
-      const TapRange taps = taps_of(finder, column, tile, width.stride);
-      made.tiles.push_back({column - begin, taps});
-      if (taps.count == 0) continue;
-      low = std::min(low, taps.out - (taps.count - 1) * finder.out_step());
-      high = std::max(high, taps.out + tile);
+    for (int64_t done = 0; done < columns;) {
+      // Tiles don't overlap: their sums may be added to.
+      const int size = static_cast<int>(std::min<int64_t>(tile, columns - done));
+      const int64_t tiles = (columns - done) / size;
+      made.classes.push_back({size, static_cast<int64_t>(made.tiles.size()), tiles});
+      for (int64_t i = 0; i < tiles; ++i, done += size) {
+        const int64_t column = first + done * width.stride;
+        const TapRange taps = taps_of(finder, column, size, width.stride);
+        made.tiles.push_back({column - begin, taps});
+        if (taps.count == 0) continue;
+        low = std::min(low, taps.out - (taps.count - 1) * finder.out_step());
+        high = std::max(high, taps.out + size);
+      }
     }
   }
   if (low >= high) return made;

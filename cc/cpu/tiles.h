@@ -10,7 +10,7 @@ namespace tf_dwbp::cpu {
 
 // The tiles of a block of columns, and the columns of out_backprop that they read.
 struct Tiles {
-  // Tiles of the columns that are equal modulo the stride.
+  // Tiles of one width, of columns that are equal modulo the stride.
   struct Class {
     int width;  // columns of each tile
     int64_t first_tile;

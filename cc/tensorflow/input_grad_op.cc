@@ -45,7 +45,8 @@ cpu::Parallel parallel_on(const Eigen::ThreadPoolDevice& device) {
 // An allocation that the machine can't back may succeed, and then kill the process when it is
 // written to.
 absl::Status check_memory(const conv::Call& call, int64_t element_bytes) {
-  static const double machine = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  static const double machine =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   const double needed =
       static_cast<double>(conv::geometry_of(call).input_elements()) * element_bytes;
   if (needed <= machine) return absl::OkStatus();

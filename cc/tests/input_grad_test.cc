@@ -192,6 +192,121 @@ TF_DWBP_TEST(blocks_have_ends) {
   compare_all({Layout::kNHWC, 1, 2, 1, {100, 100, 3, 1, 1, 1}, row});  // blocks of rows
 }
 
+// Widths that tiles divide and don't, taps that reach every border and none, each number of taps.
+TF_DWBP_TEST(tiles_have_ends) {
+  const Axis few{3, 3, 2, 1, 1, 0};
+  for (int64_t width = 1; width <= 31; ++width)
+    for (int64_t filter = 1; filter <= 9; ++filter) {
+      const int64_t dilation = width % 3 + 1;
+      compare_all({Layout::kNHWC, 1, 17, 1, few, {width, width, filter, 1, dilation, filter / 2}});
+      compare_all({Layout::kNHWC, 1, 16, 1, {width, width, filter, 1, dilation, filter / 2}, few});
+      compare_all({Layout::kNHWC,
+                   1,
+                   19,
+                   1,
+                   {width, width / 2, filter, 2, 1, 1},
+                   {width, width / 2 + 1, filter, 2, 1, filter - 1}});
+    }
+  for (int64_t dilation : {2, 3, 5, 8, 40})
+    for (int64_t stride : {1, 2, 3}) {
+      const Axis axis{37, 40 / stride, 3, stride, dilation, dilation};
+      compare_all({Layout::kNHWC, 1, 16, 1, axis, axis});
+      compare_all({Layout::kNHWC, 2, 3, 4, axis, axis});
+    }
+}
+
+// Rows of a window are a ring; dilated rows of the result need what others skipped.
+TF_DWBP_TEST(windows_are_used_again) {
+  for (int64_t dilation : {1, 2, 3})
+    for (int64_t channels : {1, 16, 21})
+      for (int64_t multiplier : {2, 4, 5}) {
+        const Axis tall{40, 40, 5, 1, dilation, 2 * dilation};
+        const Axis strided{40, 20, 5, 2, dilation, 3};
+        const Axis wide{60, 60, 5, 1, 1, 2};
+        compare_all({Layout::kNHWC, 1, channels, multiplier, tall, wide});
+        compare_all({Layout::kNHWC, 1, channels, multiplier, strided, wide});
+      }
+}
+
+// Windows that are not held, but loaded row by row.
+TF_DWBP_TEST(huge_windows) {
+  const Axis axis{3, 3, 3, 1, 1, 1};
+  for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
+    compare<float>({layout, 1, 2, 4000, axis, {50, 50, 3, 1, 1, 1}}, serially);
+    compare<double>({layout, 1, 3, 3000, axis, {60, 30, 3, 2, 1, 1}}, serially);
+    compare<float>({layout, 1, 2, 40, {40, 40, 39, 1, 1, 19}, {128, 128, 2, 1, 1, 0}}, serially);
+  }
+}
+
+// Several images share a vector, and the last vector is not full.
+TF_DWBP_TEST(few_channels) {
+  const Axis h{6, 6, 3, 1, 1, 1}, w{19, 10, 3, 2, 1, 1};
+  for (int64_t channels = 1; channels <= 9; ++channels)
+    for (int64_t batch : {1, 2, 5, 17})
+      for (int64_t multiplier : {1, 2, 3}) {
+        compare_all({Layout::kNHWC, batch, channels, multiplier, h, w});
+      }
+}
+
+// Results that are asked for ahead, written past the caches, or over a stage, since their columns
+// are 4 KB apart.
+TF_DWBP_TEST(large_results) {
+  const Axis three{3, 3, 3, 1, 1, 1};
+  ThreeThreads threads;
+  for (const int64_t channels : {2048, 2080, 2060}) {
+    compare<float>({Layout::kNHWC, 1, channels, 1, three, {9, 9, 3, 1, 1, 1}}, serially);
+    compare<Half>({Layout::kNHWC, 1, channels, 1, three, {9, 9, 3, 1, 1, 1}}, serially);
+    compare<double>({Layout::kNHWC, 1, channels, 1, three, {9, 5, 3, 2, 1, 1}}, serially);
+  }
+  compare_all({Layout::kNHWC, 1, 40, 1, three, {300, 300, 3, 1, 128, 128}});
+  for (const int64_t channels : {128, 130, 1024}) {
+    const int64_t width = 80 * 1024 / channels;
+    compare<float>(
+        {Layout::kNHWC, 1, channels, 1, {128, 64, 3, 2, 1, 1}, {width, width, 3, 1, 1, 1}},
+        threads.parallel());
+    compare<Bfloat16>(
+        {Layout::kNHWC, 2, channels, 1, {128, 128, 3, 1, 2, 2}, {width, width, 3, 1, 1, 1}},
+        threads.parallel());
+  }
+}
+
+// What lies outside takes no part: an Inf or NaN in the filter stays with the pixels that it met.
+template <typename T>
+void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad) {
+  const Axis axis{9, 9, 3, 1, 1, 1};
+  const Geometry g{layout, 1, channels, multiplier, axis, axis};
+  std::vector<T> filter(g.filter_elements(), from_int<T>(1));
+  std::vector<T> out(g.output_elements(), from_int<T>(1)), grad(g.input_elements());
+  // Tap (0, 0) of all channels reaches all rows and columns but the last.
+  for (int64_t c = 0; c < g.out_channels(); ++c) filter[c] = bad;
+  const Workspace<T> workspace(g, serially);
+  input_grad<T>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
+  bool right = true;
+  for (int64_t y = 0; y < 9; ++y)
+    for (int64_t x = 0; x < 9; ++x)
+      for (int64_t c = 0; c < channels; ++c) {
+        const bool met = y < 8 && x < 8;
+        const int rows = y == 0 || y == 8 ? 2 : 3, columns = x == 0 || x == 8 ? 2 : 3;
+        const T value = grad[offset(layout, 0, y, x, c, 9, 9, channels)];
+        right &= met ? !same(value, value) || same(value, bad)
+                     : same(value, from_int<T>(rows * columns * static_cast<int>(multiplier)));
+      }
+  check(right, "what an infinite or NaN filter touches");
+}
+
+TF_DWBP_TEST(filters_that_are_not_finite) {
+  for (const Layout layout : {Layout::kNHWC, Layout::kNCHW})
+    for (const int64_t channels : {1, 16, 21})
+      for (const int64_t multiplier : {1, 2}) {
+        for (const float bad : {INFINITY, NAN}) {
+          check_confined<float>(layout, channels, multiplier, bad);
+          check_confined<double>(layout, channels, multiplier, bad);
+        }
+        check_confined<Half>(layout, channels, multiplier, Half{0x7c00});
+        check_confined<Bfloat16>(layout, channels, multiplier, Bfloat16{0x7f80});
+      }
+}
+
 TF_DWBP_TEST(empty_tensors) {
   const Axis axis{3, 3, 3, 1, 1, 1};
   compare_all({Layout::kNHWC, 0, 2, 1, axis, axis});
@@ -242,6 +357,33 @@ TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {
       input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
       for (const Half x : grad) check(x.bits == row.sum, "half sum");
     }
+  }
+}
+
+TF_DWBP_TEST(floats_become_bfloat16s_by_rounding_to_even) {
+  // 256 + 1 and 258 + 1 lie between two each; the largest + half a step is a tie with infinity.
+  const Axis one{1, 1, 1, 1, 1, 0}, two{1, 2, 2, 1, 1, 1};
+  struct Row {
+    uint16_t a, b, sum;
+  };
+  for (const Row& row :
+       {Row{0x4380, 0x3f80, 0x4380}, Row{0x4381, 0x3f80, 0x4382}, Row{0xc381, 0xbf80, 0xc382},
+        Row{0x7f7f, 0x7b00, 0x7f80}, Row{0x7f7f, 0x7a80, 0x7f7f}, Row{0x0001, 0x0001, 0x0002},
+        Row{0x0080, 0x8001, 0x007f}, Row{0x7f80, 0xff80, 0x7fc0}}) {
+    for (const Layout layout : {Layout::kNHWC, Layout::kNCHW})
+      for (const int64_t channels : {1, 16, 40}) {
+        const Geometry g{layout, 1, channels, 1, one, two};
+        std::vector<Bfloat16> filter(2 * channels, Bfloat16{0x3f80}), out(2 * channels);
+        std::vector<Bfloat16> grad(channels);
+        for (int64_t c = 0; c < channels; ++c) {
+          out[offset(layout, 0, 0, 0, c, 1, 2, channels)].bits = row.a;
+          out[offset(layout, 0, 0, 1, c, 1, 2, channels)].bits = row.b;
+        }
+        const Workspace<Bfloat16> workspace(g, serially);
+        input_grad<Bfloat16>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
+        for (const Bfloat16 x : grad)
+          check((x.bits & 0x7fff) == (row.sum & 0x7fff), "bfloat16 sum");
+      }
   }
 }
 
