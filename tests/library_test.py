@@ -51,6 +51,14 @@ class LibraryTest(tf.test.TestCase):
             _library.check_version("2.21.0", "2.21.1")
         _library.check_version("2.21.0", "2.21.0")
 
+    def test_an_instruction_set_without_kernels_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "TF_DWBP_CPU_ISA is 'avx3'.* baseline, avx2"):
+            _library.check_cpu_isa("avx3", ["baseline", "avx2"])
+        for asked in (None, "", "avx2"):
+            _library.check_cpu_isa(asked, ["baseline", "avx2"])
+        root = pathlib.Path(tf_dwbp.__file__).parent.parent
+        self.assertIn("'sse9'", _import_error(root, TF_DWBP_CPU_ISA="sse9"))
+
     def test_import_checks_the_version_before_it_loads(self):
         directory = self._copy_of_the_package()
         info = directory / "tf_dwbp" / "_build_info.json"

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 
 _DIRECTORY = pathlib.Path(__file__).resolve().parent
@@ -39,6 +40,19 @@ def check_version(built: str, running: str) -> None:
         )
 
 
+def check_cpu_isa(asked: str | None, built: list[str]) -> None:
+    """Raises ValueError unless the kernels were built for the instruction set that is asked for.
+
+    Args:
+      asked: the value of TF_DWBP_CPU_ISA; None or "" leaves the choice to the library.
+      built: names of the instruction sets that the library has kernels for.
+    """
+    if asked and asked not in built:
+        raise ValueError(
+            f"TF_DWBP_CPU_ISA is {asked!r}, but the kernels were built for {', '.join(built)}."
+        )
+
+
 @functools.cache
 def load():
     """Loads the op library once a process and returns its module of generated wrappers."""
@@ -51,4 +65,5 @@ def load():
             "run `pip install .` (or `pip install -e .`) in its source tree."
         ) from None
     check_version(build_info["tensorflow_version"], tensorflow.__version__)
+    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), build_info["cpu_targets"])
     return tensorflow.load_op_library(str(LIBRARY_PATH))
