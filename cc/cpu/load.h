@@ -7,6 +7,9 @@
 namespace tf_dwbp::cpu {
 namespace {
 
+// Bytes ahead that copies ask for what they will need.
+constexpr int kAhead = 1024;
+
 // Steps through the rows of a window's ring.
 template <typename Job>
 struct Slots {
@@ -126,7 +129,9 @@ inline void load_transposed(const CopyJob<const T>& job) {
 #pragma GCC unroll 16
           for (int lane = 0; lane < kLanes; ++lane) {
             // Idle lanes repeat one that is there.
-            square[lane] = Lanes<T>::load(from + offsets[lane < lanes ? lane : 0] + i);
+            const T* plane = from + offsets[lane < lanes ? lane : 0] + i;
+            square[lane] = Lanes<T>::load(plane);
+            __builtin_prefetch(plane + kAhead / sizeof(T));
           }
           transpose<kLanes>(square);
           if (column + kLanes <= job.columns) {
@@ -153,9 +158,9 @@ inline void load_transposed(const CopyJob<const T>& job) {
   }
 }
 
-// Few channels, NHWC: whole vectors are copied for each image, and the lanes that are too many
-// are overwritten by the next image or column.
-template <typename T>
+// Few channels, NHWC: pixels are copied as kPart lanes, and those that are too many are
+// overwritten by the next image or column.
+template <int kPart, typename T>
 inline void load_few(const CopyJob<const T>& job) {
   using Acc = AccumulatorOf<T>;
   constexpr int kLanes = Lanes<T>::kCount;
@@ -169,7 +174,13 @@ inline void load_few(const CopyJob<const T>& job) {
     int64_t x = 0;
     for (; x + 1 < job.columns && (job.columns - x) * job.column_step >= kLanes; ++x) {
       for (int64_t image = 0; image < map.images; ++image) {
-        Lanes<Acc>::store(to + image * channels, Lanes<T>::load(from + image * map.image_step));
+        __builtin_prefetch(from + image * map.image_step + kAhead / sizeof(T));
+        if constexpr (sizeof(T) == sizeof(Acc)) {
+          __builtin_memcpy(to + image * channels, from + image * map.image_step, kPart * sizeof(T));
+        } else {
+          const auto pixel = Lanes<T>::load(from + image * map.image_step);
+          __builtin_memcpy(to + image * channels, &pixel, kPart * sizeof(Acc));
+        }
       }
       from += job.column_step;
       to += kLanes;
@@ -213,7 +224,12 @@ void load(const CopyJob<const T>& job) {
   const bool full = map.images == 1 && map.channels == Lanes<T>::kCount;
   if (full && map.channel_step == 1 && job.multiplier == 1) return load_adjacent<T>(job);
   if (job.column_step == 1) return load_transposed<T>(job);
-  if (map.channel_step == 1 && job.multiplier == 1) return load_few<T>(job);
+  if (map.channel_step == 1 && job.multiplier == 1) {
+    constexpr int kLanes = Lanes<T>::kCount;
+    if (map.channels <= kLanes / 4) return load_few<kLanes / 4, T>(job);
+    if (map.channels <= kLanes / 2) return load_few<kLanes / 2, T>(job);
+    return load_few<kLanes, T>(job);
+  }
   if (full && job.multiplier_step == 1 && map.channel_step == job.multiplier) {
     if (job.multiplier == 2) return load_interleaved<2, T>(job);
     if (job.multiplier == 4) return load_interleaved<4, T>(job);
