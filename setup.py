@@ -81,8 +81,8 @@ setup(
         "cpu": [f"tensorflow-cpu=={TENSORFLOW_VERSION}"],
         "gpu": [f"tensorflow=={TENSORFLOW_VERSION}"],
         "test": ["absl-py", "pytest", "pytest-xdist"],
-        # What `tf-dwbp bench` takes for its --plot and its --peer torch.
-        "bench": ["matplotlib", "torch"],
+        # What `tf-dwbp bench` takes for its --plot and its --peer torch, as measured.
+        "bench": ["matplotlib", "torch==2.13.0"],
     },
     # The headers to build against, for isolated builds; --no-build-isolation uses what is there.
     setup_requires=(

@@ -72,7 +72,7 @@ class _Worker:
         arguments = [str(childs_pipe), json.dumps(vars(plan)), *names]
         peer = PEERS.get(plan.peer, PEERS["onednn"])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", _WORKER_MODULE, *arguments],
+            [sys.executable, "-u", "-m", _WORKER_MODULE, *arguments],  # -u: last words are not lost
             env=os.environ | peer.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
