@@ -8,6 +8,7 @@ CORE_SOURCES = [
     "cc/conv/attributes.cc",
     "cc/conv/call.cc",
     "cc/conv/taps.cc",
+    "cc/cpu/depthwise.cc",
     "cc/cpu/input_grad.cc",
     "cc/cpu/input_grad_direct.cc",
     "cc/cpu/input_grad_plan.cc",
@@ -37,7 +38,7 @@ CPU_TARGETS = {
 
 # The shared library that TensorFlow loads.
 LIBRARY_SOURCES = CORE_SOURCES + [
-    "cc/tensorflow/input_grad_op.cc",
+    "cc/tensorflow/depthwise_op.cc",
     "cc/tensorflow/ops.cc",
     "cc/tensorflow/read_call.cc",
 ]

@@ -1,4 +1,10 @@
-"""The op, with the signature of its counterpart in `tf.raw_ops`."""
+"""The ops, with the signatures of their counterparts in `tf.raw_ops`.
+
+All three take every combination of their arguments. Sums of half, bfloat16 and float are kept in
+float and rounded once; the same bits come from every run and every number of threads. Each can be
+differentiated with respect to its tensors, to any order. `tf_dwbp.conformance.reference` is the
+executable form of their definition.
+"""
 
 import tensorflow as tf
 
@@ -7,10 +13,9 @@ from tf_dwbp import _library
 _ops = _library.load()
 
 
-def depthwise_conv2d_backprop_input(
-    input_sizes,
-    filter,  # noqa: A002  (stock's name)
-    out_backprop,
+def depthwise_conv2d(
+    input,  # noqa: A002  (stock's name)
+    filter,  # noqa: A002
     strides,
     padding,
     explicit_paddings=[],  # noqa: B006  (stock's default; never changed)
@@ -18,18 +23,72 @@ def depthwise_conv2d_backprop_input(
     dilations=[1, 1, 1, 1],  # noqa: B006
     name=None,
 ):
+    """Depthwise 2-D convolution.
+
+    Stands in for `tf.raw_ops.DepthwiseConv2dNative`, with the same signature, and computes
+
+      result[b, oy, ox, c * depth_multiplier + m] = sum over ky, kx of
+          input[b, iy, ix, c] * filter[ky, kx, c, m]
+
+    where `iy = oy * stride + ky * dilation - pad_before`, likewise `ix`, both inside the input.
+
+    Args:
+      input: half, bfloat16, float or double tensor of shape `[batch, height, width, in_channels]`
+        (NHWC) or `[batch, in_channels, height, width]` (NCHW).
+      filter: tensor of the type of `input` and of shape
+        `[filter_height, filter_width, in_channels, depth_multiplier]`. The multiplier may be 0.
+      strides: 4 ints >= 1 in the order of `data_format`; batch and channels 1.
+      padding: `"SAME"`, `"VALID"` or `"EXPLICIT"`.
+      explicit_paddings: with `"EXPLICIT"` 8 ints >= 0, before and after for each dimension in
+        the order of `data_format`; batch and channels 0. Otherwise empty.
+      data_format: `"NHWC"` or `"NCHW"`.
+      dilations: 4 ints >= 1 in the order of `data_format`; batch and channels 1.
+      name: a name for the operation (optional).
+
+    Returns:
+      A tensor of the type of `input`, `[batch, out_height, out_width, in_channels *
+      depth_multiplier]` (NHWC) or `[batch, in_channels * depth_multiplier, out_height, out_width]`.
+
+    Raises:
+      tf.errors.InvalidArgumentError: (while tracing: ValueError) when an argument or a
+        combination of shapes is not valid; the text names it, its value and what was expected.
+      tf.errors.ResourceExhaustedError: when the result does not fit into memory.
+      ValueError: when `input` and `filter` are of different types.
+    """
+    _check_types(input=input, filter=filter)
+    return _ops.tf_dwbp_depthwise_conv2d_native(
+        input=input,
+        filter=filter,
+        strides=strides,
+        padding=padding,
+        explicit_paddings=explicit_paddings,
+        data_format=data_format,
+        dilations=dilations,
+        name=name,
+    )
+
+
+def depthwise_conv2d_backprop_input(
+    input_sizes,
+    filter,  # noqa: A002
+    out_backprop,
+    strides,
+    padding,
+    explicit_paddings=[],  # noqa: B006
+    data_format="NHWC",
+    dilations=[1, 1, 1, 1],  # noqa: B006
+    name=None,
+):
     """The gradient of depthwise 2-D convolution with respect to its input.
 
     Stands in for `tf.raw_ops.DepthwiseConv2dNativeBackpropInput`, with the same signature, and
-    computes what that op is documented to compute in every combination of its arguments:
+    computes what that op is documented to compute:
 
       result[b, iy, ix, c] = sum over m, ky, kx of
           filter[ky, kx, c, m] * out_backprop[b, oy, ox, c * depth_multiplier + m]
 
     where `oy * stride + ky * dilation = iy + pad_before`, likewise `ox`, both inside
-    out_backprop. `tf_dwbp.conformance.reference` is the executable form of this definition.
-    Sums of half, bfloat16 and float are kept in float and rounded once; the same bits come from
-    every run and every number of threads. Differentiable with respect to both tensors.
+    out_backprop.
 
     Args:
       input_sizes: int32 vector of 4: the shape of the convolution's input, in the order of
@@ -56,14 +115,8 @@ def depthwise_conv2d_backprop_input(
       tf.errors.ResourceExhaustedError: when the result does not fit into memory.
       ValueError: when `filter` and `out_backprop` are of different types.
     """
-    filter_dtype = getattr(filter, "dtype", None)
-    out_dtype = getattr(out_backprop, "dtype", None)
-    if filter_dtype is not None and out_dtype is not None and filter_dtype != out_dtype:
-        raise ValueError(
-            f"filter and out_backprop must be of the same type, but filter is {filter_dtype!r} "
-            f"and out_backprop is {out_dtype!r}"
-        )
-    try:
+    _check_types(filter=filter, out_backprop=out_backprop)
+    with _SizesErrors(input_sizes=input_sizes):
         return _ops.tf_dwbp_depthwise_conv2d_native_backprop_input(
             input_sizes=input_sizes,
             filter=filter,
@@ -75,10 +128,96 @@ def depthwise_conv2d_backprop_input(
             dilations=dilations,
             name=name,
         )
-    except ValueError as error:
-        # While tracing, TensorFlow reads a constant before our shape function can.
-        if "Invalid value in tensor used for shape" in str(error):
+
+
+def depthwise_conv2d_backprop_filter(
+    input,  # noqa: A002
+    filter_sizes,
+    out_backprop,
+    strides,
+    padding,
+    explicit_paddings=[],  # noqa: B006
+    data_format="NHWC",
+    dilations=[1, 1, 1, 1],  # noqa: B006
+    name=None,
+):
+    """The gradient of depthwise 2-D convolution with respect to its filter.
+
+    Stands in for `tf.raw_ops.DepthwiseConv2dNativeBackpropFilter`, with the same signature, and
+    computes
+
+      result[ky, kx, c, m] = sum over b, oy, ox of
+          input[b, iy, ix, c] * out_backprop[b, oy, ox, c * depth_multiplier + m]
+
+    where `iy = oy * stride + ky * dilation - pad_before`, likewise `ix`, both inside the input.
+    These sums are long. They are taken in short runs whose sums are added with compensation, so
+    that the error does not grow with batch and image size.
+
+    Args:
+      input: half, bfloat16, float or double tensor of shape `[batch, height, width, in_channels]`
+        (NHWC) or `[batch, in_channels, height, width]` (NCHW).
+      filter_sizes: int32 vector of 4: the shape of the filter, `[filter_height, filter_width,
+        in_channels, depth_multiplier]`. The multiplier may be 0.
+      out_backprop: tensor of the type of `input`: the gradient with respect to the output of
+        the convolution, `[batch, out_height, out_width, in_channels * depth_multiplier]`
+        (NHWC) or `[batch, in_channels * depth_multiplier, out_height, out_width]` (NCHW).
+      strides: 4 ints >= 1 in the order of `data_format`; batch and channels 1.
+      padding: `"SAME"`, `"VALID"` or `"EXPLICIT"`.
+      explicit_paddings: with `"EXPLICIT"` 8 ints >= 0, before and after for each dimension in
+        the order of `data_format`; batch and channels 0. Otherwise empty.
+      data_format: `"NHWC"` or `"NCHW"`.
+      dilations: 4 ints >= 1 in the order of `data_format`; batch and channels 1.
+      name: a name for the operation (optional).
+
+    Returns:
+      A tensor of shape `filter_sizes` and of the type of `input`.
+
+    Raises:
+      tf.errors.InvalidArgumentError: (while tracing: ValueError) when an argument or a
+        combination of shapes is not valid; the text names it, its value and what was expected.
+      tf.errors.ResourceExhaustedError: when the result does not fit into memory.
+      ValueError: when `input` and `out_backprop` are of different types.
+    """
+    _check_types(input=input, out_backprop=out_backprop)
+    with _SizesErrors(filter_sizes=filter_sizes):
+        return _ops.tf_dwbp_depthwise_conv2d_native_backprop_filter(
+            input=input,
+            filter_sizes=filter_sizes,
+            out_backprop=out_backprop,
+            strides=strides,
+            padding=padding,
+            explicit_paddings=explicit_paddings,
+            data_format=data_format,
+            dilations=dilations,
+            name=name,
+        )
+
+
+def _check_types(**tensors):
+    """Two tensors of different types are refused by their names."""
+    (a, a_dtype), (b, b_dtype) = (
+        (name, getattr(tensor, "dtype", None)) for name, tensor in tensors.items()
+    )
+    if a_dtype is not None and b_dtype is not None and a_dtype != b_dtype:
+        raise ValueError(
+            f"{a} and {b} must be of the same type, but {a} is {a_dtype!r} and {b} is {b_dtype!r}"
+        )
+
+
+class _SizesErrors:
+    """While tracing, TensorFlow reads constant sizes, and refuses some, before our shape function.
+
+    A class because contextlib's way costs a microsecond a call.
+    """
+
+    def __init__(self, **sizes):
+        ((self._name, self._sizes),) = sizes.items()
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, trace):
+        if kind is ValueError and "Invalid value in tensor used for shape" in str(error):
             raise ValueError(
-                f"input_sizes must not be negative, but is {tf.get_static_value(input_sizes)}"
+                f"{self._name} must not be negative, but is {tf.get_static_value(self._sizes)}"
             ) from error
-        raise

@@ -130,7 +130,30 @@ Error check_elements(const char* name, const Shape& shape) {
          " elements in all, but has more";
 }
 
+Error check_elements(const Call& call) {
+  Error error = check_elements(call.input_name, call.input);
+  if (error.empty()) error = check_elements(call.filter_name, call.filter);
+  if (error.empty()) error = check_elements(call.output_name, call.output);
+  return error;
+}
+
 }  // namespace
+
+Call::Call(Op op)
+    : op(op),
+      input_name(op == Op::kInputGrad ? "input_sizes" : "input"),
+      filter_name(op == Op::kFilterGrad ? "filter_sizes" : "filter"),
+      output_name(op == Op::kForward ? "output" : "out_backprop") {}
+
+Shape& Call::shape(Operand operand) {
+  return operand == Operand::kInput ? input : operand == Operand::kFilter ? filter : output;
+}
+
+const char* Call::name(Operand operand) const {
+  return operand == Operand::kInput    ? input_name
+         : operand == Operand::kFilter ? filter_name
+                                       : output_name;
+}
 
 Error check_sizes(const char* name, const std::vector<int64_t>& sizes) {
   if (sizes.size() != 4) {
@@ -155,7 +178,7 @@ Error check_call(Call* call) {
                           &call->filter);
   }
   if (error.empty()) error = complete_rank(call->output_name, order, &call->output);
-  if (error.empty()) error = check_elements(call->input_name, call->input);
+  if (error.empty()) error = check_elements(*call);
   if (!error.empty()) return error;
 
   std::vector<int64_t>& input = *call->input;
@@ -178,7 +201,7 @@ Error check_call(Call* call) {
                          filter[kFilterWidth], &output[axes.width]);
   }
   // Once more, since what the others implied has been filled in.
-  if (error.empty()) error = check_elements(call->input_name, call->input);
+  if (error.empty()) error = check_elements(*call);
   return error;
 }
 

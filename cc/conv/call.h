@@ -17,9 +17,24 @@ constexpr int64_t kUnknown = -1;
 // A shape, or nullopt when not even the rank is known; a size may be kUnknown.
 using Shape = std::optional<std::vector<int64_t>>;
 
-// The three tensors that a call relates, whichever of them the op computes, under the names
-// that the op's user knows them by.
+// The three tensors that a convolution relates. An op computes one of them, or its gradient, from
+// the other two, or their gradients; all ops take them in this order.
+enum class Operand { kInput, kFilter, kOutput };
+
+// Named by what they compute.
+enum class Op { kForward, kInputGrad, kFilterGrad };
+
+constexpr Operand result_of(Op op) {
+  return op == Op::kForward     ? Operand::kOutput
+         : op == Op::kInputGrad ? Operand::kInput
+                                : Operand::kFilter;
+}
+
 struct Call {
+  explicit Call(Op op);
+
+  Op op;
+  // What the op's user knows the operands by.
   const char* input_name;
   const char* filter_name;
   const char* output_name;
@@ -27,6 +42,9 @@ struct Call {
   Shape input;
   Shape filter;
   Shape output;
+
+  Shape& shape(Operand operand);
+  const char* name(Operand operand) const;
 };
 
 // Checks the sizes that are given as data, before they become a shape: four, none negative.

@@ -10,35 +10,46 @@
 namespace tf_dwbp {
 namespace {
 
+using conv::Operand;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-// What can be said of input_sizes while tracing: its value, a part of it, its length or nothing.
-absl::Status read_input_sizes(InferenceContext* context, conv::Shape* shape) {
-  if (const tensorflow::Tensor* value = context->input_tensor(0)) {
-    return read_sizes("input_sizes", *value, shape);
+// What can be said of sizes that are data while tracing: their value, a part of it, their number
+// or nothing.
+absl::Status read_sizes_input(InferenceContext* context, const char* name, int input,
+                              conv::Shape* shape) {
+  if (const tensorflow::Tensor* value = context->input_tensor(input)) {
+    return read_sizes(name, *value, shape);
   }
-  const ShapeHandle vector = context->input(0);
+  const ShapeHandle vector = context->input(input);
   if (context->RankKnown(vector) && context->Rank(vector) != 1) {
-    return not_a_vector("input_sizes", context->DebugString(vector));
+    return not_a_vector(name, context->DebugString(vector));
   }
   ShapeHandle partial;
-  TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(0, &partial));
+  TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(input, &partial));
   *shape = to_shape(context, partial);
   return absl::OkStatus();
 }
 
-absl::Status input_grad_shape(InferenceContext* context) {
-  conv::Call call{"input_sizes", "filter", "out_backprop", {}, {}, {}, {}};
+template <conv::Op op>
+absl::Status infer_shape(InferenceContext* context) {
+  constexpr Operand kResult = conv::result_of(op);
+  conv::Call call(op);
   TF_RETURN_IF_ERROR(read_attributes(context, &call.attributes));
-  TF_RETURN_IF_ERROR(read_input_sizes(context, &call.input));
-  call.filter = to_shape(context, context->input(1));
-  call.output = to_shape(context, context->input(2));
+  for (const Operand operand : {Operand::kInput, Operand::kFilter, Operand::kOutput}) {
+    const int input = static_cast<int>(operand);
+    if (operand != kResult) {
+      call.shape(operand) = to_shape(context, context->input(input));
+    } else if (op != conv::Op::kForward) {
+      TF_RETURN_IF_ERROR(
+          read_sizes_input(context, call.name(operand), input, &call.shape(operand)));
+    }
+  }
   TF_RETURN_IF_ERROR(to_status(conv::check_call(&call)));
 
   std::vector<DimensionHandle> sizes;
-  for (int64_t size : *call.input) {
+  for (int64_t size : *call.shape(kResult)) {
     sizes.push_back(size == conv::kUnknown ? context->UnknownDim() : context->MakeDim(size));
   }
   context->set_output(0, context->MakeShape(sizes));
@@ -47,18 +58,39 @@ absl::Status input_grad_shape(InferenceContext* context) {
 
 }  // namespace
 
+// What the ops have in common after their inputs.
+#define TF_DWBP_ATTRIBUTES(OP)                        \
+  Output("output: T")                                 \
+      .Attr("T: {half, bfloat16, float, double}")     \
+      .Attr("strides: list(int)")                     \
+      .Attr("padding: {'SAME', 'VALID', 'EXPLICIT'}") \
+      .Attr("explicit_paddings: list(int) = []")      \
+      .Attr("data_format: {'NHWC', 'NCHW'} = 'NHWC'") \
+      .Attr("dilations: list(int) = [1, 1, 1, 1]")    \
+      .SetShapeFn(infer_shape<OP>)
+
+REGISTER_OP("TfDwbp>DepthwiseConv2dNative")
+    .Input("input: T")
+    .Input("filter: T")
+    .TF_DWBP_ATTRIBUTES(conv::Op::kForward)
+    .Doc(R"doc(
+Depthwise 2-D convolution.
+
+The semantics are those of DepthwiseConv2dNative, in every combination of its attributes and types.
+
+input: 4-D, in the order of data_format.
+filter: [filter_height, filter_width, in_channels, depth_multiplier].
+output: 4-D, in the order of data_format, with in_channels * depth_multiplier channels.
+strides: 4 strides in the order of data_format; those of batch and channels must be 1.
+explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
+dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
+)doc");
+
 REGISTER_OP("TfDwbp>DepthwiseConv2dNativeBackpropInput")
     .Input("input_sizes: int32")
     .Input("filter: T")
     .Input("out_backprop: T")
-    .Output("output: T")
-    .Attr("T: {half, bfloat16, float, double}")
-    .Attr("strides: list(int)")
-    .Attr("padding: {'SAME', 'VALID', 'EXPLICIT'}")
-    .Attr("explicit_paddings: list(int) = []")
-    .Attr("data_format: {'NHWC', 'NCHW'} = 'NHWC'")
-    .Attr("dilations: list(int) = [1, 1, 1, 1]")
-    .SetShapeFn(input_grad_shape)
+    .TF_DWBP_ATTRIBUTES(conv::Op::kInputGrad)
     .Doc(R"doc(
 The gradient of depthwise 2-D convolution with respect to its input.
 
@@ -69,6 +101,26 @@ input_sizes: The shape of the input, in the order of data_format.
 filter: [filter_height, filter_width, in_channels, depth_multiplier].
 out_backprop: The gradient with respect to the output of the convolution.
 output: The gradient with respect to its input; its shape is input_sizes.
+strides: 4 strides in the order of data_format; those of batch and channels must be 1.
+explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
+dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
+)doc");
+
+REGISTER_OP("TfDwbp>DepthwiseConv2dNativeBackpropFilter")
+    .Input("input: T")
+    .Input("filter_sizes: int32")
+    .Input("out_backprop: T")
+    .TF_DWBP_ATTRIBUTES(conv::Op::kFilterGrad)
+    .Doc(R"doc(
+The gradient of depthwise 2-D convolution with respect to its filter.
+
+The semantics are those of DepthwiseConv2dNativeBackpropFilter, in every combination of its
+attributes and types.
+
+input: 4-D, in the order of data_format.
+filter_sizes: [filter_height, filter_width, in_channels, depth_multiplier], of the filter.
+out_backprop: The gradient with respect to the output of the convolution.
+output: The gradient with respect to its filter; its shape is filter_sizes.
 strides: 4 strides in the order of data_format; those of batch and channels must be 1.
 explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.

@@ -20,7 +20,10 @@ constexpr int64_t kMax = 2147483647;
 UserAttributes good_attributes() { return {{1, 2, 3, 1}, "SAME", {}, "NHWC", {1, 1, 2, 1}}; }
 
 Call call_of(const UserAttributes& user, Shape input, Shape filter, Shape output) {
-  Call call{"input_sizes", "filter", "out_backprop", {}, input, filter, output};
+  Call call(Op::kInputGrad);
+  call.input = input;
+  call.filter = filter;
+  call.output = output;
   check(check_attributes(user, &call.attributes).empty(), "good attributes");
   return call;
 }

@@ -1,0 +1,32 @@
+// Depthwise convolution and its gradients with respect to input and filter, on the CPU:
+//   output[b, oy, ox, c * multiplier + m] is linked by filter[ky, kx, c, m] to input[b, iy, ix, c]
+//   where iy = oy * stride + ky * dilation - pad_before, likewise ix, both inside the input.
+// Each op sums, for every element of its result, the products of the other two operands over the
+// links that it has. What lies outside takes no part, so that an Inf or NaN stays with the
+// elements that it is linked to. The filter is [ky, kx, c, m]; the other two are NHWC or NCHW.
+#pragma once
+
+#include <cstdint>
+
+#include "cc/conv/call.h"
+#include "cc/conv/geometry.h"
+#include "cc/cpu/element.h"
+#include "cc/cpu/parallel.h"
+
+namespace tf_dwbp::cpu {
+
+// The bytes that run() wants as `workspace`.
+template <typename T>
+int64_t workspace_bytes(conv::Op op, const conv::Geometry& geometry, int64_t workers);
+
+// Writes every element of `result`, which is result_of(op); `a` and `b` are the other two
+// operands, in conv::Operand's order. The order of each sum depends on nothing but the geometry:
+// the same bits from any number of threads. Sums of 16-bit types are kept in float and rounded
+// once.
+//
+// T is Half, Bfloat16, float or double. The workspace is aligned to 64 bytes.
+template <typename T>
+void run(conv::Op op, const conv::Geometry& geometry, const T* a, const T* b, T* result,
+         void* workspace, const Parallel& parallel);
+
+}  // namespace tf_dwbp::cpu
