@@ -129,9 +129,7 @@ class Worker {
 
   // The lanes of this item in a tensor where channels lie `channel_step` apart.
   LaneMap lane_map(int64_t channel_step, int64_t image_step) const {
-    return {
-        groups_,     last_ * channel_step, images_, image_step, std::min(g_.channels, plan_.lanes),
-        channel_step};
+    return {groups_, last_, images_, image_step, std::min(g_.channels, plan_.lanes), channel_step};
   }
 
   // Loads rows [begin, end) of out_backprop, for all or one index of the multiplier.
@@ -309,10 +307,7 @@ void pack_filter(const Geometry& g, const InputGradPlan& plan, const T* filter,
   CopyJob<const T> job;
   job.tensor = filter;
   job.window = packed;
-  job.lanes = {plan.groups,      (g.channels - lanes) * g.multiplier,
-               plan.images,
-               /*image_step=*/0, lanes,
-               g.multiplier};
+  job.lanes = {plan.groups, g.channels - lanes, plan.images, /*image_step=*/0, lanes, g.multiplier};
   job.multiplier = g.multiplier;
   job.rows = g.height.filter;
   job.columns = g.width.filter;

@@ -20,8 +20,11 @@ namespace tf_dwbp::cpu {
 
 // Where the lanes of groups lie in a tensor. Lane l of a group is channel l % channels of image
 // l / channels; those from images * channels up are idle. Groups follow each other, `lanes`
-// channels apart, but for the last: it begins `last` elements after the first, which lets it
+// channels apart, but for the last: it begins `last` channels after the first, which lets it
 // overlap the one before.
+//
+// A tensor that is read may have fewer channels: each stands for `repeat` of the window's. Of the
+// first, `phase` have gone by before the first lane.
 struct LaneMap {
   int64_t groups;
   int64_t last;
@@ -29,6 +32,8 @@ struct LaneMap {
   int64_t image_step;
   int64_t channels;
   int64_t channel_step;
+  int64_t repeat = 1;
+  int64_t phase = 0;
 };
 
 // Copies rows of a tensor into a window, or out of one.

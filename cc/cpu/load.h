@@ -21,20 +21,22 @@ struct Slots {
   int64_t slot;
 };
 
+// The first of a group's channels, as the window counts them.
 template <typename Job>
 inline int64_t first_channel(const Job& job, int64_t group, int64_t lanes) {
-  return group + 1 < job.lanes.groups ? group * lanes * job.lanes.channel_step : job.lanes.last;
+  return group + 1 < job.lanes.groups ? group * lanes : job.lanes.last;
 }
 
 // Where the lanes of a group begin.
 template <typename Job>
 inline int find_lanes(const Job& job, int64_t group, int64_t lanes, int64_t* offsets) {
   const LaneMap& map = job.lanes;
+  const int64_t first = map.phase + first_channel(job, group, lanes);
   int lane = 0;
   for (int64_t image = 0; image < map.images; ++image) {
     for (int64_t c = 0; c < map.channels; ++c) {
-      offsets[lane++] =
-          first_channel(job, group, lanes) + image * map.image_step + c * map.channel_step;
+      const int64_t channel = map.repeat == 1 ? first + c : (first + c) / map.repeat;
+      offsets[lane++] = image * map.image_step + channel * map.channel_step;
     }
   }
   return lane;
@@ -69,7 +71,7 @@ inline void load_interleaved(const CopyJob<const T>& job) {
   Slots slots(job);
   for (int64_t row = 0; row < job.rows; ++row, slots.next()) {
     for (int64_t g = 0; g < job.lanes.groups; ++g) {
-      const T* from = job.tensor + row * job.row_step + first_channel(job, g, kLanes);
+      const T* from = job.tensor + row * job.row_step + first_channel(job, g, kLanes) * kMultiplier;
       Acc* to = job.window + g * job.window_group + slots.row();
       for (int64_t x = 0; x < job.columns; ++x, from += job.column_step, to += kLanes) {
         V a[kMultiplier], b[kMultiplier];
@@ -197,6 +199,38 @@ inline void load_few(const CopyJob<const T>& job) {
   }
 }
 
+// NHWC, each channel repeated: one shuffle spreads those that a vector has.
+template <typename T>
+inline void load_repeated(const CopyJob<const T>& job) {
+  using Acc = AccumulatorOf<T>;
+  using Index = IndexOf<typename Lanes<T>::Vector>;
+  constexpr int kLanes = Lanes<T>::kCount;
+  const LaneMap& map = job.lanes;
+  for (int64_t g = 0; g < map.groups; ++g) {
+    const int64_t first = map.phase + first_channel(job, g, kLanes);
+    const int64_t channel = first / map.repeat;
+    const int64_t channels = (first + kLanes - 1) / map.repeat - channel + 1;
+    Index index{};
+    for (int lane = 0; lane < kLanes; ++lane) index[lane] = (first + lane) / map.repeat - channel;
+    Slots slots(job);
+    for (int64_t row = 0; row < job.rows; ++row, slots.next()) {
+      const T* from = job.tensor + row * job.row_step + channel;
+      Acc* to = job.window + g * job.window_group + slots.row();
+      // A vector may reach into the next pixels, but no further than the last of the row.
+      const int64_t beyond = kLanes - channels;
+      int64_t x = 0;
+      for (; x + 1 < job.columns && (job.columns - 1 - x) * job.column_step >= beyond; ++x) {
+        Lanes<Acc>::store(to, pick_at(Lanes<T>::load(from), index));
+        from += job.column_step;
+        to += kLanes;
+      }
+      for (; x < job.columns; ++x, from += job.column_step, to += kLanes) {
+        for (int lane = 0; lane < kLanes; ++lane) to[lane] = Lanes<T>::widen(from[index[lane]]);
+      }
+    }
+  }
+}
+
 // Everything else.
 template <typename T>
 inline void load_one_by_one(const CopyJob<const T>& job) {
@@ -222,6 +256,11 @@ template <typename T>
 void load(const CopyJob<const T>& job) {
   const LaneMap& map = job.lanes;
   const bool full = map.images == 1 && map.channels == Lanes<T>::kCount;
+  if (map.repeat > 1) {
+    if (job.column_step == 1) return load_transposed<T>(job);
+    if (full && map.channel_step == 1 && job.column_step > 0) return load_repeated<T>(job);
+    return load_one_by_one<T>(job);
+  }
   if (full && map.channel_step == 1 && job.multiplier == 1) return load_adjacent<T>(job);
   if (job.column_step == 1) return load_transposed<T>(job);
   if (map.channel_step == 1 && job.multiplier == 1) {

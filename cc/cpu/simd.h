@@ -223,6 +223,9 @@ struct Lanes<Half> {
   static Half narrow(float x) { return {static_cast<uint16_t>(half_of_float<uint32_t>(x))}; }
 };
 
+template <typename V>
+using IndexOf = std::conditional_t<sizeof(V{}[0]) == 8, LongVector, IntVector>;
+
 // Picks lanes from the two vectors one after the other.
 #if defined(__clang__)
 template <typename V, int... kIndices>
@@ -232,10 +235,21 @@ inline V pick(V a, V b, std::integer_sequence<int, kIndices...>) {
 #else
 template <typename V, int... kIndices>
 inline V pick(V a, V b, std::integer_sequence<int, kIndices...>) {
-  using Index = std::conditional_t<sizeof(a[0]) == 8, LongVector, IntVector>;
-  return __builtin_shuffle(a, b, Index{kIndices...});
+  return __builtin_shuffle(a, b, IndexOf<V>{kIndices...});
 }
 #endif
+
+// Picks the lanes that `index` names.
+template <typename V>
+inline V pick_at(V v, IndexOf<V> index) {
+#if defined(__clang__)
+  V picked;
+  for (unsigned lane = 0; lane < sizeof(V) / sizeof(v[0]); ++lane) picked[lane] = v[index[lane]];
+  return picked;
+#else
+  return __builtin_shuffle(v, index);
+#endif
+}
 
 // An integer_sequence of kFunction(i) for all lanes i.
 template <typename Function, int... kLanes>

@@ -116,7 +116,14 @@ TF_DWBP_TEST(sizes_that_overflow_are_refused) {
   expect_error(check_call(&call), "height between 1 and 2147483647");
   call =
       call_of(good_attributes(), std::nullopt, Sizes{1, 1, kMax, int64_t{1} << 40}, std::nullopt);
+  expect_error(check_call(&call), "elements in all");
+  call = call_of(good_attributes(), std::nullopt, Sizes{kUnknown, 1, kMax, int64_t{1} << 40},
+                 std::nullopt);
   expect_error(check_call(&call), "2^63 channels");
+  call = call_of(good_attributes(), Sizes{kMax, 9, 9, 1}, Sizes{1, 1, 1, int64_t{1} << 40},
+                 std::nullopt);
+  expect_error(check_call(&call),
+               "out_backprop [2147483647, 5, 3, 1099511627776] must have at most");
 }
 
 TF_DWBP_TEST(sizes_given_as_data) {
