@@ -7,11 +7,11 @@ Plain literals only, since setup.py executes this file as Python.
 CORE_SOURCES = [
     "cc/conv/attributes.cc",
     "cc/conv/call.cc",
-    "cc/conv/taps.cc",
+    "cc/conv/gather.cc",
     "cc/cpu/depthwise.cc",
-    "cc/cpu/input_grad.cc",
-    "cc/cpu/input_grad_direct.cc",
-    "cc/cpu/input_grad_plan.cc",
+    "cc/cpu/gather.cc",
+    "cc/cpu/gather_direct.cc",
+    "cc/cpu/gather_plan.cc",
     "cc/cpu/parallel.cc",
     "cc/cpu/target.cc",
     "cc/cpu/tiles.cc",
@@ -46,8 +46,8 @@ LIBRARY_SOURCES = CORE_SOURCES + [
 # A program of its own that tests the core without TensorFlow, under the sanitizers.
 TEST_SOURCES = [
     "cc/tests/call_test.cc",
-    "cc/tests/input_grad_test.cc",
+    "cc/tests/depthwise_test.cc",
+    "cc/tests/gather_test.cc",
     "cc/tests/main.cc",
     "cc/tests/parallel_test.cc",
-    "cc/tests/taps_test.cc",
 ]

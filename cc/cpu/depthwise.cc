@@ -3,11 +3,12 @@
 #include <cstring>
 #include <vector>
 
-#include "cc/cpu/input_grad.h"
+#include "cc/cpu/gather.h"
 
 namespace tf_dwbp::cpu {
 namespace {
 
+using conv::Gathering;
 using conv::Geometry;
 using conv::Layout;
 using conv::Op;
@@ -76,15 +77,28 @@ void naive(Op op, const Geometry& g, const T* a, const T* b, T* result) {
 }  // namespace
 
 template <typename T>
-int64_t workspace_bytes(Op op, const Geometry& geometry, int64_t workers) {
-  return op == Op::kInputGrad ? input_grad_workspace_bytes<T>(geometry, workers) : 0;
+int64_t workspace_bytes(Op op, const Geometry& g, int64_t workers) {
+  switch (op) {
+    case Op::kForward:
+      return gather_workspace_bytes<T>(Gathering::forward(g), workers);
+    case Op::kInputGrad:
+      return gather_workspace_bytes<T>(Gathering::input_grad(g), workers);
+    default:
+      return 0;
+  }
 }
 
 template <typename T>
-void run(Op op, const Geometry& geometry, const T* a, const T* b, T* result, void* workspace,
+void run(Op op, const Geometry& g, const T* a, const T* b, T* result, void* workspace,
          const Parallel& parallel) {
-  if (op == Op::kInputGrad) return input_grad<T>(geometry, a, b, result, workspace, parallel);
-  naive<T>(op, geometry, a, b, result);
+  switch (op) {
+    case Op::kForward:
+      return gather<T>(Gathering::forward(g), b, a, result, workspace, parallel);
+    case Op::kInputGrad:
+      return gather<T>(Gathering::input_grad(g), a, b, result, workspace, parallel);
+    default:
+      naive<T>(op, g, a, b, result);
+  }
 }
 
 #define TF_DWBP_INSTANTIATE(T)                                       \

@@ -1,4 +1,4 @@
-// Sums tiles straight from out_backprop, where its channels are adjacent. See kernels.h.
+// Sums tiles straight from the source, where its channels are adjacent. See kernels.h.
 #pragma once
 
 #include "cc/cpu/kernels.h"
@@ -38,14 +38,14 @@ inline void unstage(const DirectJob<T>& job, int64_t result, int64_t channels) {
   }
 }
 
-// One row of out_backprop is held in registers while all the tile's sums take from it what they
+// One row of the source is held in registers while all the tile's sums take from it what they
 // need: each element is loaded, and widened, once for all horizontal taps and both rows.
-template <int kTaps, int kColumns, typename T>
+template <int kShift, int kTaps, int kColumns, typename T>
 void direct(const DirectJob<T>& job) {
   using Acc = AccumulatorOf<T>;
   using V = typename Lanes<T>::Vector;
   constexpr int kLanes = Lanes<T>::kCount;
-  constexpr int kHeld = kColumns + kTaps - 1;
+  constexpr int kHeld = (kColumns - 1) * kShift + kTaps;
   constexpr int kBytes = kColumns * kLanes * sizeof(T);
   const DirectRows<T> rows = job.rows;
   int64_t asked = 0;
@@ -58,14 +58,18 @@ void direct(const DirectJob<T>& job) {
       const int64_t first_channel = first + 1 < job.groups ? first * kLanes : job.last;
       int64_t channel = 0;
       for (int64_t group = first; group < end; ++group) {
+#pragma GCC unroll 4
+        for (int r = 0; r < 2 * kShift; ++r) {
+          if (job.next_source[r] == nullptr) continue;
+          prefetch<kBytes * kShift, 0>(job.next_source[r] + asked * kShift);
+        }
 #pragma GCC unroll 2
         for (int r = 0; r < 2; ++r) {
-          if (job.next_out[r] != nullptr) prefetch<kBytes, 0>(job.next_out[r] + asked);
           if (job.next_result[r] != nullptr) prefetch<kBytes, 1>(job.next_result[r] + asked);
         }
         asked += kBytes;
         channel = group + 1 < job.groups ? group * kLanes : job.last;
-        const T* row = rows.out_backprop + tile.out + channel;
+        const T* row = rows.source + tile.source + channel;
         const Acc* filter = job.filter + group * job.filter_group;
         V sums[2][kColumns];
 #pragma GCC unroll 16
@@ -73,8 +77,8 @@ void direct(const DirectJob<T>& job) {
         for (int64_t i = 0; i < rows.count; ++i) {
           V held[kHeld];
           const T* from = row;
-#pragma GCC unroll 16
-          for (int j = 0; j < kHeld; ++j, from += job.out_column) {
+#pragma GCC unroll 32
+          for (int j = 0; j < kHeld; ++j, from += job.source_column) {
             held[j] = (tile.inside >> j & 1) != 0 ? Lanes<T>::load(from) : V{};
           }
 #pragma GCC unroll 2
@@ -85,10 +89,12 @@ void direct(const DirectJob<T>& job) {
             for (int k = 0; k < kTaps; ++k) {
               const V tap = Lanes<Acc>::load(taps + k * job.filter_column);
 #pragma GCC unroll 16
-              for (int x = 0; x < kColumns; ++x) sums[r][x] += tap * held[x - k + kTaps - 1];
+              for (int x = 0; x < kColumns; ++x) {
+                sums[r][x] += tap * held[x * kShift - k + kTaps - 1];
+              }
             }
           }
-          row -= rows.out_step;
+          row -= rows.source_step;
           filter += rows.taps_step;
         }
         T* stage = job.stage + (channel - first_channel);

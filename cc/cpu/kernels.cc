@@ -18,9 +18,9 @@ namespace {
 
 // With two rows, sums and what is held have to fit the registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kDirectColumns = kMostDirectColumns;
+constexpr int kDirectColumns[] = {kMostDirectColumns, kMostDirectColumns};
 #else
-constexpr int kDirectColumns = 4;
+constexpr int kDirectColumns[] = {4, 3};
 #endif
 
 template <typename Acc>
@@ -37,26 +37,30 @@ bool finite(const Acc* from, int64_t n) {
   return zero == 0;
 }
 
-template <typename T, int... kColumns>
+template <bool kAdjacent, typename T, int... kColumns>
 constexpr void set_sum(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
-  ((kernels->sum[kColumns] = sum<kColumns + 1, T>), ...);
+  ((kernels->sum[kAdjacent][kColumns] = sum<kAdjacent, kColumns + 1, T>), ...);
 }
 
-template <int kTaps, typename T, int... kColumns>
+template <int kShift, int kTaps, typename T, int... kColumns>
 constexpr void set_direct(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
-  ((kernels->direct[kTaps][kColumns] = direct<kTaps + 1, kColumns + 1, T>), ...);
+  ((kernels->direct[kShift - 1][kTaps - 1][kColumns] = direct<kShift, kTaps, kColumns + 1, T>),
+   ...);
 }
 
-template <typename T, int... kTaps>
+template <int kShift, typename T, int... kTaps>
 constexpr void set_directs(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
-  (set_direct<kTaps>(kernels, std::make_integer_sequence<int, kDirectColumns>{}), ...);
+  constexpr auto kColumns = std::make_integer_sequence<int, kDirectColumns[kShift - 1]>{};
+  (set_direct<kShift, kTaps>(kernels, kColumns), ...);
 }
 
 template <typename T>
 constexpr Kernels<T> kernels() {
   Kernels<T> made{load<T>, store<T>, {}, {}};
-  set_sum(&made, std::make_integer_sequence<int, kMaxTile>{});
-  set_directs(&made, std::make_integer_sequence<int, kMostDirectTaps>{});
+  set_sum<false>(&made, std::make_integer_sequence<int, kMaxTile>{});
+  set_sum<true>(&made, std::make_integer_sequence<int, kMaxTile>{});
+  set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
+  set_directs<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
   return made;
 }
 
@@ -66,8 +70,10 @@ constexpr Kernels<T> kernels() {
 #define TF_DWBP_CONCAT_(a, b) a##b
 #define TF_DWBP_CONCAT(a, b) TF_DWBP_CONCAT_(a, b)
 extern const KernelTable TF_DWBP_CONCAT(kKernels_, TF_DWBP_CPU_TARGET) = {
-    kVectorBytes,     kDirectColumns,    kernels<Half>(), kernels<Bfloat16>(),
-    kernels<float>(), kernels<double>(), finite<float>,   finite<double>,
+    kVectorBytes,     {kDirectColumns[0], kDirectColumns[1]},
+    kernels<Half>(),  kernels<Bfloat16>(),
+    kernels<float>(), kernels<double>(),
+    finite<float>,    finite<double>,
 };
 
 }  // namespace tf_dwbp::cpu

@@ -1,19 +1,19 @@
 // What the drivers and the inner loops (kernels.cc, compiled once for each instruction set) say
 // to each other: plain structs of pointers and of steps, which count elements.
 //
-// The loops work on *windows*: copies of a part of out_backprop as sums want it. Whatever the
+// The loops work on *windows*: copies of a part of a tensor as sums want it. Whatever the
 // layout, the type and the depth multiplier of the tensor, a window is
 //     [group][m][row][column][lane]
 // in the accumulator's type. A lane is one channel of one image; a group is a vector of them. So
 // one loop serves every call, with aligned loads at steps that the compiler knows.
 //
-// Zeros surround the columns of a window where taps reach beyond out_backprop. That is right as
+// Zeros surround the columns of a window where taps reach beyond the tensor. That is right as
 // long as the filter is finite; drivers see to the rest.
 #pragma once
 
 #include <cstdint>
 
-#include "cc/conv/taps.h"
+#include "cc/conv/gather.h"
 #include "cc/cpu/element.h"
 
 namespace tf_dwbp::cpu {
@@ -65,8 +65,8 @@ struct SumRow {
   int64_t slot;
 };
 
-// Consecutive columns (modulo the stride) of the result, and their taps; columns of the window
-// are counted from the first that is not border.
+// Columns of the result, a class step apart, and their taps; columns of the window are counted
+// from the first that is not border.
 struct SumTile {
   int64_t column;
   conv::TapRange taps;
@@ -99,6 +99,7 @@ struct SumJob {
   int64_t result_row;
   int64_t result_column;   // from a column of the result to the next ...
   int64_t column_of_tile;  // ... and from one of a tile to the next
+  int64_t window_of_tile;  // the same in the window
 
   // From a tap to the next: grows in the filter, falls in the window.
   int64_t vertical_tap;
@@ -107,30 +108,37 @@ struct SumJob {
   int64_t horizontal_column;
 };
 
-// Two rows of the result that gather from the same rows of out_backprop, with vertical taps one
-// step apart, or one row alone.
+// What DirectJobs may have: horizontal taps, columns of a tile, and steps between what the columns
+// of a tile gather from.
+constexpr int kMostDirectTaps = 7;
+constexpr int kMostDirectColumns = 7;
+constexpr int kMostDirectShift = 2;
+constexpr int kStageGroups = 8;
+
+// Two rows of the result that gather from the same rows of the source, a few steps apart, or one
+// row alone.
 template <typename T>
 struct DirectRows {
-  const T* out_backprop;  // column 0 of the last row that either gathers from
-  int64_t out_step;       // back to the next one
-  int64_t count;          // of such rows
-  int64_t taps_step;      // from a row's taps in the filter to the next row's
+  const T* source;      // column 0 of the last row that either gathers from
+  int64_t source_step;  // back to the next one
+  int64_t count;        // of such rows
+  int64_t taps_step;    // from a row's taps in the filter to the next row's
 
   // For each row of the result:
   T* result[2];  // its column 0, or nullptr
   int64_t taps[2];
-  int64_t begin[2];  // the rows of out_backprop that it gathers from
+  int64_t begin[2];  // the rows of the source that it gathers from
   int64_t end[2];
 };
 
-// Consecutive columns (modulo the stride and the dilation) of the result.
+// Columns of the result, a period apart.
 struct DirectTile {
   int64_t result;   // the first column, and ...
-  int64_t out;      // ... the first column of out_backprop that it needs, in elements
+  int64_t source;   // ... the first column of the source that it needs, in elements
   uint32_t inside;  // bit i: whether the i-th column that it needs is inside
 };
 
-// Sums tiles of two rows from out_backprop itself. Columns that aren't inside count as zeros.
+// Sums tiles of two rows from the source itself. Columns that aren't inside count as zeros.
 template <typename T>
 struct DirectJob {
   const AccumulatorOf<T>* filter;  // packed; the first horizontal tap
@@ -142,12 +150,13 @@ struct DirectJob {
   DirectRows<T> rows;
   const DirectTile* tiles;
   int64_t tile_count;
-  int64_t out_column;     // from a column that the tile needs to the next
+  int64_t source_column;  // from a column that the tile needs to the next
   int64_t result_column;  // from a column of the tile to the next
 
-  // Where two rows of each tensor begin that will be needed later. They are asked for little by
-  // little, as many bytes as a row of the tile has at a time; nullptr: nothing is.
-  const char* next_out[2];
+  // Where rows of each tensor begin that will be needed later. They are asked for little by little,
+  // as many bytes at a time as a row of the tile has, of the source times the shift; nullptr:
+  // nothing is.
+  const char* next_source[2 * kMostDirectShift];
   const char* next_result[2];
 
   // If not nullptr, results take the way over this buffer, which holds kStageGroups groups of a
@@ -158,11 +167,6 @@ struct DirectJob {
   bool stream;
 };
 
-// Horizontal taps that DirectJobs may have, and columns of their tiles.
-constexpr int kMostDirectTaps = 7;
-constexpr int kMostDirectColumns = 7;
-constexpr int kStageGroups = 8;
-
 // Columns of a tile at most: their sums fill the registers of every instruction set, and 14 is
 // half, a quarter, ... of the widths that models have.
 constexpr int kMaxTile = 14;
@@ -172,14 +176,16 @@ template <typename T>
 struct Kernels {
   void (*load)(const CopyJob<const T>&);
   void (*store)(const CopyJob<T>&);
-  void (*sum[kMaxTile])(const SumJob<T>&);  // for tiles of 1, 2, ... columns
-  // For 1, 2, ... taps, and tiles of 1, 2, ... columns.
-  void (*direct[kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
+  // For tiles of 1, 2, ... columns, in general and those that are adjacent in the window.
+  void (*sum[2][kMaxTile])(const SumJob<T>&);
+  // For shifts of 1 and 2, 1, 2, ... taps, and tiles of 1, 2, ... columns. nullptr where no model
+  // needs one.
+  void (*direct[kMostDirectShift][kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
 };
 
 struct KernelTable {
   int vector_bytes;
-  int direct_columns;  // of a tile at most: as many as the registers hold
+  int direct_columns[kMostDirectShift];  // of a tile at most: as many as the registers hold
   Kernels<Half> half_;
   Kernels<Bfloat16> bfloat16_;
   Kernels<float> float_;

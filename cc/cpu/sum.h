@@ -9,8 +9,9 @@ namespace {
 
 // A multiply-add takes one operand from memory, so that with the filter's vector loaded once for
 // kColumns of them, loads and multiply-adds balance, and what a tap costs besides is shared by
-// many. All steps of stride, dilation and multiplier are in the data: the loop is the same.
-template <int kColumns, typename T>
+// many. All steps of stride, dilation and multiplier are in the data: the loop is the same, but
+// for whether the columns of a tile gather from columns of the window that are adjacent.
+template <bool kAdjacent, int kColumns, typename T>
 void sum(const SumJob<T>& job) {
   using Acc = AccumulatorOf<T>;
   using V = typename Lanes<T>::Vector;
@@ -42,7 +43,7 @@ void sum(const SumJob<T>& job) {
           const Acc* filter_taps = filter_group + m * job.filter_multiplier +
                                    row.taps.tap * job.filter_row + tile.taps.tap * kLanes;
           const Acc* window_taps =
-              window_group + m * job.window_multiplier + tile.taps.out * kLanes;
+              window_group + m * job.window_multiplier + tile.taps.source * kLanes;
           int64_t slot = row.slot;
           for (int64_t y = 0; y < row.taps.count; ++y) {
             const Acc* filter = filter_taps;
@@ -51,7 +52,8 @@ void sum(const SumJob<T>& job) {
               const V tap = Lanes<Acc>::load(filter);
 #pragma GCC unroll 16
               for (int x = 0; x < kColumns; ++x) {
-                sums[x] += tap * Lanes<Acc>::load(window + x * kLanes);
+                const int64_t column = kAdjacent ? x * kLanes : x * job.window_of_tile;
+                sums[x] += tap * Lanes<Acc>::load(window + column);
               }
               filter += filter_horizontal;
               window -= window_horizontal;

@@ -6,7 +6,7 @@
 namespace tf_dwbp::cpu {
 namespace {
 
-using conv::TapFinder;
+using conv::Gather;
 using conv::TapRange;
 
 // Of all tiles but the last, which is as wide as what is left. A wide tile shares the cost of its
@@ -26,16 +26,17 @@ int best_width(int64_t columns) {
 
 // The taps that reach any of the tile's columns; `out` may lie outside for those that they do
 // not reach.
-TapRange taps_of(const TapFinder& finder, int64_t column, int width, int64_t stride) {
-  // As columns rise, the lowest taps leave out_backprop and higher ones enter it.
+TapRange taps_of(const Gather& gather, int64_t column, int width) {
+  // As columns rise, the lowest taps leave the source and higher ones enter it.
   for (int i = 0; i < width; ++i) {
-    const TapRange lowest = finder.at(column + i * stride);
+    const TapRange lowest = gather.at(column + i * gather.class_step());
     if (lowest.count == 0) continue;
     for (int j = width - 1;; --j) {
-      const TapRange highest = finder.at(column + j * stride);
+      const TapRange highest = gather.at(column + j * gather.class_step());
       if (highest.count == 0) continue;
-      const int64_t last = highest.tap + (highest.count - 1) * finder.tap_step();
-      return {lowest.tap, lowest.out - i, (last - lowest.tap) / finder.tap_step() + 1};
+      const int64_t last = highest.tap + (highest.count - 1) * gather.tap_step();
+      return {lowest.tap, lowest.source - i * gather.class_shift(),
+              (last - lowest.tap) / gather.tap_step() + 1};
     }
   }
   return {};
@@ -43,13 +44,13 @@ TapRange taps_of(const TapFinder& finder, int64_t column, int width, int64_t str
 
 }  // namespace
 
-Tiles make_tiles(const conv::Axis& width, int64_t begin, int64_t end, bool exact) {
-  const TapFinder finder(width);
+Tiles make_tiles(const Gather& width, int64_t begin, int64_t end, bool exact) {
+  const int64_t step = width.class_step();
   Tiles made;
-  int64_t low = width.out;
+  int64_t low = width.source();
   int64_t high = 0;
-  for (int64_t first = begin; first < std::min(end, begin + width.stride); ++first) {
-    const int64_t columns = (end - 1 - first) / width.stride + 1;
+  for (int64_t first = begin; first < std::min(end, begin + step); ++first) {
+    const int64_t columns = (end - 1 - first) / step + 1;
     const int tile = exact ? 1 : best_width(columns);
     for (int64_t done = 0; done < columns;) {
       // Tiles don't overlap: their sums may be added to.
@@ -57,21 +58,21 @@ Tiles make_tiles(const conv::Axis& width, int64_t begin, int64_t end, bool exact
       const int64_t tiles = (columns - done) / size;
       made.classes.push_back({size, static_cast<int64_t>(made.tiles.size()), tiles});
       for (int64_t i = 0; i < tiles; ++i, done += size) {
-        const int64_t column = first + done * width.stride;
-        const TapRange taps = taps_of(finder, column, size, width.stride);
+        const int64_t column = first + done * step;
+        const TapRange taps = taps_of(width, column, size);
         made.tiles.push_back({column - begin, taps});
         if (taps.count == 0) continue;
-        low = std::min(low, taps.out - (taps.count - 1) * finder.out_step());
-        high = std::max(high, taps.out + size);
+        low = std::min(low, taps.source - (taps.count - 1) * width.source_step());
+        high = std::max(high, taps.source + (size - 1) * width.class_shift() + 1);
       }
     }
   }
   if (low >= high) return made;
-  made.first = std::clamp<int64_t>(low, 0, width.out);
-  made.columns = std::clamp<int64_t>(high, 0, width.out) - made.first;
+  made.first = std::clamp<int64_t>(low, 0, width.source());
+  made.columns = std::clamp<int64_t>(high, 0, width.source()) - made.first;
   made.border_left = std::max<int64_t>(0, -low);
-  made.border_right = std::max<int64_t>(0, high - width.out);
-  for (SumTile& tile : made.tiles) tile.taps.out -= made.first;
+  made.border_right = std::max<int64_t>(0, high - width.source());
+  for (SumTile& tile : made.tiles) tile.taps.source -= made.first;
   return made;
 }
 

@@ -1,27 +1,25 @@
-// The input gradient straight from out_backprop, without a copy: for NHWC with channels that fill
-// a vector, depth multiplier 1 and few horizontal taps, which is what models have.
+// Gathers straight from the source, without a copy: for NHWC with channels that fill a vector,
+// depth multiplier 1 and few horizontal taps, which is what models have.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "cc/conv/geometry.h"
-#include "cc/conv/taps.h"
-#include "cc/cpu/input_grad_plan.h"
+#include "cc/conv/gather.h"
+#include "cc/cpu/gather_plan.h"
 #include "cc/cpu/kernels.h"
 
 namespace tf_dwbp::cpu {
 
 template <typename T>
-class DirectInputGrad {
+class DirectGather {
  public:
   // Whether it can do the call. The filter has to be finite besides, since columns beyond the
   // borders take part as zeros.
-  static bool suits(const conv::Geometry& geometry);
+  static bool suits(const conv::Gathering& call);
 
-  DirectInputGrad(const conv::Geometry& geometry, const InputGradPlan& plan,
-                  const AccumulatorOf<T>* filter, const T* out_backprop, T* input_grad,
-                  int64_t workers);
+  DirectGather(const conv::Gathering& call, const GatherPlan& plan, const AccumulatorOf<T>* filter,
+               const T* source, T* result, int64_t workers);
 
   // Work is cut into items: a block of rows x a block of columns of a chunk of groups of lanes,
   // for one image.
@@ -29,7 +27,7 @@ class DirectInputGrad {
   void run(int64_t item) const;
 
  private:
-  // Columns that are equal modulo the column period, and so have the same horizontal taps.
+  // Columns that are equal modulo the period, and so have the same horizontal taps.
   struct Class {
     int64_t first_tap;
     int taps;
@@ -43,14 +41,12 @@ class DirectInputGrad {
   void run_rows(int64_t row, bool two, int64_t column_block, DirectJob<T> job) const;
   void ask(int64_t row, int64_t column_block, int64_t column_class, DirectJob<T>* job) const;
 
-  const conv::Geometry& g_;
-  const InputGradPlan& plan_;
+  const conv::Gathering& g_;
+  const GatherPlan& plan_;
   const AccumulatorOf<T>* filter_;
-  const T* out_backprop_;
-  T* input_grad_;
+  const T* source_;
+  T* result_;
 
-  conv::TapFinder vertical_;
-  conv::TapFinder horizontal_;
   // Rows and columns this far apart have the same taps, as long as these reach no border.
   int64_t row_period_;
   int64_t column_period_;

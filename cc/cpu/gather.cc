@@ -1,22 +1,19 @@
-#include "cc/cpu/input_grad.h"
+#include "cc/cpu/gather.h"
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "cc/conv/taps.h"
 #include "cc/cpu/denormals.h"
-#include "cc/cpu/input_grad_direct.h"
-#include "cc/cpu/input_grad_plan.h"
+#include "cc/cpu/gather_direct.h"
+#include "cc/cpu/gather_plan.h"
 #include "cc/cpu/tables.h"
 
 namespace tf_dwbp::cpu {
 namespace {
 
-using conv::Axis;
-using conv::Geometry;
+using conv::Gathering;
 using conv::Layout;
-using conv::TapFinder;
 using conv::TapRange;
 
 // Steps from element to element in a tensor of either layout.
@@ -36,36 +33,25 @@ struct Steps {
 // A call, and what all of its items share.
 template <typename T>
 struct Call {
-  const Geometry& geometry;
-  const InputGradPlan& plan;
-  const T* out_backprop;
-  T* input_grad;
+  const Gathering& gathering;
+  const GatherPlan& plan;
+  const T* source;
+  T* result;
   const AccumulatorOf<T>* filter;  // packed
   // Whether border may be read: zeros times an Inf or NaN in the filter are not zero.
   bool finite;
-  Steps out;
-  Steps in;
-  TapFinder vertical;
-  TapFinder horizontal;
+  Steps from;
+  Steps to;
 };
 
 // What items cost when they share the work evenly, in cycles: vectors of the result, and for each
 // its taps. Memory is left out on purpose. What is small enough for that to matter is in the
 // cache, and waking a second thread too early was seen to cost more than waking it too late.
-double cycles_of_item(const Geometry& g, const InputGradPlan& plan, int64_t items) {
-  const double taps = static_cast<double>(g.height.filter) * g.width.filter / g.height.stride /
-                      g.width.stride * g.multiplier;
-  const double vectors =
-      static_cast<double>(g.height.in) * g.width.in * plan.groups * plan.image_blocks / items;
+double cycles_of_item(const Gathering& g, const GatherPlan& plan, int64_t items) {
+  const double taps = g.height.average_taps() * g.width.average_taps() * g.multiplier;
+  const double vectors = static_cast<double>(g.height.result()) * g.width.result() * plan.groups *
+                         plan.image_blocks / items;
   return vectors * (4 + taps);
-}
-
-// The lowest row of out_backprop that rows of the result from `row` on may need.
-int64_t lowest_row(const Axis& axis, int64_t row) {
-  const int64_t position = row + axis.pad_before;
-  if (axis.filter - 1 > position / axis.dilation) return 0;
-  const int64_t reached = position - (axis.filter - 1) * axis.dilation;
-  return (reached + axis.stride - 1) / axis.stride;
 }
 
 // Does the items of one worker, one after the other.
@@ -76,7 +62,7 @@ class Worker {
  public:
   Worker(const Call<T>& call, Acc* scratch)
       : call_(call),
-        g_(call.geometry),
+        g_(call.gathering),
         plan_(call.plan),
         window_(scratch),
         stage_(scratch + plan_.window),
@@ -91,9 +77,9 @@ class Worker {
     set_columns(column_block);
     set_lanes(item / plan_.row_blocks, chunk);
 
-    const int64_t end = plan_.begin(g_.height.in, plan_.row_blocks, row_block + 1);
+    const int64_t end = plan_.begin(g_.height.result(), plan_.row_blocks, row_block + 1);
     loaded_ = 0;
-    for (int64_t y = plan_.begin(g_.height.in, plan_.row_blocks, row_block); y < end;
+    for (int64_t y = plan_.begin(g_.height.result(), plan_.row_blocks, row_block); y < end;
          y += plan_.band_rows) {
       const int64_t band = std::min(plan_.band_rows, end - y);
       if (plan_.streamed) {
@@ -109,8 +95,8 @@ class Worker {
   void set_columns(int64_t block) {
     if (block == column_block_) return;
     column_block_ = block;
-    first_column_ = plan_.begin(g_.width.in, plan_.column_blocks, block);
-    end_column_ = plan_.begin(g_.width.in, plan_.column_blocks, block + 1);
+    first_column_ = plan_.begin(g_.width.result(), plan_.column_blocks, block);
+    end_column_ = plan_.begin(g_.width.result(), plan_.column_blocks, block + 1);
     tiles_ = make_tiles(g_.width, first_column_, end_column_, !call_.finite);
     // Borders, and idle lanes, are zero from now on: nothing else is written there.
     std::memset(window_, 0, plan_.window * sizeof(Acc));
@@ -132,22 +118,24 @@ class Worker {
     return {groups_, last_, images_, image_step, std::min(g_.channels, plan_.lanes), channel_step};
   }
 
-  // Loads rows [begin, end) of out_backprop, for all or one index of the multiplier.
+  // Loads rows [begin, end) of the source, for all or one index of the multiplier.
   void load_rows(int64_t begin, int64_t end, int64_t slot, int64_t m, int64_t multiplier) {
     if (begin >= end || tiles_.columns == 0) return;
-    const Steps& out = call_.out;
+    const Steps& from = call_.from;
     CopyJob<const T> job;
-    job.lanes = lane_map(out.channel * g_.multiplier, out.image);
-    job.tensor = call_.out_backprop + image_ * out.image +
-                 (channel_ * g_.multiplier + m) * out.channel + begin * out.row +
-                 tiles_.first * out.column;
+    job.lanes = lane_map(from.channel * g_.multiplier, from.image);
+    job.lanes.repeat = g_.repeat;
+    job.lanes.phase = channel_ % g_.repeat;
+    job.tensor = call_.source + image_ * from.image +
+                 (channel_ / g_.repeat * g_.multiplier + m) * from.channel + begin * from.row +
+                 tiles_.first * from.column;
     job.window = window_ + tiles_.border_left * plan_.lanes;
     job.multiplier = multiplier;
     job.rows = end - begin;
     job.columns = tiles_.columns;
-    job.multiplier_step = out.channel;
-    job.row_step = out.row;
-    job.column_step = out.column;
+    job.multiplier_step = from.channel;
+    job.row_step = from.row;
+    job.column_step = from.column;
     job.window_group = plan_.window_group;
     job.window_multiplier = plan_.window_multiplier;
     job.window_row = plan_.window_row;
@@ -175,32 +163,35 @@ class Worker {
     job.filter_multiplier = plan_.filter_multiplier;
     job.filter_row = plan_.filter_row;
     // A step that is larger than the window is never taken; cut, its products can't overflow.
-    job.vertical_tap = std::min(call_.vertical.tap_step(), g_.height.filter);
-    job.vertical_slot = std::min(call_.vertical.out_step(), plan_.slots);
-    job.horizontal_tap = std::min(call_.horizontal.tap_step(), g_.width.filter);
-    job.horizontal_column = std::min(call_.horizontal.out_step(), plan_.window_row / plan_.lanes);
+    job.vertical_tap = std::min(g_.height.tap_step(), g_.height.taps());
+    job.vertical_slot = std::min(g_.height.source_step(), plan_.slots);
+    job.horizontal_tap = std::min(g_.width.tap_step(), g_.width.taps());
+    const int64_t columns = plan_.window_row / plan_.lanes;
+    job.horizontal_column = std::min(g_.width.source_step(), columns);
+    job.window_of_tile = std::min(g_.width.class_shift(), columns) * plan_.lanes;
     return job;
   }
 
   template <typename R>
   void sum_tiles(SumJob<R> job) const {
-    job.column_of_tile = job.result_column * g_.width.stride;
+    const bool adjacent = g_.width.class_shift() == 1;
+    job.column_of_tile = job.result_column * g_.width.class_step();
     for (const Tiles::Class& c : tiles_.classes) {
       job.tiles = tiles_.tiles.data() + c.first_tile;
       job.tile_count = c.tiles;
-      kernels<R>().sum[c.width - 1](job);
+      kernels<R>().sum[adjacent][c.width - 1](job);
     }
   }
 
   void sum_band(int64_t y, int64_t band) {
     int64_t end = 0;
     for (int64_t r = 0; r < band; ++r) {
-      const TapRange taps = call_.vertical.at(y + r);
-      rows_[r] = {taps, taps.out % plan_.slots};
-      if (taps.count > 0) end = std::max(end, taps.out + 1);
+      const TapRange taps = g_.height.at(y + r);
+      rows_[r] = {taps, taps.source % plan_.slots};
+      if (taps.count > 0) end = std::max(end, taps.source + 1);
     }
     // With dilation, later bands may need rows in between that this one does not.
-    const int64_t begin = std::max(lowest_row(g_.height, y), loaded_);
+    const int64_t begin = std::max(g_.height.lowest_source(y), loaded_);
     load_rows(begin, end, begin % plan_.slots, 0, g_.multiplier);
     loaded_ = std::max(loaded_, end);
 
@@ -211,20 +202,20 @@ class Worker {
       return;
     }
     SumJob<T> job = sum_job<T>(band, g_.multiplier);
-    job.result = call_.input_grad + image_ * call_.in.image + y * call_.in.row +
-                 first_column_ * call_.in.column + channel_;
+    job.result = call_.result + image_ * call_.to.image + y * call_.to.row +
+                 first_column_ * call_.to.column + channel_;
     job.result_group = plan_.lanes;
     job.result_last = last_;
-    job.result_row = call_.in.row;
-    job.result_column = call_.in.column;
+    job.result_row = call_.to.row;
+    job.result_column = call_.to.column;
     sum_tiles(job);
   }
 
-  // One row of the result, from one row of out_backprop after the other.
+  // One row of the result, from one row of the source after the other.
   void stream_row(int64_t y) {
     SumJob<Acc> job = sum_job<Acc>(1, 1);
     set_stage(&job);
-    const TapRange taps = call_.vertical.at(y);
+    const TapRange taps = g_.height.at(y);
     if (taps.count == 0) {
       rows_[0] = {};
       sum_tiles(job);
@@ -232,8 +223,8 @@ class Worker {
     }
     for (int64_t m = 0; m < g_.multiplier; ++m) {
       for (int64_t i = 0; i < taps.count; ++i) {
-        const int64_t tap = taps.tap + i * call_.vertical.tap_step();
-        const int64_t out = taps.out - i * call_.vertical.out_step();
+        const int64_t tap = taps.tap + i * g_.height.tap_step();
+        const int64_t out = taps.source - i * g_.height.source_step();
         rows_[0] = {{tap, out, 1}, 0};
         load_rows(out, out + 1, 0, m, 1);
         sum_tiles(job);
@@ -252,22 +243,22 @@ class Worker {
   }
 
   void store_band(int64_t y, int64_t band) {
-    const Steps& in = call_.in;
+    const Steps& to = call_.to;
     CopyJob<T> job;
-    job.lanes = lane_map(in.channel, in.image);
+    job.lanes = lane_map(to.channel, to.image);
     // The lanes that another group has as well are left to that.
     const int64_t shared = std::max<int64_t>(0, -last_);
     job.lanes.channels -= shared;
     job.lanes.last = 0;
-    job.tensor = call_.input_grad + image_ * in.image + channel_ * in.channel + y * in.row +
-                 first_column_ * in.column;
+    job.tensor = call_.result + image_ * to.image + channel_ * to.channel + y * to.row +
+                 first_column_ * to.column;
     job.window = stage_ + shared;
     job.multiplier = 1;
     job.rows = band;
     job.columns = end_column_ - first_column_;
     job.multiplier_step = 0;
-    job.row_step = in.row;
-    job.column_step = in.column;
+    job.row_step = to.row;
+    job.column_step = to.column;
     job.window_group = 0;
     job.window_multiplier = 0;
     job.window_row = plan_.stage_row;
@@ -277,8 +268,8 @@ class Worker {
   }
 
   const Call<T>& call_;
-  const Geometry& g_;
-  const InputGradPlan& plan_;
+  const Gathering& g_;
+  const GatherPlan& plan_;
   Acc* const window_;
   Acc* const stage_;
   std::vector<SumRow> rows_;
@@ -295,88 +286,85 @@ class Worker {
   int64_t channel_ = 0;
   int64_t last_ = 0;  // from the first group's channel to the last group's
 
-  int64_t loaded_ = 0;  // rows of out_backprop below this are in the window, or were
+  int64_t loaded_ = 0;  // rows of the source below this are in the window, or were
 };
 
 // Lays the filter out like a window, its taps in the place of columns.
 template <typename T>
-void pack_filter(const Geometry& g, const InputGradPlan& plan, const T* filter,
+void pack_filter(const Gathering& g, const GatherPlan& plan, const T* filter,
                  AccumulatorOf<T>* packed) {
   const int64_t lanes = std::min(g.channels, plan.lanes);
   if (lanes < plan.lanes) std::memset(packed, 0, plan.filter * sizeof(*packed));
+  const int64_t rows = g.height.taps(), columns = g.width.taps();
+  const int64_t column = g.channels * g.multiplier;
+  const int64_t direction = g.reversed ? -1 : 1;
   CopyJob<const T> job;
-  job.tensor = filter;
+  job.tensor = filter + (g.reversed ? (rows * columns - 1) * column : 0);
   job.window = packed;
   job.lanes = {plan.groups, g.channels - lanes, plan.images, /*image_step=*/0, lanes, g.multiplier};
   job.multiplier = g.multiplier;
-  job.rows = g.height.filter;
-  job.columns = g.width.filter;
+  job.rows = rows;
+  job.columns = columns;
   job.multiplier_step = 1;
-  job.row_step = g.width.filter * g.out_channels();
-  job.column_step = g.out_channels();
+  job.row_step = direction * columns * column;
+  job.column_step = direction * column;
   job.window_group = plan.filter_group;
   job.window_multiplier = plan.filter_multiplier;
   job.window_row = plan.filter_row;
   job.first_slot = 0;
-  job.slots = g.height.filter;
+  job.slots = rows;
   kernels<T>().load(job);
 }
 
 template <typename T>
-InputGradPlan plan_for(const Geometry& geometry, int64_t workers) {
-  return InputGradPlan(geometry, lanes<T>(), sizeof(AccumulatorOf<T>), workers);
+GatherPlan plan_for(const Gathering& g, int64_t workers) {
+  return GatherPlan(g, lanes<T>(), sizeof(AccumulatorOf<T>), workers);
 }
 
-bool empty(const Geometry& g) { return g.input_elements() == 0 || g.output_elements() == 0; }
+bool empty(const Gathering& g) { return g.result_elements() == 0 || g.source_elements() == 0; }
 
 }  // namespace
 
 template <typename T>
-int64_t input_grad_workspace_bytes(const Geometry& geometry, int64_t workers) {
-  if (empty(geometry)) return 0;
-  return plan_for<T>(geometry, workers).total * sizeof(AccumulatorOf<T>);
+int64_t gather_workspace_bytes(const Gathering& g, int64_t workers) {
+  if (empty(g)) return 0;
+  return plan_for<T>(g, workers).total * sizeof(AccumulatorOf<T>);
 }
 
 template <typename T>
-void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop, T* input_grad,
-                void* workspace, const Parallel& parallel) {
-  if (empty(geometry)) {
-    if (geometry.input_elements() > 0) {
-      std::memset(input_grad, 0, geometry.input_elements() * sizeof(T));
-    }
+void gather(const Gathering& g, const T* filter, const T* source, T* result, void* workspace,
+            const Parallel& parallel) {
+  if (empty(g)) {
+    if (g.result_elements() > 0) std::memset(result, 0, g.result_elements() * sizeof(T));
     return;
   }
-  const InputGradPlan plan = plan_for<T>(geometry, parallel.workers);
+  const GatherPlan plan = plan_for<T>(g, parallel.workers);
   auto* packed = static_cast<AccumulatorOf<T>*>(workspace);
   auto* scratch = packed + plan.filter;
   bool is_finite;
   {
     const ScopedIeeeDenormals ieee;
-    pack_filter(geometry, plan, filter, packed);
+    pack_filter(g, plan, filter, packed);
     is_finite = finite(packed, plan.filter);
   }
-  if (is_finite && DirectInputGrad<T>::suits(geometry)) {
-    const DirectInputGrad<T> direct(geometry, plan, packed, out_backprop, input_grad,
-                                    parallel.workers);
-    share(parallel, direct.items(), cycles_of_item(geometry, plan, direct.items()),
+  if (is_finite && DirectGather<T>::suits(g)) {
+    const DirectGather<T> direct(g, plan, packed, source, result, parallel.workers);
+    share(parallel, direct.items(), cycles_of_item(g, plan, direct.items()),
           [&](Items* items, int64_t) {
             const ScopedIeeeDenormals ieee;
             for (int64_t item; items->take(&item);) direct.run(item);
           });
     return;
   }
-  const Axis &h = geometry.height, &w = geometry.width;
-  const Call<T> call{geometry,
+  const Call<T> call{g,
                      plan,
-                     out_backprop,
-                     input_grad,
+                     source,
+                     result,
                      packed,
                      is_finite,
-                     Steps(geometry.layout, geometry.out_channels(), h.out, w.out),
-                     Steps(geometry.layout, geometry.channels, h.in, w.in),
-                     TapFinder(h),
-                     TapFinder(w)};
-  share(parallel, plan.items(), cycles_of_item(geometry, plan, plan.items()),
+                     Steps(g.layout, g.source_channels(), g.height.source(), g.width.source()),
+                     Steps(g.layout, g.channels, g.height.result(), g.width.result())};
+  share(parallel, plan.items(), cycles_of_item(g, plan, plan.items()),
         [&](Items* items, int64_t worker) {
           const ScopedIeeeDenormals ieee;
           Worker<T> runner(call, scratch + worker * (plan.window + plan.stage));
@@ -384,9 +372,9 @@ void input_grad(const Geometry& geometry, const T* filter, const T* out_backprop
         });
 }
 
-#define TF_DWBP_INSTANTIATE(T)                                              \
-  template int64_t input_grad_workspace_bytes<T>(const Geometry&, int64_t); \
-  template void input_grad<T>(const Geometry&, const T*, const T*, T*, void*, const Parallel&)
+#define TF_DWBP_INSTANTIATE(T)                                           \
+  template int64_t gather_workspace_bytes<T>(const Gathering&, int64_t); \
+  template void gather<T>(const Gathering&, const T*, const T*, T*, void*, const Parallel&)
 TF_DWBP_INSTANTIATE(Half);
 TF_DWBP_INSTANTIATE(Bfloat16);
 TF_DWBP_INSTANTIATE(float);

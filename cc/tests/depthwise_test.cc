@@ -2,7 +2,7 @@
 // and layouts, for every instruction set that this machine has (TF_DWBP_CPU_ISA). Buffers are
 // exactly as large as the tensors, so that a sanitizer sees any access beyond them.
 
-#include "cc/cpu/input_grad.h"
+#include "cc/cpu/depthwise.h"
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +23,7 @@ namespace {
 using conv::Axis;
 using conv::Geometry;
 using conv::Layout;
+using conv::Op;
 using testing::check;
 
 // Small integers: exact in every type, and so are their sums here.
@@ -60,12 +61,18 @@ int64_t offset(Layout layout, int64_t b, int64_t y, int64_t x, int64_t c, int64_
                                  : ((b * channels + c) * height + y) * width + x;
 }
 
-// Scatters each product of the forward pass to the pixel that it read.
-std::vector<int> by_definition(const Geometry& g, const std::vector<int>& filter,
-                               const std::vector<int>& out_backprop) {
-  std::vector<int> grad(g.input_elements());
+int64_t elements_of(conv::Operand operand, const Geometry& g) {
+  return operand == conv::Operand::kInput    ? g.input_elements()
+         : operand == conv::Operand::kFilter ? g.filter_elements()
+                                             : g.output_elements();
+}
+
+// Walks over all that the filter links, and adds products to the result.
+std::vector<int> by_definition(Op op, const Geometry& g, const std::vector<int>& a,
+                               const std::vector<int>& b) {
+  std::vector<int> result(elements_of(result_of(op), g));
   const Axis &h = g.height, &w = g.width;
-  for (int64_t b = 0; b < g.batch; ++b)
+  for (int64_t n = 0; n < g.batch; ++n)
     for (int64_t oy = 0; oy < h.out; ++oy)
       for (int64_t ox = 0; ox < w.out; ++ox)
         for (int64_t ky = 0; ky < h.filter; ++ky)
@@ -75,13 +82,25 @@ std::vector<int> by_definition(const Geometry& g, const std::vector<int>& filter
             if (iy < 0 || iy >= h.in || ix < 0 || ix >= w.in) continue;
             for (int64_t c = 0; c < g.channels; ++c)
               for (int64_t m = 0; m < g.multiplier; ++m) {
-                const int64_t o = c * g.multiplier + m;
-                grad[offset(g.layout, b, iy, ix, c, h.in, w.in, g.channels)] +=
-                    filter[(ky * w.filter + kx) * g.out_channels() + o] *
-                    out_backprop[offset(g.layout, b, oy, ox, o, h.out, w.out, g.out_channels())];
+                const int64_t channel = c * g.multiplier + m;
+                const int64_t i = offset(g.layout, n, iy, ix, c, h.in, w.in, g.channels);
+                const int64_t f = (ky * w.filter + kx) * g.out_channels() + channel;
+                const int64_t o =
+                    offset(g.layout, n, oy, ox, channel, h.out, w.out, g.out_channels());
+                switch (op) {
+                  case Op::kForward:
+                    result[o] += a[i] * b[f];
+                    break;
+                  case Op::kInputGrad:
+                    result[i] += a[f] * b[o];
+                    break;
+                  case Op::kFilterGrad:
+                    result[f] += a[i] * b[o];
+                    break;
+                }
               }
           }
-  return grad;
+  return result;
 }
 
 const Parallel serially{1, nullptr};
@@ -100,19 +119,17 @@ class ThreeThreads {
   std::vector<std::thread> threads_;
 };
 
-// A workspace of just the bytes that the call asks for.
+// Calls the op with a workspace of just the bytes that it asks for.
 template <typename T>
-class Workspace {
- public:
-  Workspace(const Geometry& geometry, const Parallel& parallel)
-      : data_(std::aligned_alloc(
-            64, (input_grad_workspace_bytes<T>(geometry, parallel.workers) + 63) / 64 * 64)) {}
-  ~Workspace() { std::free(data_); }
-  void* data() const { return data_; }
-
- private:
-  void* data_;
-};
+std::vector<T> call(Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b,
+                    const Parallel& parallel = serially) {
+  std::vector<T> result(elements_of(result_of(op), g), from_int<T>(77));
+  void* workspace =
+      std::aligned_alloc(64, (workspace_bytes<T>(op, g, parallel.workers) + 63) / 64 * 64);
+  run<T>(op, g, a.data(), b.data(), result.data(), workspace, parallel);
+  std::free(workspace);
+  return result;
+}
 
 std::vector<int> pattern(int64_t elements, int seed) {
   std::vector<int> values(elements);
@@ -124,29 +141,35 @@ std::vector<int> pattern(int64_t elements, int seed) {
 }
 
 template <typename T>
-void compare(const Geometry& g, const Parallel& parallel) {
-  const std::vector<int> filter = pattern(g.filter_elements(), 1);
-  const std::vector<int> out_backprop = pattern(g.output_elements(), 2);
-  std::vector<T> filter_t(filter.size()), out_t(out_backprop.size());
-  std::transform(filter.begin(), filter.end(), filter_t.begin(), from_int<T>);
-  std::transform(out_backprop.begin(), out_backprop.end(), out_t.begin(), from_int<T>);
-  std::vector<T> grad(g.input_elements(), from_int<T>(77));
-  const Workspace<T> workspace(g, parallel);
-  input_grad<T>(g, filter_t.data(), out_t.data(), grad.data(), workspace.data(), parallel);
+void compare(Op op, const Geometry& g, const Parallel& parallel) {
+  const bool from_input = op != Op::kInputGrad, from_filter = op != Op::kFilterGrad;
+  const std::vector<int> a = pattern(from_input ? g.input_elements() : g.filter_elements(), 1);
+  const std::vector<int> b =
+      pattern(from_input && from_filter ? g.filter_elements() : g.output_elements(), 2);
+  std::vector<T> a_t(a.size()), b_t(b.size());
+  std::transform(a.begin(), a.end(), a_t.begin(), from_int<T>);
+  std::transform(b.begin(), b.end(), b_t.begin(), from_int<T>);
+  const std::vector<T> result = call<T>(op, g, a_t, b_t, parallel);
 
-  const std::vector<int> expected = by_definition(g, filter, out_backprop);
+  const std::vector<int> expected = by_definition(op, g, a, b);
   bool equal = true;
-  for (size_t i = 0; i < grad.size(); ++i) equal &= same(grad[i], from_int<T>(expected[i]));
+  for (size_t i = 0; i < result.size(); ++i) equal &= same(result[i], from_int<T>(expected[i]));
   const auto text = [](const Axis& a) {
     return std::to_string(a.in) + " -> " + std::to_string(a.out) + " (filter " +
            std::to_string(a.filter) + ", stride " + std::to_string(a.stride) + ", dilation " +
            std::to_string(a.dilation) + ", pad " + std::to_string(a.pad_before) + ")";
   };
-  check(equal, std::string(g.layout == Layout::kNHWC ? "NHWC " : "NCHW ") +
+  check(equal, std::string(op == Op::kForward ? "forward, " : "gradient, ") +
+                   std::string(g.layout == Layout::kNHWC ? "NHWC " : "NCHW ") +
                    std::to_string(sizeof(T)) + " bytes, batch " + std::to_string(g.batch) +
                    ", channels " + std::to_string(g.channels) + " x " +
                    std::to_string(g.multiplier) + ", height " + text(g.height) + ", width " +
                    text(g.width));
+}
+
+template <typename T>
+void compare(const Geometry& g, const Parallel& parallel) {
+  for (const Op op : {Op::kForward, Op::kInputGrad}) compare<T>(op, g, parallel);
 }
 
 void compare_all(Geometry g, const Parallel& parallel = serially) {
@@ -276,11 +299,12 @@ void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad) 
   const Axis axis{9, 9, 3, 1, 1, 1};
   const Geometry g{layout, 1, channels, multiplier, axis, axis};
   std::vector<T> filter(g.filter_elements(), from_int<T>(1));
-  std::vector<T> out(g.output_elements(), from_int<T>(1)), grad(g.input_elements());
+  const std::vector<T> out(g.output_elements(), from_int<T>(1));
   // Tap (0, 0) of all channels reaches all rows and columns but the last.
   for (int64_t c = 0; c < g.out_channels(); ++c) filter[c] = bad;
-  const Workspace<T> workspace(g, serially);
-  input_grad<T>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
+  const std::vector<T> grad = call<T>(Op::kInputGrad, g, filter, out);
+  const std::vector<T> in(g.input_elements(), from_int<T>(1));
+  const std::vector<T> forward = call<T>(Op::kForward, g, in, filter);
   bool right = true;
   for (int64_t y = 0; y < 9; ++y)
     for (int64_t x = 0; x < 9; ++x)
@@ -290,6 +314,14 @@ void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad) 
         const T value = grad[offset(layout, 0, y, x, c, 9, 9, channels)];
         right &= met ? !same(value, value) || same(value, bad)
                      : same(value, from_int<T>(rows * columns * static_cast<int>(multiplier)));
+        // In the forward op the tap reaches all rows and columns but the first.
+        const bool reached = y > 0 && x > 0;
+        for (int64_t m = 0; m < multiplier; ++m) {
+          const T sum =
+              forward[offset(layout, 0, y, x, c * multiplier + m, 9, 9, channels * multiplier)];
+          right &=
+              reached ? !same(sum, sum) || same(sum, bad) : same(sum, from_int<T>(rows * columns));
+        }
       }
   check(right, "what an infinite or NaN filter touches");
 }
@@ -328,10 +360,9 @@ TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {
   const Axis one{1, 1, 1, 1, 1, 0};
   for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
     const Geometry g{layout, 1, 65536, 1, one, one};
-    std::vector<Half> filter(65536, Half{0x3c00}), out(65536), grad(65536);
+    std::vector<Half> filter(65536, Half{0x3c00}), out(65536);
     for (int i = 0; i < 65536; ++i) out[i].bits = static_cast<uint16_t>(i);
-    const Workspace<Half> workspace(g, serially);
-    input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
+    const std::vector<Half> grad = call<Half>(Op::kInputGrad, g, filter, out);
     bool equal = true;
     for (int i = 0; i < 65536; ++i) {
       const bool nan = (i & 0x7fff) > 0x7c00;
@@ -348,14 +379,13 @@ TF_DWBP_TEST(floats_become_halves_by_rounding_to_even) {
         Row{0x7bff, 0x4a00, 0x7bff}, Row{0x0001, 0x0001, 0x0002}, Row{0x0400, 0x8001, 0x03ff}}) {
     for (const int64_t channels : {1, 40}) {
       const Geometry g{Layout::kNHWC, 1, channels, 2, one, one};
-      std::vector<Half> filter(2 * channels, Half{0x3c00}), out, grad(channels);
+      std::vector<Half> filter(2 * channels, Half{0x3c00}), out;
       for (int64_t c = 0; c < channels; ++c) {
         out.push_back({row.a});
         out.push_back({row.b});
       }
-      const Workspace<Half> workspace(g, serially);
-      input_grad<Half>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
-      for (const Half x : grad) check(x.bits == row.sum, "half sum");
+      for (const Half x : call<Half>(Op::kInputGrad, g, filter, out))
+        check(x.bits == row.sum, "half sum");
     }
   }
 }
@@ -374,14 +404,11 @@ TF_DWBP_TEST(floats_become_bfloat16s_by_rounding_to_even) {
       for (const int64_t channels : {1, 16, 40}) {
         const Geometry g{layout, 1, channels, 1, one, two};
         std::vector<Bfloat16> filter(2 * channels, Bfloat16{0x3f80}), out(2 * channels);
-        std::vector<Bfloat16> grad(channels);
         for (int64_t c = 0; c < channels; ++c) {
           out[offset(layout, 0, 0, 0, c, 1, 2, channels)].bits = row.a;
           out[offset(layout, 0, 0, 1, c, 1, 2, channels)].bits = row.b;
         }
-        const Workspace<Bfloat16> workspace(g, serially);
-        input_grad<Bfloat16>(g, filter.data(), out.data(), grad.data(), workspace.data(), serially);
-        for (const Bfloat16 x : grad)
+        for (const Bfloat16 x : call<Bfloat16>(Op::kInputGrad, g, filter, out))
           check((x.bits & 0x7fff) == (row.sum & 0x7fff), "bfloat16 sum");
       }
   }

@@ -1,14 +1,15 @@
-#include "cc/cpu/input_grad_plan.h"
+#include "cc/cpu/gather_plan.h"
 
 #include <algorithm>
 
 namespace tf_dwbp::cpu {
 namespace {
 
-using conv::Axis;
-using conv::Geometry;
+using conv::Gather;
+using conv::Gathering;
 
-// Columns of a block at most: what a window needs for its borders is little then.
+// Columns of a block at most, of the result and about that many of the source: what a window
+// needs for its borders is little then.
 constexpr int64_t kBlockColumns = 128;
 // A band of one group stays in L1 while it is summed; the window of an item stays in L2.
 constexpr int64_t kBandBytes = 24 << 10;
@@ -21,21 +22,14 @@ constexpr int64_t kItemsOfWorker = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Rows of out_backprop that `rows` rows of the result may need.
-int64_t rows_needed(const Axis& axis, int64_t rows) {
-  const double reach = static_cast<double>(axis.filter - 1) * axis.dilation + rows - 1;
-  if (reach / axis.stride >= axis.out) return std::max<int64_t>(1, axis.out);
-  return std::min(axis.out, static_cast<int64_t>(reach) / axis.stride + 1);
-}
-
 // Columns of the window of the widest block.
-int64_t columns_needed(const Axis& axis, int64_t blocks) {
+int64_t columns_needed(const Gather& width, int64_t blocks) {
   // First, last and one between see all the borders that there are: blocks differ by one column
   // at most, and those between reach neither border or all both.
   int64_t most = 1;
   for (int64_t i = 0; i < blocks; ++i) {
-    const Tiles tiles = make_tiles(axis, InputGradPlan::begin(axis.in, blocks, i),
-                                   InputGradPlan::begin(axis.in, blocks, i + 1), false);
+    const Tiles tiles = make_tiles(width, GatherPlan::begin(width.result(), blocks, i),
+                                   GatherPlan::begin(width.result(), blocks, i + 1), false);
     most = std::max(most, tiles.window_columns());
   }
   return most;
@@ -43,20 +37,21 @@ int64_t columns_needed(const Axis& axis, int64_t blocks) {
 
 }  // namespace
 
-InputGradPlan::InputGradPlan(const Geometry& g, int64_t lanes, int64_t accumulator_bytes,
-                             int64_t workers)
+GatherPlan::GatherPlan(const Gathering& g, int64_t lanes, int64_t accumulator_bytes,
+                       int64_t workers)
     : lanes(lanes) {
   const int64_t vector_bytes = lanes * accumulator_bytes;
   const bool few = g.channels < lanes;
   groups = few ? 1 : divide_up(g.channels, lanes);
   images = few ? std::min(lanes / g.channels, g.batch) : 1;
   image_blocks = divide_up(g.batch, images);
-  column_blocks = divide_up(g.width.in, kBlockColumns);
+  const int64_t shift = std::min(g.width.class_shift(), kBlockColumns);
+  column_blocks = divide_up(g.width.result(), kBlockColumns / shift);
   const int64_t columns = columns_needed(g.width, column_blocks);
-  const int64_t block_columns = divide_up(g.width.in, column_blocks);
+  const int64_t block_columns = divide_up(g.width.result(), column_blocks);
 
   const int64_t row_bytes = columns * vector_bytes;
-  const double least = static_cast<double>(row_bytes) * g.multiplier * rows_needed(g.height, 1);
+  const double least = static_cast<double>(row_bytes) * g.multiplier * g.height.reach(1);
   streamed = least > kMostWindowBytes;
   staged = streamed || few || g.layout == conv::Layout::kNCHW;
   const int64_t multiplier = streamed ? 1 : g.multiplier;
@@ -64,16 +59,16 @@ InputGradPlan::InputGradPlan(const Geometry& g, int64_t lanes, int64_t accumulat
   // Rows are cut last: each cut loads rows twice.
   const int64_t wanted = workers == 1 ? 1 : workers * kItemsOfWorker;
   row_blocks = std::clamp<int64_t>(wanted / (image_blocks * column_blocks), 1,
-                                   std::max<int64_t>(1, g.height.in / 4));
-  const int64_t block_rows = divide_up(g.height.in, row_blocks);
+                                   std::max<int64_t>(1, g.height.result() / 4));
+  const int64_t block_rows = divide_up(g.height.result(), row_blocks);
 
   band_rows = 1;
   while (!streamed && band_rows < block_rows &&
-         row_bytes * multiplier * rows_needed(g.height, band_rows + 1) <= kBandBytes &&
+         row_bytes * multiplier * g.height.reach(band_rows + 1) <= kBandBytes &&
          (!staged || (band_rows + 1) * block_columns * vector_bytes <= kStageBytes)) {
     ++band_rows;
   }
-  slots = streamed ? 1 : rows_needed(g.height, band_rows);
+  slots = streamed ? 1 : g.height.reach(band_rows);
 
   window_row = columns * lanes;
   window_multiplier = window_row * slots;
@@ -96,8 +91,8 @@ InputGradPlan::InputGradPlan(const Geometry& g, int64_t lanes, int64_t accumulat
   // One more vector, since the lanes that the last group shares with the one before are skipped.
   stage = staged ? stage_row * band_rows + lanes : 0;
 
-  filter_row = g.width.filter * lanes;
-  filter_multiplier = filter_row * g.height.filter;
+  filter_row = g.width.taps() * lanes;
+  filter_multiplier = filter_row * g.height.taps();
   filter_group = filter_multiplier * g.multiplier;
   filter = filter_group * groups;
   total = filter + (window + stage) * workers;

@@ -1,20 +1,20 @@
-// How a call of the input gradient is cut into pieces that fit the caches.
+// How a call is cut into pieces that fit the caches.
 #pragma once
 
 #include <cstdint>
 
-#include "cc/conv/geometry.h"
+#include "cc/conv/gather.h"
 #include "cc/cpu/tiles.h"
 
 namespace tf_dwbp::cpu {
 
 // Work is cut into items: a block of rows x a block of columns of a chunk of groups of lanes (see
 // kernels.h), for one image, or for a few where channels don't fill a vector. An item goes through
-// its rows in bands: it loads the rows of out_backprop that a band needs and does not have yet
+// its rows in bands: it loads the rows of the source that a band needs and does not have yet
 // into its window, and sums the band.
-struct InputGradPlan {
-  InputGradPlan(const conv::Geometry& geometry, int64_t lanes, int64_t accumulator_bytes,
-                int64_t workers);
+struct GatherPlan {
+  GatherPlan(const conv::Gathering& call, int64_t lanes, int64_t accumulator_bytes,
+             int64_t workers);
 
   int64_t lanes;
   int64_t groups;  // that hold the channels of an image

@@ -1,4 +1,4 @@
-#include "cc/cpu/input_grad_direct.h"
+#include "cc/cpu/gather_direct.h"
 
 #include <algorithm>
 #include <limits>
@@ -8,9 +8,8 @@
 namespace tf_dwbp::cpu {
 namespace {
 
-using conv::Axis;
-using conv::Geometry;
-using conv::TapFinder;
+using conv::Gather;
+using conv::Gathering;
 using conv::TapRange;
 
 // What a pair of rows reads and writes stays in L2 until the next pair has read it too.
@@ -32,13 +31,6 @@ constexpr int64_t kLongPeriod = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Taps of a position at most.
-int64_t most_taps(const Axis& axis) { return divide_up(axis.filter, TapFinder(axis).tap_step()); }
-
-int64_t period(const Axis& axis, const TapFinder& finder) {
-  return std::min(axis.in, axis.stride * finder.out_step());
-}
-
 // Tiles may overlap, so that all are of one width.
 int best_width(int64_t columns, int most) {
   int best = 1;
@@ -56,46 +48,46 @@ int best_width(int64_t columns, int most) {
 }  // namespace
 
 template <typename T>
-bool DirectInputGrad<T>::suits(const Geometry& g) {
-  return g.layout == conv::Layout::kNHWC && g.multiplier == 1 && g.channels >= lanes<T>() &&
-         most_taps(g.width) <= kMostDirectTaps;
+bool DirectGather<T>::suits(const Gathering& g) {
+  return g.layout == conv::Layout::kNHWC && g.multiplier == 1 && g.repeat == 1 &&
+         g.channels >= lanes<T>() && g.width.most_taps() <= kMostDirectTaps &&
+         g.width.shift() <= kMostDirectShift && g.height.shift() <= kMostDirectShift &&
+         kernels<T>().direct[g.width.shift() - 1][g.width.most_taps() - 1][0] != nullptr;
 }
 
 template <typename T>
-DirectInputGrad<T>::DirectInputGrad(const Geometry& geometry, const InputGradPlan& plan,
-                                    const AccumulatorOf<T>* filter, const T* out_backprop,
-                                    T* input_grad, int64_t workers)
-    : g_(geometry),
+DirectGather<T>::DirectGather(const Gathering& call, const GatherPlan& plan,
+                              const AccumulatorOf<T>* filter, const T* source, T* result,
+                              int64_t workers)
+    : g_(call),
       plan_(plan),
       filter_(filter),
-      out_backprop_(out_backprop),
-      input_grad_(input_grad),
-      vertical_(geometry.height),
-      horizontal_(geometry.width),
-      row_period_(period(geometry.height, vertical_)),
-      column_period_(period(geometry.width, horizontal_)) {
+      source_(source),
+      result_(result),
+      row_period_(std::min(g_.height.result(), g_.height.period())),
+      column_period_(std::min(g_.width.result(), g_.width.period())) {
   make_tiles();
   cut(workers);
-  const int64_t bytes = g_.input_elements() * int64_t{sizeof(T)};
-  const int64_t out_bytes = g_.output_elements() * int64_t{sizeof(T)};
+  const int64_t bytes = g_.result_elements() * int64_t{sizeof(T)};
+  const int64_t source_bytes = g_.source_elements() * int64_t{sizeof(T)};
   const int64_t column_bytes = column_period_ * g_.channels * int64_t{sizeof(T)};
   const int64_t vector_bytes = kernel_table().vector_bytes;
-  const bool aligned = reinterpret_cast<uintptr_t>(input_grad) % vector_bytes == 0 &&
+  const bool aligned = reinterpret_cast<uintptr_t>(result) % vector_bytes == 0 &&
                        g_.channels * int64_t{sizeof(T)} % vector_bytes == 0;
-  prefetch_ = chunks_ == 1 && bytes + out_bytes >= kPrefetchBytes;
+  prefetch_ = chunks_ == 1 && bytes + source_bytes >= kPrefetchBytes;
   stream_ = chunks_ == 1 && bytes >= kStreamBytes && aligned;
   stage_ = stream_ || column_bytes % kConflictBytes == 0;
 }
 
 template <typename T>
-void DirectInputGrad<T>::make_tiles() {
-  const Axis& width = g_.width;
-  const int64_t out_step = horizontal_.out_step();
+void DirectGather<T>::make_tiles() {
+  const Gather& width = g_.width;
+  const int64_t shift = width.shift();
   for (int64_t first = 0; first < column_period_; ++first) {
-    const TapRange taps = horizontal_.without_borders(first);
+    const TapRange taps = width.without_borders(first);
     const int held_taps = std::max<int>(1, static_cast<int>(taps.count));
-    const int64_t columns = (width.in - 1 - first) / column_period_ + 1;
-    const int tile_width = best_width(columns, kernel_table().direct_columns);
+    const int64_t columns = (width.result() - 1 - first) / column_period_ + 1;
+    const int tile_width = best_width(columns, kernel_table().direct_columns[shift - 1]);
     const int64_t tiles = divide_up(columns, tile_width);
     classes_.push_back(
         {taps.tap, held_taps, tile_width, static_cast<int64_t>(tiles_.size()), tiles});
@@ -103,11 +95,13 @@ void DirectInputGrad<T>::make_tiles() {
       const int64_t skipped = std::min(i * tile_width, columns - tile_width);
       DirectTile tile{(first + skipped * column_period_) * g_.channels, 0, 0};
       if (taps.count > 0) {
-        const int64_t out = taps.out + (skipped - (taps.count - 1)) * out_step;
-        tile.out = out * g_.channels;
-        for (int j = 0; j < tile_width + held_taps - 1; ++j) {
-          const int64_t column = out + j * out_step;
-          if (column >= 0 && column < width.out) tile.inside |= uint32_t{1} << j;
+        const int64_t lowest =
+            taps.source + (skipped * shift - (taps.count - 1)) * width.source_step();
+        tile.source = lowest * g_.channels;
+        const int64_t held = (tile_width - 1) * shift + held_taps;
+        for (int64_t j = 0; j < held; ++j) {
+          const int64_t column = lowest + j * width.source_step();
+          if (column >= 0 && column < width.source()) tile.inside |= uint32_t{1} << j;
         }
       }
       tiles_.push_back(tile);
@@ -116,20 +110,22 @@ void DirectInputGrad<T>::make_tiles() {
 }
 
 template <typename T>
-void DirectInputGrad<T>::cut(int64_t workers) {
+void DirectGather<T>::cut(int64_t workers) {
   const int64_t wanted = workers == 1 ? 1 : workers * kItemsOfWorker;
-  row_blocks_ = std::clamp<int64_t>(divide_up(wanted, g_.batch), 1, divide_up(g_.height.in, 2));
-  block_rows_ = divide_up(g_.height.in, row_blocks_);
+  row_blocks_ =
+      std::clamp<int64_t>(divide_up(wanted, g_.batch), 1, divide_up(g_.height.result(), 2));
+  block_rows_ = divide_up(g_.height.result(), row_blocks_);
   if (block_rows_ > row_period_) {
     block_rows_ = divide_up(block_rows_, 2 * row_period_) * 2 * row_period_;
   }
-  row_blocks_ = divide_up(g_.height.in, block_rows_);
+  row_blocks_ = divide_up(g_.height.result(), block_rows_);
 
   // Tiles that overlap, the last two of a class, have to be the same thread's.
   int64_t most_blocks = std::numeric_limits<int64_t>::max();
   for (const Class& c : classes_) most_blocks = std::min(most_blocks, c.tiles / 2);
   const double rows =
-      static_cast<double>(most_taps(g_.height) + 3) * g_.width.out + 4.0 * g_.width.in;
+      static_cast<double>(g_.height.most_taps() + 2 + g_.height.shift()) * g_.width.source() +
+      4.0 * g_.width.result();
   const double blocks = rows * g_.channels * sizeof(T) / kCacheBytes;
   column_blocks_ =
       std::max<int64_t>(1, blocks < most_blocks ? static_cast<int64_t>(blocks) : most_blocks);
@@ -141,7 +137,7 @@ void DirectInputGrad<T>::cut(int64_t workers) {
 }
 
 template <typename T>
-void DirectInputGrad<T>::run(int64_t item) const {
+void DirectGather<T>::run(int64_t item) const {
   const int64_t chunk = item % chunks_;
   item /= chunks_;
   const int64_t column_block = item % column_blocks_;
@@ -157,18 +153,19 @@ void DirectInputGrad<T>::run(int64_t item) const {
   job.last = std::min((job.groups - 1) * plan_.lanes, g_.channels - plan_.lanes - channel);
   job.filter = filter_ + first_group * plan_.filter_group;
   job.filter_group = plan_.filter_group;
-  job.filter_column = horizontal_.tap_step() * plan_.lanes;
-  job.out_column = horizontal_.out_step() * g_.channels;
+  job.filter_column = g_.width.tap_step() * plan_.lanes;
+  job.source_column = g_.width.source_step() * g_.channels;
   job.result_column = column_period_ * g_.channels;
   job.stage = stage_ ? stage : nullptr;
   job.stage_column = std::min<int64_t>(kStageGroups, job.groups) * plan_.lanes;
   job.stream = stream_;
-  job.rows.out_backprop =
-      out_backprop_ + image * g_.height.out * g_.width.out * g_.channels + channel;
-  job.rows.result[0] = input_grad_ + image * g_.height.in * g_.width.in * g_.channels + channel;
+  job.rows.source =
+      source_ + image * g_.height.source() * g_.width.source() * g_.channels + channel;
+  job.rows.result[0] =
+      result_ + image * g_.height.result() * g_.width.result() * g_.channels + channel;
 
   const int64_t begin = row_block * block_rows_;
-  const int64_t end = std::min(begin + block_rows_, g_.height.in);
+  const int64_t end = std::min(begin + block_rows_, g_.height.result());
   for (int64_t base = begin; base < end; base += 2 * row_period_) {
     for (int64_t row = base; row < std::min(base + row_period_, end); ++row) {
       run_rows(row, row + row_period_ < end, column_block, job);
@@ -178,29 +175,29 @@ void DirectInputGrad<T>::run(int64_t item) const {
 
 // `job` has the image's first rows.
 template <typename T>
-void DirectInputGrad<T>::run_rows(int64_t row, bool two, int64_t column_block,
-                                  DirectJob<T> job) const {
-  const int64_t out_row = g_.width.out * g_.channels;
-  const int64_t in_row = g_.width.in * g_.channels;
-  const TapRange taps[2] = {vertical_.at(row), two ? vertical_.at(row + row_period_) : TapRange{}};
-  // Rows of out_backprop are counted downwards from the last.
+void DirectGather<T>::run_rows(int64_t row, bool two, int64_t column_block,
+                               DirectJob<T> job) const {
+  const int64_t source_row = g_.width.source() * g_.channels;
+  const int64_t result_row = g_.width.result() * g_.channels;
+  const TapRange taps[2] = {g_.height.at(row), two ? g_.height.at(row + row_period_) : TapRange{}};
+  // Rows of the source are counted downwards from the last.
   int64_t last = 0;
   for (const TapRange& t : taps) {
-    if (t.count > 0) last = std::max(last, t.out);
+    if (t.count > 0) last = std::max(last, t.source);
   }
   DirectRows<T>& rows = job.rows;
-  rows.out_step = vertical_.out_step() * out_row;
-  rows.taps_step = vertical_.tap_step() * plan_.filter_row;
-  rows.out_backprop += last * out_row;
+  rows.source_step = g_.height.source_step() * source_row;
+  rows.taps_step = g_.height.tap_step() * plan_.filter_row;
+  rows.source += last * source_row;
   for (int r = 0; r < 2; ++r) {
     if (taps[r].count == 0) continue;
-    rows.begin[r] = (last - taps[r].out) / vertical_.out_step();
+    rows.begin[r] = (last - taps[r].source) / g_.height.source_step();
     rows.end[r] = rows.begin[r] + taps[r].count;
     rows.count = std::max(rows.count, rows.end[r]);
     rows.taps[r] = taps[r].tap * plan_.filter_row - rows.begin[r] * rows.taps_step;
   }
-  rows.result[1] = two ? rows.result[0] + (row + row_period_) * in_row : nullptr;
-  rows.result[0] += row * in_row;
+  rows.result[1] = two ? rows.result[0] + (row + row_period_) * result_row : nullptr;
+  rows.result[0] += row * result_row;
 
   const AccumulatorOf<T>* filter = job.filter;
   for (int64_t i = 0; i < static_cast<int64_t>(classes_.size()); ++i) {
@@ -211,44 +208,46 @@ void DirectInputGrad<T>::run_rows(int64_t row, bool two, int64_t column_block,
         c.first_tile + plan_.begin(c.tiles, column_blocks_, column_block + 1) - first_tile;
     job.filter = filter + c.first_tap * plan_.lanes;
     if (prefetch_) ask(row, column_block, i, &job);
-    kernels<T>().direct[c.taps - 1][c.width - 1](job);
+    kernels<T>().direct[g_.width.shift() - 1][c.taps - 1][c.width - 1](job);
   }
 }
 
 // Has the tiles of a class ask for their share of what the next pair of rows needs: two rows of
-// the result, and of out_backprop the rows that follow the last that this pair needs.
+// the result, and of the source the rows that follow the last that this pair needs.
 template <typename T>
-void DirectInputGrad<T>::ask(int64_t row, int64_t column_block, int64_t column_class,
-                             DirectJob<T>* job) const {
+void DirectGather<T>::ask(int64_t row, int64_t column_block, int64_t column_class,
+                          DirectJob<T>* job) const {
   const DirectRows<T>& rows = job->rows;
-  const int64_t out_step = vertical_.out_step();
-  const int64_t column_step = horizontal_.out_step();
   const bool near = row_period_ > kLongPeriod;
-  // With a stride, other rows and columns of the result need the same of out_backprop: one asks.
-  const bool asks = column_class < column_step && (near || row % row_period_ < out_step);
+  // Result positions of one class step gather from the same source positions: one of them asks.
+  const int64_t row_classes = g_.height.period() / g_.height.class_step();
+  const int64_t column_classes = g_.width.period() / g_.width.class_step();
+  const bool asks = column_class < column_classes && (near || row % row_period_ < row_classes);
   const auto share = [&](int64_t columns, int64_t classes) {
     return plan_.begin(columns, column_blocks_ * classes, column_block * classes + column_class);
   };
-  const int64_t out_column = share(g_.width.out, column_step);
-  const int64_t in_column = share(g_.width.in, column_period_);
+  const int64_t source_column = share(g_.width.source(), column_classes);
+  const int64_t result_column = share(g_.width.result(), column_period_);
+  for (int64_t r = 0; r < 2 * g_.width.shift(); ++r) {
+    const int64_t skipped = near ? g_.height.class_shift() - r * g_.height.source_step()
+                                 : (1 + r) * g_.height.source_step();
+    const int64_t at =
+        (rows.source - source_) + (skipped * g_.width.source() + source_column) * g_.channels;
+    const bool exists = asks && r < 2 * g_.height.shift() && at >= 0 && at < g_.source_elements();
+    job->next_source[r] = exists ? reinterpret_cast<const char*>(source_ + at) : nullptr;
+  }
   for (int64_t r = 0; r < 2; ++r) {
-    const int64_t out_rows = near ? 1 - r * out_step : (1 + r) * out_step;
-    const int64_t out =
-        (rows.out_backprop - out_backprop_) + (out_rows * g_.width.out + out_column) * g_.channels;
-    const bool out_exists = asks && out >= 0 && out < g_.output_elements();
-    job->next_out[r] = out_exists ? reinterpret_cast<const char*>(out_backprop_ + out) : nullptr;
-
-    const int64_t in_rows = near ? 1 + r * row_period_ : (2 + r) * row_period_;
-    const int64_t in =
-        (rows.result[0] - input_grad_) + (in_rows * g_.width.in + in_column) * g_.channels;
-    const bool in_exists = !stream_ && in < g_.input_elements();
-    job->next_result[r] = in_exists ? reinterpret_cast<const char*>(input_grad_ + in) : nullptr;
+    const int64_t skipped = near ? 1 + r * row_period_ : (2 + r) * row_period_;
+    const int64_t at =
+        (rows.result[0] - result_) + (skipped * g_.width.result() + result_column) * g_.channels;
+    const bool exists = !stream_ && at < g_.result_elements();
+    job->next_result[r] = exists ? reinterpret_cast<const char*>(result_ + at) : nullptr;
   }
 }
 
-template class DirectInputGrad<Half>;
-template class DirectInputGrad<Bfloat16>;
-template class DirectInputGrad<float>;
-template class DirectInputGrad<double>;
+template class DirectGather<Half>;
+template class DirectGather<Bfloat16>;
+template class DirectGather<float>;
+template class DirectGather<double>;
 
 }  // namespace tf_dwbp::cpu

@@ -1,0 +1,124 @@
+#include "cc/conv/gather.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tf_dwbp::conv {
+namespace {
+
+// The x in [0, modulus) with value * x = 1 (mod modulus), by the extended Euclidean algorithm;
+// the two are coprime.
+int64_t inverse_modulo(int64_t value, int64_t modulus) {
+  int64_t a = modulus, b = value % modulus;
+  int64_t x_a = 0, x_b = 1;
+  while (b != 0) {
+    const int64_t quotient = a / b;
+    a -= quotient * b;
+    std::swap(a, b);
+    x_a -= quotient * x_b;
+    std::swap(x_a, x_b);
+  }
+  return (x_a % modulus + modulus) % modulus;
+}
+
+}  // namespace
+
+Gather Gather::input_grad(const Axis& axis) { return Gather(axis, false); }
+Gather Gather::forward(const Axis& axis) { return Gather(axis, true); }
+
+Gather::Gather(const Axis& axis, bool forward)
+    : forward_(forward),
+      result_(forward ? axis.out : axis.in),
+      source_(forward ? axis.in : axis.out),
+      taps_(axis.filter),
+      stride_(axis.stride),
+      dilation_(axis.dilation),
+      pad_before_(axis.pad_before),
+      gcd_(std::gcd(axis.stride, axis.dilation)),
+      tap_step_(forward ? 1 : axis.stride / gcd_),
+      source_step_(forward ? axis.dilation : axis.dilation / gcd_),
+      inverse_(forward ? 0 : inverse_modulo(source_step_, tap_step_)),
+      class_step_(forward ? 1 : axis.stride),
+      class_shift_(forward ? axis.stride : 1) {
+  const int64_t classes = source_step_ / std::gcd(source_step_, class_shift_);
+  period_ = class_step_ * classes;
+  shift_ = class_shift_ * classes / source_step_;
+}
+
+TapRange Gather::without_borders(int64_t position) const {
+  if (forward_) {
+    return {0, position * stride_ + (taps_ - 1) * dilation_ - pad_before_, taps_};
+  }
+  const int64_t padded = position + pad_before_;
+  if (padded % gcd_ != 0) return {};
+  const int64_t tap = padded / gcd_ % tap_step_ * inverse_ % tap_step_;
+  if (tap >= taps_) return {};
+  return {tap, (padded - tap * dilation_) / stride_, (taps_ - 1 - tap) / tap_step_ + 1};
+}
+
+TapRange Gather::at(int64_t position) const {
+  int64_t tap = 0;
+  int64_t source;
+  if (forward_) {
+    source = position * stride_ + (taps_ - 1) * dilation_ - pad_before_;
+  } else {
+    source = position + pad_before_;
+    if (stride_ > 1) {
+      if (source % gcd_ != 0) return {};
+      tap = source / gcd_ % tap_step_ * inverse_ % tap_step_;
+      // The division truncates, so a negative numerator has to be caught before it.
+      if (tap * dilation_ > source) return {};
+      source = (source - tap * dilation_) / stride_;
+    }
+  }
+  if (source >= source_) {
+    const int64_t skipped = (source - source_) / source_step_ + 1;
+    tap += skipped * tap_step_;
+    source -= skipped * source_step_;
+  }
+  if (source < 0 || tap >= taps_) return {};
+  return {tap, source, std::min((taps_ - 1 - tap) / tap_step_, source / source_step_) + 1};
+}
+
+int64_t Gather::lowest_source(int64_t position) const {
+  if (forward_) return std::max<int64_t>(0, position * stride_ - pad_before_);
+  const int64_t padded = position + pad_before_;
+  if (taps_ - 1 > padded / dilation_) return 0;
+  return (padded - (taps_ - 1) * dilation_ + stride_ - 1) / stride_;
+}
+
+int64_t Gather::reach(int64_t positions) const {
+  // In floating point, since the first product may exceed 64 bits with the second.
+  double reach = static_cast<double>(taps_ - 1) * dilation_;
+  if (forward_) {
+    reach += static_cast<double>(positions - 1) * stride_;
+  } else {
+    reach = (reach + positions - 1) / stride_;
+  }
+  if (reach >= source_) return std::max<int64_t>(1, source_);
+  return std::min(source_, static_cast<int64_t>(reach) + 1);
+}
+
+Gathering Gathering::input_grad(const Geometry& g) {
+  return {g.layout,
+          g.batch,
+          g.channels,
+          g.multiplier,
+          /*repeat=*/1,
+          /*reversed=*/false,
+          Gather::input_grad(g.height),
+          Gather::input_grad(g.width)};
+}
+
+Gathering Gathering::forward(const Geometry& g) {
+  return {g.layout,
+          g.batch,
+          g.out_channels(),
+          /*multiplier=*/1,
+          g.multiplier,
+          /*reversed=*/true,
+          Gather::forward(g.height),
+          Gather::forward(g.width)};
+}
+
+}  // namespace tf_dwbp::conv
