@@ -7,6 +7,7 @@
 #include "cc/cpu/denormals.h"
 #include "cc/cpu/gather_direct.h"
 #include "cc/cpu/gather_plan.h"
+#include "cc/cpu/steps.h"
 #include "cc/cpu/tables.h"
 
 namespace tf_dwbp::cpu {
@@ -15,20 +16,6 @@ namespace {
 using conv::Gathering;
 using conv::Layout;
 using conv::TapRange;
-
-// Steps from element to element in a tensor of either layout.
-struct Steps {
-  Steps(Layout layout, int64_t channels, int64_t height, int64_t width)
-      : channel(layout == Layout::kNHWC ? 1 : height * width),
-        column(layout == Layout::kNHWC ? channels : 1),
-        row(width * column),
-        image(height * width * channels) {}
-
-  int64_t channel;
-  int64_t column;
-  int64_t row;
-  int64_t image;
-};
 
 // A call, and what all of its items share.
 template <typename T>

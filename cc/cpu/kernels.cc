@@ -4,6 +4,7 @@
 #include "cc/cpu/kernels.h"
 
 #include "cc/cpu/direct.h"
+#include "cc/cpu/filter_sum.h"
 #include "cc/cpu/load.h"
 #include "cc/cpu/simd.h"
 #include "cc/cpu/store.h"
@@ -54,13 +55,20 @@ constexpr void set_directs(Kernels<T>* kernels, std::integer_sequence<int, kTaps
   (set_direct<kShift, kTaps>(kernels, kColumns), ...);
 }
 
+template <int kShift, typename T, int... kTaps>
+constexpr void set_filter_sums(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
+  ((kernels->filter_sum[kShift - 1][kTaps - 1] = filter_sum<kShift, kTaps, T>), ...);
+}
+
 template <typename T>
 constexpr Kernels<T> kernels() {
-  Kernels<T> made{load<T>, store<T>, {}, {}};
+  Kernels<T> made{load<T>, store<T>, {}, {}, {}, filter_fold<AccumulatorOf<T>>, filter_finish<T>};
   set_sum<false>(&made, std::make_integer_sequence<int, kMaxTile>{});
   set_sum<true>(&made, std::make_integer_sequence<int, kMaxTile>{});
   set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
   set_directs<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
+  set_filter_sums<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
+  set_filter_sums<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
   return made;
 }
 
@@ -70,10 +78,17 @@ constexpr Kernels<T> kernels() {
 #define TF_DWBP_CONCAT_(a, b) a##b
 #define TF_DWBP_CONCAT(a, b) TF_DWBP_CONCAT_(a, b)
 extern const KernelTable TF_DWBP_CONCAT(kKernels_, TF_DWBP_CPU_TARGET) = {
-    kVectorBytes,     {kDirectColumns[0], kDirectColumns[1]},
-    kernels<Half>(),  kernels<Bfloat16>(),
-    kernels<float>(), kernels<double>(),
-    finite<float>,    finite<double>,
+    kVectorBytes,
+    {kDirectColumns[0], kDirectColumns[1]},
+    kFilterColumns,
+    {kFilterRows[0], kFilterRows[1], kFilterRows[2], kFilterRows[3], kFilterRows[4], kFilterRows[5],
+     kFilterRows[6]},
+    kernels<Half>(),
+    kernels<Bfloat16>(),
+    kernels<float>(),
+    kernels<double>(),
+    finite<float>,
+    finite<double>,
 };
 
 }  // namespace tf_dwbp::cpu

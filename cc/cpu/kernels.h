@@ -167,6 +167,67 @@ struct DirectJob {
   bool stream;
 };
 
+// A row of out_backprop, and the rows of the input that it meets through a few vertical taps that
+// follow each other.
+constexpr int kMostFilterRows = 7;
+struct FilterRow {
+  int64_t out;
+  int64_t source[kMostFilterRows];  // for each tap; from the job's source, in elements, as all
+  uint32_t inside;                  // bit r: whether the r-th is inside the input
+};
+
+// Columns of out_backprop: KernelTable::filter_columns of them if `wide`, else one; and those of
+// the input that they meet through a few horizontal taps.
+struct FilterTile {
+  int64_t out;
+  int64_t source;   // the first column
+  uint32_t inside;  // bit j: whether the j-th column is inside the input
+  bool wide;
+};
+
+// Sums of the filter's gradient, for one group of lanes and a few taps. Wherever sums are kept,
+// they are [group][vertical tap][horizontal tap][2][lane]: the sum, and what rounding took from it.
+template <typename T>
+struct FilterSumJob {
+  const T* out;
+  const T* source;
+  const FilterRow* rows;
+  int64_t row_count;
+  const FilterTile* tiles;
+  int64_t tile_count;
+  int64_t out_column;     // from a column of a tile to the next
+  int64_t source_column;  // from a column that the tile meets to the next
+
+  AccumulatorOf<T>* sums;  // those of the first tap, to be added to
+  int64_t sum_row;         // from a vertical tap to the next
+  int64_t sum_rows;        // vertical taps
+};
+
+// Adds sums of several images, which share vectors, to those of all.
+template <typename Acc>
+struct FilterFoldJob {
+  const Acc* from;
+  Acc* to;
+  int64_t count;     // of pairs of vectors
+  int64_t images;    // lane image * channels + c goes to ...
+  int64_t channels;  // ... lane c
+};
+
+// Adds the sums of parts, and writes a filter.
+template <typename T>
+struct FilterFinishJob {
+  const AccumulatorOf<T>* sums;
+  int64_t parts;
+  int64_t sum_part;  // from a part to the next
+  int64_t groups;
+  int64_t sum_group;
+  int64_t taps;
+  T* result;
+  int64_t last;  // from the first group to the last, in the result
+  int64_t result_tap;
+  int64_t channels;  // lanes of a group that are in use: the first
+};
+
 // Columns of a tile at most: their sums fill the registers of every instruction set, and 14 is
 // half, a quarter, ... of the widths that models have.
 constexpr int kMaxTile = 14;
@@ -181,11 +242,17 @@ struct Kernels {
   // For shifts of 1 and 2, 1, 2, ... taps, and tiles of 1, 2, ... columns. nullptr where no model
   // needs one.
   void (*direct[kMostDirectShift][kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
+  // For shifts of 1 and 2, and 1, 2, ... horizontal taps; nullptr as above.
+  void (*filter_sum[kMostDirectShift][kMostDirectTaps])(const FilterSumJob<T>&);
+  void (*filter_fold)(const FilterFoldJob<AccumulatorOf<T>>&);
+  void (*filter_finish)(const FilterFinishJob<T>&);
 };
 
 struct KernelTable {
   int vector_bytes;
   int direct_columns[kMostDirectShift];  // of a tile at most: as many as the registers hold
+  int filter_columns;                    // of a wide FilterTile
+  int filter_rows[kMostDirectTaps];      // vertical taps at most, for 1, 2, ... horizontal ones
   Kernels<Half> half_;
   Kernels<Bfloat16> bfloat16_;
   Kernels<float> float_;

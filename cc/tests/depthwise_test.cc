@@ -26,9 +26,20 @@ using conv::Layout;
 using conv::Op;
 using testing::check;
 
-// Small integers: exact in every type, and so are their sums here.
+// Rounds to the nearest integer of `bits` significant bits, ties to even.
+int round_to(int bits, int value) {
+  int unit = 1;
+  while (std::abs(value) / unit >> bits != 0) unit *= 2;
+  const int below = std::abs(value) / unit, rest = std::abs(value) % unit;
+  const bool up = 2 * rest > unit || (2 * rest == unit && below % 2 == 1);
+  return (value < 0 ? -unit : unit) * (below + (up ? 1 : 0));
+}
+
+// Integers so small that they are exact in float, and so are their sums here.
 template <typename T>
 T from_int(int value) {
+  if constexpr (std::is_same_v<T, Half>) value = round_to(11, value);
+  if constexpr (std::is_same_v<T, Bfloat16>) value = round_to(8, value);
   if constexpr (std::is_same_v<T, Half>) {
     if (value == 0) return {0};
     const int magnitude = std::abs(value);
@@ -159,7 +170,8 @@ void compare(Op op, const Geometry& g, const Parallel& parallel) {
            std::to_string(a.filter) + ", stride " + std::to_string(a.stride) + ", dilation " +
            std::to_string(a.dilation) + ", pad " + std::to_string(a.pad_before) + ")";
   };
-  check(equal, std::string(op == Op::kForward ? "forward, " : "gradient, ") +
+  constexpr const char* kNames[] = {"forward, ", "input gradient, ", "filter gradient, "};
+  check(equal, std::string(kNames[static_cast<int>(op)]) +
                    std::string(g.layout == Layout::kNHWC ? "NHWC " : "NCHW ") +
                    std::to_string(sizeof(T)) + " bytes, batch " + std::to_string(g.batch) +
                    ", channels " + std::to_string(g.channels) + " x " +
@@ -169,7 +181,7 @@ void compare(Op op, const Geometry& g, const Parallel& parallel) {
 
 template <typename T>
 void compare(const Geometry& g, const Parallel& parallel) {
-  for (const Op op : {Op::kForward, Op::kInputGrad}) compare<T>(op, g, parallel);
+  for (const Op op : {Op::kForward, Op::kInputGrad, Op::kFilterGrad}) compare<T>(op, g, parallel);
 }
 
 void compare_all(Geometry g, const Parallel& parallel = serially) {

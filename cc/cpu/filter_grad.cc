@@ -1,0 +1,507 @@
+#include "cc/cpu/filter_grad.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "cc/cpu/denormals.h"
+#include "cc/cpu/filter_plan.h"
+#include "cc/cpu/steps.h"
+#include "cc/cpu/tables.h"
+
+namespace tf_dwbp::cpu {
+namespace {
+
+using conv::Axis;
+using conv::Geometry;
+using Mode = FilterPlan::Mode;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Where the window, or the tensor, that a kernel reads has its positions: from column to column,
+// and which column comes first.
+struct View {
+  int64_t out_first;
+  int64_t out_column;
+  int64_t source_first;
+  int64_t source_column;
+};
+
+// What a set of horizontal taps has to do with a block of columns.
+struct ColumnPlan {
+  int64_t out_column;
+  int64_t source_column;
+  std::vector<FilterTile> tiles;
+};
+
+// Columns `period` apart meet columns of the input that are `shift` steps apart, and so share them.
+ColumnPlan plan_columns(const Axis& axis, TapSet taps, int64_t begin, int64_t end, int64_t wide,
+                        const View& view) {
+  const int64_t gcd = std::gcd(axis.stride, axis.dilation);
+  const bool one = taps.count == 1;
+  const int64_t period = one ? 1 : std::min(axis.dilation / gcd, end - begin);
+  const int64_t shift = one ? 1 : axis.stride / gcd;
+  // A stride that is never taken may be of any size.
+  const int64_t step = !one ? axis.dilation : end - begin > 1 ? axis.stride : 0;
+  ColumnPlan plan{period * view.out_column, step * view.source_column, {}};
+  for (int64_t first = begin; first < begin + period; ++first) {
+    const int64_t columns = divide_up(end - first, period);
+    for (int64_t i = 0; i < columns;) {
+      const bool is_wide = i + wide <= columns;
+      const int64_t x = first + i * period;
+      const int64_t source = x * axis.stride + taps.first * axis.dilation - axis.pad_before;
+      FilterTile tile{(x - view.out_first) * view.out_column,
+                      (source - view.source_first) * view.source_column, 0, is_wide};
+      const int64_t held = (is_wide ? (wide - 1) * shift : 0) + taps.count;
+      for (int64_t j = 0; j < held; ++j) {
+        const int64_t column = source + j * step;
+        if (column >= 0 && column < axis.in) tile.inside |= uint32_t{1} << j;
+      }
+      if (tile.inside != 0) plan.tiles.push_back(tile);
+      i += is_wide ? wide : 1;
+    }
+  }
+  return plan;
+}
+
+// A call, and what all of its items share.
+template <typename T>
+struct Call {
+  const Geometry& geometry;
+  const FilterPlan& plan;
+  const T* input;
+  const T* out_backprop;
+  T* result;
+  AccumulatorOf<T>* sums;  // of all parts
+  Steps in;
+  Steps out;
+};
+
+template <typename T>
+void finish(const Call<T>& call, int64_t first_group, int64_t groups) {
+  const FilterPlan& plan = call.plan;
+  const int64_t channels = call.geometry.out_channels();
+  const int64_t first = first_group * plan.lanes;
+  FilterFinishJob<T> job;
+  job.sums = call.sums + first_group * plan.sum_group;
+  job.parts = plan.parts;
+  job.sum_part = plan.sums;
+  job.groups = groups;
+  job.sum_group = plan.sum_group;
+  job.taps = call.geometry.height.filter * call.geometry.width.filter;
+  job.result = call.result + first;
+  job.channels = std::min(channels, plan.lanes);
+  job.last = std::min((groups - 1) * plan.lanes, channels - job.channels - first);
+  job.result_tap = channels;
+  kernels<T>().filter_finish(job);
+}
+
+// Does the items of one worker, one after the other.
+template <typename T>
+class Worker {
+  using Acc = AccumulatorOf<T>;
+
+ public:
+  Worker(const Call<T>& call, Acc* scratch)
+      : call_(call),
+        g_(call.geometry),
+        plan_(call.plan),
+        channels_(std::min(g_.out_channels(), plan_.lanes)),
+        image_sums_(scratch),
+        out_window_(scratch + (plan_.few ? plan_.sums : 0)) {
+    // Idle lanes are summed like the others; nobody looks at their sums.
+    if (plan_.few) std::memset(scratch, 0, plan_.worker * sizeof(Acc));
+  }
+
+  void run(int64_t item) {
+    const int64_t chunk = item % plan_.chunks;
+    const int64_t part = item / plan_.chunks;
+    first_group_ = plan_.begin(plan_.groups, plan_.chunks, chunk);
+    groups_ = plan_.begin(plan_.groups, plan_.chunks, chunk + 1) - first_group_;
+    channel_ = first_group_ * plan_.lanes;
+    // The last group overlaps the one before if there are not channels enough.
+    last_ = std::min((groups_ - 1) * plan_.lanes, g_.out_channels() - channels_ - channel_);
+    source_window_ = out_window_ + groups_ * plan_.out_group;
+
+    Acc* part_sums = call_.sums + part * plan_.sums + first_group_ * plan_.sum_group;
+    const int64_t size = groups_ * plan_.sum_group;
+    std::memset(part_sums, 0, size * sizeof(Acc));
+    if (plan_.few) {
+      const int64_t end = plan_.begin(g_.batch, plan_.parts, part + 1);
+      for (int64_t image = plan_.begin(g_.batch, plan_.parts, part); image < end;
+           image += plan_.images) {
+        std::memset(image_sums_, 0, size * sizeof(Acc));
+        images_ = std::min(plan_.images, end - image);
+        sum(image, 0, g_.height.out, image_sums_);
+        const int64_t vectors = size / (2 * plan_.lanes);
+        kernels<T>().filter_fold({image_sums_, part_sums, vectors, images_, channels_});
+      }
+    } else {
+      const int64_t rows = g_.batch * g_.height.out;
+      const int64_t visits = divide_up(rows, plan_.visit_rows);
+      const auto first_row = [&](int64_t p) {
+        return std::min(plan_.begin(visits, plan_.parts, p) * plan_.visit_rows, rows);
+      };
+      images_ = 1;
+      sum(0, first_row(part), first_row(part + 1), part_sums);
+    }
+    if (plan_.parts == 1) finish(call_, first_group_, groups_);
+  }
+
+ private:
+  // An image's rows of the input that are in the window: those from `first` on, at `slot`.
+  struct Segment {
+    int64_t first;
+    int64_t slot;
+  };
+
+  // Rows [begin, end) of out_backprop, those of all images counted through from image `image` on.
+  void sum(int64_t image, int64_t begin, int64_t end, Acc* sums) {
+    image_ = image;
+    sums_ = sums;
+    for (int64_t block = 0; block < plan_.column_blocks; ++block) {
+      set_columns(block);
+      for (int64_t y = begin; y < end; y += plan_.band_rows) {
+        sum_band(y, std::min(y + plan_.band_rows, end));
+      }
+    }
+  }
+
+  void set_columns(int64_t block) {
+    if (block == column_block_) return;
+    column_block_ = block;
+    const Axis& axis = g_.width;
+    first_column_ = plan_.begin(axis.out, plan_.column_blocks, block);
+    end_column_ = plan_.begin(axis.out, plan_.column_blocks, block + 1);
+    first_source_ = std::max<int64_t>(0, first_column_ * axis.stride - axis.pad_before);
+    end_source_ = std::min(axis.in, (end_column_ - 1) * axis.stride +
+                                        (axis.filter - 1) * axis.dilation + 1 - axis.pad_before);
+    const View view = plan_.mode == Mode::kDirect
+                          ? View{0, call_.out.column, 0, call_.in.column}
+                          : View{first_column_, plan_.lanes, first_source_, plan_.lanes};
+    columns_.clear();
+    for (const TapSet& taps : plan_.horizontal) {
+      columns_.push_back(plan_columns(axis, taps, first_column_, end_column_,
+                                      kernel_table().filter_columns, view));
+    }
+  }
+
+  void sum_band(int64_t begin, int64_t end) {
+    band_ = begin;
+    switch (plan_.mode) {
+      case Mode::kDirect:
+        return sum_visit(begin, end, call_.out_backprop + channel_, call_.input + channel_);
+      case Mode::kWindows:
+        load_out(begin, end);
+        load_source(begin, end);
+        for (int64_t y = begin; y < end; y += plan_.visit_rows) {
+          sum_visit<Acc>(y, std::min(y + plan_.visit_rows, end), out_window_, source_window_);
+        }
+        return;
+      case Mode::kTapwise:
+        load_out(begin, end);
+        return sum_tapwise(begin, end);
+    }
+  }
+
+  // E is T, or in windows Acc.
+  template <typename E>
+  void sum_visit(int64_t begin, int64_t end, const E* out, const E* source) {
+    rows_.resize((end - begin) * plan_.vertical.size());
+    FilterRow* row = rows_.data();
+    row_counts_.clear();
+    for (const TapSet& taps : plan_.vertical) {
+      FilterRow* const first = row;
+      for (int64_t y = begin; y < end; ++y) {
+        *row = find_row(y, taps);
+        if (row->inside != 0) ++row;
+      }
+      row_counts_.push_back(row - first);
+    }
+    FilterSumJob<E> job;
+    job.sum_row = plan_.sum_row;
+    for (int64_t group = 0; group < groups_; ++group) {
+      const bool windows = plan_.mode == Mode::kWindows;
+      const int64_t channel = group + 1 < groups_ ? group * plan_.lanes : last_;
+      job.out = out + (windows ? group * plan_.out_group : channel);
+      job.source = source + (windows ? group * plan_.source_group : channel);
+      job.rows = rows_.data();
+      for (size_t v = 0; v < plan_.vertical.size(); ++v, job.rows += job.row_count) {
+        job.row_count = row_counts_[v];
+        job.sum_rows = plan_.vertical[v].count;
+        for (size_t h = 0; h < plan_.horizontal.size(); ++h) {
+          job.sums = sums_ + group * plan_.sum_group + plan_.vertical[v].first * plan_.sum_row +
+                     plan_.horizontal[h].first * 2 * plan_.lanes;
+          sum_columns(columns_[h], plan_.horizontal[h], &job);
+        }
+      }
+    }
+  }
+
+  template <typename E>
+  void sum_columns(const ColumnPlan& columns, TapSet taps, FilterSumJob<E>* job) const {
+    if (job->row_count == 0 || columns.tiles.empty()) return;
+    const int64_t shift = g_.width.stride / std::gcd(g_.width.stride, g_.width.dilation);
+    job->tiles = columns.tiles.data();
+    job->tile_count = columns.tiles.size();
+    job->out_column = columns.out_column;
+    job->source_column = columns.source_column;
+    kernels<E>().filter_sum[taps.count == 1 ? 0 : shift - 1][taps.count - 1](*job);
+  }
+
+  // A row of out_backprop with the rows of the input that it meets through a set of taps.
+  FilterRow find_row(int64_t y, TapSet taps) const {
+    const Axis& axis = g_.height;
+    const int64_t image = y / axis.out;
+    FilterRow row;
+    row.out = plan_.mode == Mode::kDirect ? y * call_.out.row : (y - band_) * plan_.out_row;
+    row.inside = 0;
+    for (int64_t r = 0; r < taps.count; ++r) {
+      const int64_t source =
+          y % axis.out * axis.stride + (taps.first + r) * axis.dilation - axis.pad_before;
+      if (source < 0 || source >= axis.in) continue;
+      row.inside |= uint32_t{1} << r;
+      if (plan_.mode == Mode::kDirect) {
+        row.source[r] = image * call_.in.image + source * call_.in.row;
+      } else {
+        const Segment& segment = segments_[image - band_ / axis.out];
+        row.source[r] = (segment.slot + source - segment.first) * plan_.source_row;
+      }
+    }
+    return row;
+  }
+
+  // Calls `f(image, first, end)` for the rows of each image, counted from its first.
+  template <typename Function>
+  void for_images(int64_t begin, int64_t end, const Function& f) const {
+    const int64_t rows = g_.height.out;
+    for (int64_t y = begin; y < end;) {
+      const int64_t image = y / rows;
+      const int64_t next = std::min(end, (image + 1) * rows);
+      f(image, y - image * rows, next - image * rows);
+      y = next;
+    }
+  }
+
+  void load_out(int64_t begin, int64_t end) {
+    CopyJob<const T> job = copy_job(out_window_, plan_.out_row, plan_.out_group);
+    job.lanes.channel_step = call_.out.channel;
+    job.lanes.image_step = call_.out.image;
+    job.columns = end_column_ - first_column_;
+    job.row_step = call_.out.row;
+    job.column_step = call_.out.column;
+    for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
+      job.tensor = call_.out_backprop + (image_ + image) * call_.out.image +
+                   channel_ * call_.out.channel + first * call_.out.row +
+                   first_column_ * call_.out.column;
+      load_rows(last - first, &job);
+    });
+  }
+
+  void load_source(int64_t begin, int64_t end) {
+    const Axis& axis = g_.height;
+    segments_.clear();
+    int64_t slot = 0;
+    CopyJob<const T> job = source_job();
+    job.columns = std::max<int64_t>(0, end_source_ - first_source_);
+    job.row_step = call_.in.row;
+    job.column_step = call_.in.column;
+    for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
+      const int64_t from = std::max<int64_t>(0, first * axis.stride - axis.pad_before);
+      const int64_t to =
+          std::min(axis.in, (last - 1) * axis.stride + (axis.filter - 1) * axis.dilation + 1 -
+                                axis.pad_before);
+      segments_.push_back({from, slot});
+      if (from >= to || job.columns == 0) return;
+      job.tensor = source_tensor(image) + from * call_.in.row + first_source_ * call_.in.column;
+      load_rows(to - from, &job);
+      slot += to - from;
+    });
+  }
+
+  // One tap after the other, with windows on nothing but the positions that it links.
+  void sum_tapwise(int64_t begin, int64_t end) {
+    const Axis &height = g_.height, &width = g_.width;
+    FilterSumJob<Acc> sum;
+    sum.sum_row = plan_.sum_row;
+    sum.sum_rows = 1;
+    CopyJob<const T> job = source_job();
+    job.row_step = height.out == 1 ? 0 : height.stride * call_.in.row;
+    job.column_step = width.out == 1 ? 1 : width.stride * call_.in.column;
+    for (int64_t kx = 0; kx < width.filter; ++kx) {
+      const Range x = linked(width, kx, first_column_, end_column_);
+      if (x.begin == x.end) continue;
+      const int64_t column = x.begin * width.stride + kx * width.dilation - width.pad_before;
+      const int64_t wide = kernel_table().filter_columns;
+      job.columns = x.end - x.begin;
+      ColumnPlan columns{plan_.lanes, plan_.lanes, {}};
+      for (int64_t i = 0; i < job.columns; i += columns.tiles.back().wide ? wide : 1) {
+        const bool is_wide = i + wide <= job.columns;
+        const uint32_t all = is_wide ? (uint32_t{1} << wide) - 1 : 1;
+        columns.tiles.push_back(
+            {(x.begin - first_column_ + i) * plan_.lanes, i * plan_.lanes, all, is_wide});
+      }
+      for (int64_t ky = 0; ky < height.filter; ++ky) {
+        rows_.clear();
+        job.window = source_window_;
+        for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
+          const Range y = linked(height, ky, first, last);
+          if (y.begin == y.end) return;
+          const int64_t row = y.begin * height.stride + ky * height.dilation - height.pad_before;
+          job.tensor = source_tensor(image) + row * call_.in.row + column * call_.in.column;
+          for (int64_t i = y.begin; i < y.end; ++i) {
+            const int64_t out = image * height.out + i - begin;
+            rows_.push_back(
+                {out * plan_.out_row, {static_cast<int64_t>(rows_.size()) * plan_.source_row}, 1});
+          }
+          load_rows(y.end - y.begin, &job);
+        });
+        sum.rows = rows_.data();
+        sum.row_count = rows_.size();
+        for (int64_t group = 0; group < groups_; ++group) {
+          sum.out = out_window_ + group * plan_.out_group;
+          sum.source = source_window_ + group * plan_.source_group;
+          sum.sums = sums_ + group * plan_.sum_group + ky * plan_.sum_row + kx * 2 * plan_.lanes;
+          sum_columns(columns, {kx, 1}, &sum);
+        }
+      }
+    }
+  }
+
+  // Those of the positions [begin, end) of out_backprop that tap k links to the input.
+  struct Range {
+    int64_t begin;
+    int64_t end;
+  };
+  static Range linked(const Axis& axis, int64_t k, int64_t begin, int64_t end) {
+    // position * stride >= -first, and < in - first
+    const int64_t first = k * axis.dilation - axis.pad_before;
+    const auto at_least = [&](int64_t n) { return n <= 0 ? 0 : divide_up(n, axis.stride); };
+    const int64_t from = std::clamp(at_least(-first), begin, end);
+    return {from, std::clamp(at_least(axis.in - first), from, end)};
+  }
+
+  CopyJob<const T> copy_job(Acc* window, int64_t window_row, int64_t window_group) const {
+    CopyJob<const T> job{};
+    job.window = window;
+    job.lanes = {groups_, last_, images_, 0, channels_, 0};
+    job.multiplier = 1;
+    job.window_row = window_row;
+    job.window_group = window_group;
+    return job;
+  }
+
+  CopyJob<const T> source_job() const {
+    CopyJob<const T> job = copy_job(source_window_, plan_.source_row, plan_.source_group);
+    job.lanes.channel_step = call_.in.channel;
+    job.lanes.image_step = call_.in.image;
+    job.lanes.repeat = g_.multiplier;
+    job.lanes.phase = channel_ % g_.multiplier;
+    return job;
+  }
+
+  const T* source_tensor(int64_t image) const {
+    return call_.input + (image_ + image) * call_.in.image +
+           channel_ / g_.multiplier * call_.in.channel;
+  }
+
+  void load_rows(int64_t rows, CopyJob<const T>* job) const {
+    job->rows = job->slots = rows;
+    kernels<T>().load(*job);
+    job->window += rows * job->window_row;
+  }
+
+  const Call<T>& call_;
+  const Geometry& g_;
+  const FilterPlan& plan_;
+  const int64_t channels_;  // of an image that a group has
+  Acc* const image_sums_;
+  Acc* const out_window_;
+  Acc* source_window_ = nullptr;
+
+  int64_t column_block_ = -1;
+  int64_t first_column_ = 0;  // of out_backprop ...
+  int64_t end_column_ = 0;
+  int64_t first_source_ = 0;  // ... and of the input
+  int64_t end_source_ = 0;
+  std::vector<ColumnPlan> columns_;  // for each horizontal set
+
+  int64_t first_group_ = 0;
+  int64_t groups_ = 0;
+  int64_t channel_ = 0;
+  int64_t last_ = 0;  // from the first group's channel to the last group's
+  int64_t image_ = 0;
+  int64_t images_ = 0;
+  Acc* sums_ = nullptr;
+
+  int64_t band_ = 0;  // the first row of out_backprop in the window
+  std::vector<Segment> segments_;
+  std::vector<FilterRow> rows_;  // for each vertical set
+  std::vector<int64_t> row_counts_;
+};
+
+// As for the other ops, memory is left out.
+double cycles_of_item(const Geometry& g, const FilterPlan& plan) {
+  const double taps = static_cast<double>(g.height.filter) * g.width.filter;
+  const double vectors = static_cast<double>(g.height.out) * g.width.out * plan.groups *
+                         divide_up(g.batch, plan.images);
+  return vectors * (4 + taps) / plan.items();
+}
+
+template <typename T>
+FilterPlan plan_for(const Geometry& g, int64_t workers) {
+  return FilterPlan(g, kernel_table(), sizeof(AccumulatorOf<T>), workers);
+}
+
+bool empty(const Geometry& g) {
+  return g.filter_elements() == 0 || g.output_elements() == 0 || g.input_elements() == 0;
+}
+
+}  // namespace
+
+template <typename T>
+int64_t filter_grad_workspace_bytes(const Geometry& g, int64_t workers) {
+  if (empty(g)) return 0;
+  return plan_for<T>(g, workers).total * sizeof(AccumulatorOf<T>);
+}
+
+template <typename T>
+void filter_grad(const Geometry& g, const T* input, const T* out_backprop, T* result,
+                 void* workspace, const Parallel& parallel) {
+  if (empty(g)) {
+    if (g.filter_elements() > 0) std::memset(result, 0, g.filter_elements() * sizeof(T));
+    return;
+  }
+  const FilterPlan plan = plan_for<T>(g, parallel.workers);
+  auto* const sums = static_cast<AccumulatorOf<T>*>(workspace);
+  auto* const scratch = sums + plan.parts * plan.sums;
+  const Call<T> call{g,
+                     plan,
+                     input,
+                     out_backprop,
+                     result,
+                     sums,
+                     Steps(g.layout, g.channels, g.height.in, g.width.in),
+                     Steps(g.layout, g.out_channels(), g.height.out, g.width.out)};
+  share(parallel, plan.items(), cycles_of_item(g, plan), [&](Items* items, int64_t worker) {
+    const ScopedIeeeDenormals ieee;
+    Worker<T> runner(call, scratch + worker * plan.worker);
+    for (int64_t item; items->take(&item);) runner.run(item);
+  });
+  if (plan.parts > 1) {
+    const ScopedIeeeDenormals ieee;
+    finish(call, 0, plan.groups);
+  }
+}
+
+#define TF_DWBP_INSTANTIATE(T)                                               \
+  template int64_t filter_grad_workspace_bytes<T>(const Geometry&, int64_t); \
+  template void filter_grad<T>(const Geometry&, const T*, const T*, T*, void*, const Parallel&)
+TF_DWBP_INSTANTIATE(Half);
+TF_DWBP_INSTANTIATE(Bfloat16);
+TF_DWBP_INSTANTIATE(float);
+TF_DWBP_INSTANTIATE(double);
+#undef TF_DWBP_INSTANTIATE
+
+}  // namespace tf_dwbp::cpu

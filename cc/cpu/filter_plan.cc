@@ -1,0 +1,147 @@
+#include "cc/cpu/filter_plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tf_dwbp::cpu {
+namespace {
+
+using conv::Axis;
+using conv::Geometry;
+
+// Channels of fewer bytes share vectors with those of other images. The same for every instruction
+// set, since it decides on the order of sums.
+constexpr int64_t kFewBytes = 64;
+// Parts make work for many threads, and make sums that have to be added up.
+constexpr int64_t kMostParts = 32;
+constexpr int64_t kTermsOfPart = 1024;
+constexpr int64_t kPartsBytes = 1 << 20;
+// The windows of an item stay in L2; windows beyond the latter are not held.
+constexpr int64_t kWindowBytes = 192 << 10;
+constexpr int64_t kMostWindowBytes = 1 << 20;
+// Groups of a chunk at least: narrow strips of memory are slow to read.
+constexpr int64_t kLeastGroups = 4;
+// Items for each worker, so that threads finish together.
+constexpr int64_t kItemsOfWorker = 4;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+std::vector<TapSet> even_sets(int64_t taps, int64_t most) {
+  const int64_t sets = divide_up(taps, most);
+  std::vector<TapSet> made;
+  for (int64_t i = 0; i < sets; ++i) {
+    const int64_t first = FilterPlan::begin(taps, sets, i);
+    made.push_back({first, FilterPlan::begin(taps, sets, i + 1) - first});
+  }
+  return made;
+}
+
+// Sets that there are kernels for.
+std::vector<TapSet> horizontal_sets(const Axis& width) {
+  const int64_t shift = width.stride / std::gcd(width.stride, width.dilation);
+  if (shift == 1) return even_sets(width.filter, kMostDirectTaps);
+  if (shift > kMostDirectShift) return even_sets(width.filter, 1);
+  std::vector<TapSet> made;
+  for (int64_t first = 0; first < width.filter;) {
+    int64_t count = std::min<int64_t>(width.filter - first, kMostDirectTaps);
+    count = count < 3 ? 1 : (count - 1) / 2 * 2 + 1;
+    made.push_back({first, count});
+    first += count;
+  }
+  return made;
+}
+
+// Positions of the input that `positions` neighbours in out_backprop meet; at most all.
+int64_t reach(const Axis& axis, int64_t positions) {
+  return std::min(axis.in, (positions - 1) * axis.stride + (axis.filter - 1) * axis.dilation + 1);
+}
+
+}  // namespace
+
+FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t accumulator_bytes,
+                       int64_t workers)
+    : lanes(kernels.vector_bytes / accumulator_bytes) {
+  const int64_t channels = g.out_channels();
+  few = channels < kFewBytes / accumulator_bytes;
+  groups = divide_up(channels, lanes);
+  images = channels < lanes ? std::min(lanes / channels, g.batch) : 1;
+
+  column_blocks = divide_up(g.width.out, kVisitTerms);
+  block_columns = divide_up(g.width.out, column_blocks);
+  const int64_t rows = few ? g.height.out : g.batch * g.height.out;
+  visit_rows = std::min(kVisitTerms / block_columns, rows);
+
+  horizontal = horizontal_sets(g.width);
+  int64_t most = 1;
+  for (const TapSet& set : horizontal) most = std::max(most, set.count);
+  vertical = even_sets(g.height.filter, kernels.filter_rows[most - 1]);
+
+  // Rows of the input for a band: each image that it has rows of brings a border.
+  const int64_t columns = reach(g.width, block_columns);
+  const auto source_rows = [&](int64_t band) {
+    const int64_t touched = few ? 1 : std::min({g.batch, band, (band - 1) / g.height.out + 2});
+    return std::min(
+        touched * g.height.in,
+        touched * reach(g.height, 1) + (band - touched) * std::min(g.height.stride, g.height.in));
+  };
+  const int64_t vector_bytes = lanes * accumulator_bytes;
+  const auto window_bytes = [&](int64_t band) {
+    return (source_rows(band) * columns + band * block_columns) * vector_bytes;
+  };
+  const bool direct = !few && g.layout == conv::Layout::kNHWC && g.multiplier == 1;
+  const double visit_bytes = static_cast<double>(source_rows(visit_rows)) * columns * vector_bytes;
+  mode = direct ? Mode::kDirect : visit_bytes <= kMostWindowBytes ? Mode::kWindows : Mode::kTapwise;
+  if (mode == Mode::kTapwise) {
+    horizontal = even_sets(g.width.filter, 1);
+    vertical = even_sets(g.height.filter, 1);
+  }
+
+  sum_row = g.width.filter * 2 * lanes;
+  sum_group = g.height.filter * sum_row;
+  sums = sum_group * groups;
+  const int64_t visits = divide_up(rows, visit_rows);
+  parts = std::clamp<int64_t>(g.batch * g.height.out * g.width.out / kTermsOfPart, 1, kMostParts);
+  parts = std::min(parts, few ? g.batch : visits);
+  parts =
+      std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes * g.filter_elements()), 1, parts);
+
+  const int64_t wanted = workers == 1 ? 1 : workers * kItemsOfWorker;
+  chunks = std::clamp<int64_t>(wanted / parts, 1, std::max<int64_t>(1, groups / kLeastGroups));
+  band_rows = visit_rows;
+  out_row = out_group = source_row = source_group = 0;
+  if (mode == Mode::kWindows) {
+    int64_t chunk = 1;
+    if (g.layout == conv::Layout::kNHWC) {
+      chunk = std::clamp<int64_t>(kWindowBytes / window_bytes(visit_rows), 1, groups);
+    }
+    chunks = std::max(chunks, divide_up(groups, chunk));
+  }
+  if (few) chunks = 1;
+  // The last group may overlap the one before: one thread has to write both.
+  if (channels % lanes != 0) chunks = std::min(chunks, std::max<int64_t>(1, groups / 2));
+  const int64_t chunk = divide_up(groups, chunks);
+  int64_t window = 0;
+  if (mode == Mode::kWindows) {
+    while (band_rows + visit_rows <= rows &&
+           chunk * window_bytes(band_rows + visit_rows) <= kWindowBytes) {
+      band_rows += visit_rows;
+    }
+    source_row = columns * lanes;
+    source_group = source_rows(band_rows) * source_row;
+  }
+  if (mode == Mode::kTapwise) {
+    source_row = block_columns * lanes;
+    source_group = visit_rows * source_row;
+  }
+  if (mode != Mode::kDirect) {
+    // One vector more: not a multiple of 4 KB, or else groups would share few sets of L1.
+    source_group += lanes;
+    out_row = block_columns * lanes;
+    out_group = band_rows * out_row + lanes;
+    window = chunk * (source_group + out_group);
+  }
+  worker = window + (few ? sums : 0);
+  total = parts * sums + workers * worker;
+}
+
+}  // namespace tf_dwbp::cpu

@@ -1,0 +1,67 @@
+// How the filter gradient is cut into pieces that fit the caches.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cc/conv/geometry.h"
+#include "cc/cpu/kernels.h"
+
+namespace tf_dwbp::cpu {
+
+// Taps of one axis that follow each other, summed at the same time.
+struct TapSet {
+  int64_t first;
+  int64_t count;
+};
+
+// The rows of out_backprop, of all images, are taken a few at a time. Such a *visit* has at most
+// kVisitTerms positions: so long a sum is kept without compensation. Visits are cut into parts,
+// which may be different threads', like chunks of channels. What a sum is, and in which order,
+// depends on the call's sizes alone: not on the instruction set, not on the number of threads.
+struct FilterPlan {
+  static constexpr int64_t kVisitTerms = 256;
+
+  // How the kernels get at the operands: straight, or by windows (see kernels.h) of what a few
+  // visits need, or, if these were too large, of what one tap needs.
+  enum class Mode { kDirect, kWindows, kTapwise };
+
+  FilterPlan(const conv::Geometry& geometry, const KernelTable& kernels, int64_t accumulator_bytes,
+             int64_t workers);
+
+  Mode mode;
+  int64_t lanes;
+  int64_t groups;  // that hold out_backprop's channels of an image
+  // If channels fill no 64 bytes, sums are made image by image, and those of `images` share
+  // vectors.
+  bool few;
+  int64_t images;
+
+  int64_t column_blocks;
+  int64_t block_columns;
+  int64_t visit_rows;
+  int64_t band_rows;  // that are loaded into windows at a time
+
+  std::vector<TapSet> vertical;
+  std::vector<TapSet> horizontal;
+
+  int64_t parts;
+  int64_t chunks;
+  int64_t items() const { return parts * chunks; }
+
+  // Elements of the accumulator's type.
+  int64_t out_row;  // of windows on out_backprop
+  int64_t out_group;
+  int64_t source_row;  // of windows on the input
+  int64_t source_group;
+  int64_t sum_row;  // of the sums of one part, or of one worker's images
+  int64_t sum_group;
+  int64_t sums;
+  int64_t worker;  // all that a worker needs for itself
+  int64_t total;
+
+  // The i-th of `blocks` even parts of `size` begins here, and ends where the next begins.
+  static int64_t begin(int64_t size, int64_t blocks, int64_t i) { return size * i / blocks; }
+};
+
+}  // namespace tf_dwbp::cpu
