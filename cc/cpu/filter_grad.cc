@@ -219,8 +219,9 @@ class Worker {
       }
       row_counts_.push_back(row - first);
     }
-    FilterSumJob<E> job;
+    FilterSumJob<E> job{};
     job.sum_row = plan_.sum_row;
+    Lines next = next_lines(begin, end);
     for (int64_t group = 0; group < groups_; ++group) {
       const bool windows = plan_.mode == Mode::kWindows;
       const int64_t channel = group + 1 < groups_ ? group * plan_.lanes : last_;
@@ -233,10 +234,46 @@ class Worker {
         for (size_t h = 0; h < plan_.horizontal.size(); ++h) {
           job.sums = sums_ + group * plan_.sum_group + plan_.vertical[v].first * plan_.sum_row +
                      plan_.horizontal[h].first * 2 * plan_.lanes;
+          const bool asks = v == 0 && h == 0;
+          job.next_out = next.out;
+          job.next_source = next.source;
+          job.out_lines = asks ? next.out_lines : 0;
+          job.source_lines = asks ? next.source_lines : 0;
           sum_columns(columns_[h], plan_.horizontal[h], &job);
+          if (v == 0 && h == 0) {
+            const int64_t tiles = job.row_count * job.tile_count;
+            next.out += tiles * next.out_lines * 64;
+            next.source += tiles * next.source_lines * 64;
+          }
         }
       }
     }
+  }
+
+  // What the visit after [begin, end) will read, for this one to ask for.
+  struct Lines {
+    const char* out = nullptr;
+    const char* source = nullptr;
+    int64_t out_lines = 0;
+    int64_t source_lines = 0;
+  };
+  Lines next_lines(int64_t begin, int64_t end) const {
+    Lines next;
+    if (!plan_.asks || row_counts_[0] == 0 || columns_[0].tiles.empty()) return next;
+    const Axis& axis = g_.height;
+    const int64_t steps = groups_ * row_counts_[0] * columns_[0].tiles.size();
+    const int64_t out_bytes = (end - begin) * call_.out.row * sizeof(T);
+    const int64_t rows = std::min((end - begin) * axis.stride, axis.in);
+    next.out = reinterpret_cast<const char*>(call_.out_backprop + end * call_.out.row);
+    next.out_lines = divide_up(out_bytes, 64 * steps);
+    // The rows that follow the last that this visit reads.
+    const int64_t image = end / axis.out;
+    const int64_t row = end % axis.out * axis.stride + (axis.filter - 1) * axis.dilation -
+                        axis.pad_before - (axis.stride - 1);
+    next.source =
+        reinterpret_cast<const char*>(call_.input + image * call_.in.image + row * call_.in.row);
+    next.source_lines = divide_up(rows * call_.in.row * sizeof(T), 64 * steps);
+    return next;
   }
 
   template <typename E>
@@ -323,7 +360,7 @@ class Worker {
   // One tap after the other, with windows on nothing but the positions that it links.
   void sum_tapwise(int64_t begin, int64_t end) {
     const Axis &height = g_.height, &width = g_.width;
-    FilterSumJob<Acc> sum;
+    FilterSumJob<Acc> sum{};
     sum.sum_row = plan_.sum_row;
     sum.sum_rows = 1;
     CopyJob<const T> job = source_job();
@@ -451,7 +488,7 @@ double cycles_of_item(const Geometry& g, const FilterPlan& plan) {
 
 template <typename T>
 FilterPlan plan_for(const Geometry& g, int64_t workers) {
-  return FilterPlan(g, kernel_table(), sizeof(AccumulatorOf<T>), workers);
+  return FilterPlan(g, kernel_table(), sizeof(T), sizeof(AccumulatorOf<T>), workers);
 }
 
 bool empty(const Geometry& g) {

@@ -9,12 +9,17 @@ namespace {
 using conv::Axis;
 using conv::Geometry;
 
+// A visit reads so many bytes, or so many for each byte of a sum.
+constexpr int64_t kVisitBytes = 256 << 10;
+constexpr int64_t kBytesOfSum = 8;
+// Tensors that are larger come from far away, and visits ask for what the next ones read.
+constexpr int64_t kFarBytes = 16 << 20;
 // Channels of fewer bytes share vectors with those of other images. The same for every instruction
 // set, since it decides on the order of sums.
 constexpr int64_t kFewBytes = 64;
 // Parts make work for many threads, and make sums that have to be added up.
 constexpr int64_t kMostParts = 32;
-constexpr int64_t kTermsOfPart = 1024;
+constexpr int64_t kTermsOfPart = 512;
 constexpr int64_t kPartsBytes = 1 << 20;
 // The windows of an item stay in L2; windows beyond the latter are not held.
 constexpr int64_t kWindowBytes = 192 << 10;
@@ -58,8 +63,8 @@ int64_t reach(const Axis& axis, int64_t positions) {
 
 }  // namespace
 
-FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t accumulator_bytes,
-                       int64_t workers)
+FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t element_bytes,
+                       int64_t accumulator_bytes, int64_t workers)
     : lanes(kernels.vector_bytes / accumulator_bytes) {
   const int64_t channels = g.out_channels();
   few = channels < kFewBytes / accumulator_bytes;
@@ -70,6 +75,16 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t ac
   block_columns = divide_up(g.width.out, column_blocks);
   const int64_t rows = few ? g.height.out : g.batch * g.height.out;
   visit_rows = std::min(kVisitTerms / block_columns, rows);
+  // If the tensors come from far away, what a visit reads stays in L2 until the next one, which
+  // shares rows with it, is done; sums, which are read and written, are to be less than that.
+  const bool far = (g.input_elements() + g.output_elements()) * element_bytes >= kFarBytes;
+  if (far) {
+    const int64_t row_elements = (g.height.stride * g.width.in + g.width.out) * channels;
+    const int64_t visit_bytes =
+        std::max(kVisitBytes, kBytesOfSum * g.filter_elements() * accumulator_bytes);
+    visit_rows =
+        std::clamp<int64_t>(visit_bytes / (row_elements * accumulator_bytes), 1, visit_rows);
+  }
 
   horizontal = horizontal_sets(g.width);
   int64_t most = 1;
@@ -89,8 +104,8 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t ac
     return (source_rows(band) * columns + band * block_columns) * vector_bytes;
   };
   const bool direct = !few && g.layout == conv::Layout::kNHWC && g.multiplier == 1;
-  const double visit_bytes = static_cast<double>(source_rows(visit_rows)) * columns * vector_bytes;
-  mode = direct ? Mode::kDirect : visit_bytes <= kMostWindowBytes ? Mode::kWindows : Mode::kTapwise;
+  const double least = static_cast<double>(source_rows(visit_rows)) * columns * vector_bytes;
+  mode = direct ? Mode::kDirect : least <= kMostWindowBytes ? Mode::kWindows : Mode::kTapwise;
   if (mode == Mode::kTapwise) {
     horizontal = even_sets(g.width.filter, 1);
     vertical = even_sets(g.height.filter, 1);
@@ -117,6 +132,7 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t ac
     chunks = std::max(chunks, divide_up(groups, chunk));
   }
   if (few) chunks = 1;
+  asks = mode == Mode::kDirect && chunks == 1 && far;
   // The last group may overlap the one before: one thread has to write both.
   if (channels % lanes != 0) chunks = std::min(chunks, std::max<int64_t>(1, groups / 2));
   const int64_t chunk = divide_up(groups, chunks);

@@ -26,10 +26,11 @@ struct FilterPlan {
   // visits need, or, if these were too large, of what one tap needs.
   enum class Mode { kDirect, kWindows, kTapwise };
 
-  FilterPlan(const conv::Geometry& geometry, const KernelTable& kernels, int64_t accumulator_bytes,
-             int64_t workers);
+  FilterPlan(const conv::Geometry& geometry, const KernelTable& kernels, int64_t element_bytes,
+             int64_t accumulator_bytes, int64_t workers);
 
   Mode mode;
+  bool asks;  // for what comes next, ahead of time
   int64_t lanes;
   int64_t groups;  // that hold out_backprop's channels of an image
   // If channels fill no 64 bytes, sums are made image by image, and those of `images` share

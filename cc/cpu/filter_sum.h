@@ -26,6 +26,11 @@ inline void add(V value, V* sum, V* lost) {
   *sum = total;
 }
 
+inline const char* ask(const char* from, int64_t lines) {
+  for (int64_t i = 0; i < lines; ++i, from += 64) __builtin_prefetch(from, 0, 2);
+  return from;
+}
+
 // Has the sums [vertical tap][horizontal tap] in registers for a whole run: a row of the input is
 // read once for all horizontal taps. Where a tap reaches beyond the input it is left out, and not
 // multiplied by zero: out_backprop may hold Inf or NaN there.
@@ -44,12 +49,16 @@ void filter_sum(const FilterSumJob<T>& job) {
 #pragma GCC unroll 8
     for (int k = 0; k < kTaps; ++k) sums[r][k] = V{};
   }
+  const char* next_out = job.next_out;
+  const char* next_source = job.next_source;
   for (int64_t y = 0; y < job.row_count; ++y) {
     const FilterRow& row = job.rows[y];
     const T* out_row = job.out + row.out;
     for (int64_t t = 0; t < job.tile_count; ++t) {
       const FilterTile tile = job.tiles[t];
       const T* out = out_row + tile.out;
+      next_out = ask(next_out, job.out_lines);
+      next_source = ask(next_source, job.source_lines);
       if (!tile.wide) {
         const V value = Lanes<T>::load(out);
 #pragma GCC unroll 8

@@ -198,6 +198,13 @@ struct FilterSumJob {
   int64_t out_column;     // from a column of a tile to the next
   int64_t source_column;  // from a column that the tile meets to the next
 
+  // What later visits need is asked for little by little: so many lines of 64 bytes for each tile
+  // of each row.
+  const char* next_out;
+  const char* next_source;
+  int64_t out_lines;
+  int64_t source_lines;
+
   AccumulatorOf<T>* sums;  // those of the first tap, to be added to
   int64_t sum_row;         // from a vertical tap to the next
   int64_t sum_rows;        // vertical taps
