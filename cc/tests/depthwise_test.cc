@@ -338,17 +338,76 @@ void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad) 
   check(right, "what an infinite or NaN filter touches");
 }
 
-TF_DWBP_TEST(filters_that_are_not_finite) {
+// Likewise one of out_backprop, in the first pixel: taps link it to the input but for those that
+// reach beyond.
+template <typename T>
+void check_confined_out(Layout layout, int64_t channels, int64_t multiplier, T bad) {
+  for (const int64_t size : {4, 9, 40}) {
+    const Axis axis{size, size, 3, 1, 1, 1};
+    const Geometry g{layout, 2, channels, multiplier, axis, axis};
+    const int64_t all = g.out_channels();
+    const std::vector<T> in(g.input_elements(), from_int<T>(1));
+    std::vector<T> out(g.output_elements(), from_int<T>(0));
+    for (int64_t c = 0; c < all; ++c) out[offset(layout, 1, 0, 0, c, size, size, all)] = bad;
+    const std::vector<T> grad = call<T>(Op::kFilterGrad, g, in, out);
+    bool right = true;
+    for (int64_t tap = 0; tap < 9; ++tap)
+      for (int64_t c = 0; c < all; ++c) {
+        const T value = grad[tap * all + c];
+        const bool met = tap >= 3 && tap % 3 > 0;
+        right &= met ? !same(value, value) || same(value, bad) : same(value, from_int<T>(0));
+      }
+    check(right, "what an infinite or NaN out_backprop touches");
+  }
+}
+
+TF_DWBP_TEST(operands_that_are_not_finite) {
   for (const Layout layout : {Layout::kNHWC, Layout::kNCHW})
     for (const int64_t channels : {1, 16, 21})
       for (const int64_t multiplier : {1, 2}) {
         for (const float bad : {INFINITY, NAN}) {
           check_confined<float>(layout, channels, multiplier, bad);
           check_confined<double>(layout, channels, multiplier, bad);
+          check_confined_out<float>(layout, channels, multiplier, bad);
+          check_confined_out<double>(layout, channels, multiplier, bad);
         }
         check_confined<Half>(layout, channels, multiplier, Half{0x7c00});
         check_confined<Bfloat16>(layout, channels, multiplier, Bfloat16{0x7f80});
+        check_confined_out<Half>(layout, channels, multiplier, Half{0x7c00});
+        check_confined_out<Bfloat16>(layout, channels, multiplier, Bfloat16{0x7f80});
       }
+}
+
+// Visits that end within an image, go on in the next, and are one row of many columns; parts.
+TF_DWBP_TEST(visits_have_ends) {
+  const Axis seven{7, 7, 3, 1, 1, 1}, tall{50, 25, 5, 2, 1, 2}, long_{600, 600, 3, 1, 2, 2};
+  ThreeThreads threads;
+  for (const int64_t channels : {3, 16, 40})
+    for (const int64_t batch : {1, 2, 11, 40}) {
+      compare<float>(Op::kFilterGrad, {Layout::kNHWC, batch, channels, 1, seven, seven}, serially);
+      compare<Half>(Op::kFilterGrad, {Layout::kNCHW, batch, channels, 1, seven, seven}, serially);
+      compare<Bfloat16>(Op::kFilterGrad, {Layout::kNHWC, batch, channels, 2, tall, seven},
+                        threads.parallel());
+      compare<double>(Op::kFilterGrad, {Layout::kNCHW, batch, channels, 1, tall, seven}, serially);
+      if (batch > 2) continue;
+      compare<float>(Op::kFilterGrad, {Layout::kNHWC, batch, channels, 1, seven, long_}, serially);
+      compare<float>(Op::kFilterGrad, {Layout::kNCHW, batch, channels, 1, seven, long_}, serially);
+    }
+}
+
+// A million terms that are no sums of powers of two: as exact as a few.
+TF_DWBP_TEST(long_sums_lose_nothing) {
+  const Axis axis{1024, 1024, 1, 1, 1, 0};
+  for (const Layout layout : {Layout::kNHWC, Layout::kNCHW})
+    for (const int64_t channels : {1, 16}) {
+      const Geometry g{layout, 1, channels, 1, axis, axis};
+      const float value = 0.1f;
+      const std::vector<float> in(g.input_elements(), value), out(g.output_elements(), value);
+      const double exact = static_cast<double>(value) * value * (1 << 20);
+      for (const float sum : call<float>(Op::kFilterGrad, g, in, out)) {
+        check(std::abs(sum - exact) <= 4e-6 * exact, "a long sum");
+      }
+    }
 }
 
 TF_DWBP_TEST(empty_tensors) {
