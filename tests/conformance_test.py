@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, runner, targets, verdicts
+from tf_dwbp.conformance import cases, reference, results, runner, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
 _AXES = {
+    "op": cases.OPS,
     "dtype": cases.DTYPES,
     "layout": cases.LAYOUTS,
     "padding": cases.PADDINGS,
@@ -25,8 +26,12 @@ _AXES = {
 }
 
 
-def _case(name):
-    return next(case for case in cases.CASES if case.id == name)
+def _case(name, op="input_grad"):
+    return next(case for case in cases.CASES if case.id == f"{op}-{name}")
+
+
+def _select(*filters, op="input_grad", order=0, **more):
+    return cases.select(*filters, ops=[op], orders=[order], **more)
 
 
 class CasesTest(tf.test.TestCase, parameterized.TestCase):
@@ -35,7 +40,7 @@ class CasesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(_case("float-NHWC-SAME-s2x1-d1x2-odd").dilation, (1, 2))
 
     def test_every_combination_is_there(self):
-        found = {tuple(getattr(case, axis) for axis in _AXES) for case in cases.CASES}
+        found = {tuple(getattr(case, axis) for axis in _AXES) for case in cases.select(orders=[0])}
         self.assertEqual(found, set(itertools.product(*_AXES.values())))
 
     def test_axes_hold_what_the_matrix_promises(self):
@@ -57,17 +62,22 @@ class CasesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertNotEqual(*cases.EXPLICIT_ROWS)
         self.assertNotEqual(*cases.EXPLICIT_COLUMNS)
 
-    def test_quick_meets_every_pair_of_values(self):
-        quick = cases.select(quick=True)
-        self.assertLess(len(quick), len(cases.CASES) / 5)
+    @parameterized.product(order=cases.ORDERS, quick=(True, False))
+    def test_every_pair_of_values_meets(self, order, quick):
+        selected = cases.select(quick=quick, orders=[order])
+        if quick or order:
+            self.assertLess(len(selected), len(cases.CASES) / 10)
         for first, second in itertools.combinations(_AXES, 2):
-            found = {(getattr(case, first), getattr(case, second)) for case in quick}
+            found = {(getattr(case, first), getattr(case, second)) for case in selected}
             self.assertEqual(found, set(itertools.product(_AXES[first], _AXES[second])))
 
     def test_filters(self):
         selected = cases.select(dtypes=["half"], layouts=["NCHW"], paddings=["SAME", "VALID"])
         found = {(case.dtype, case.layout, case.padding) for case in selected}
         self.assertEqual(found, {("half", "NCHW", "SAME"), ("half", "NCHW", "VALID")})
+        selected = cases.select(ops=["forward", "filter_grad"], orders=[2])
+        found = {(case.op, case.order) for case in selected}
+        self.assertEqual(found, {("forward", 2), ("filter_grad", 2)})
 
     @parameterized.parameters(*cases.DTYPES)
     def test_inputs_are_reproducible(self, dtype):
@@ -115,9 +125,7 @@ class VerdictsTest(tf.test.TestCase, parameterized.TestCase):
         for index in np.ndindex(filter.shape):
             one = taps.copy()
             one[index] = filter[index]
-            product = verdicts.reference.input_grad(
-                case.input_sizes, one, out_backprop, **case.attributes
-            )
+            product = reference.input_grad(case.input_sizes, one, out_backprop, **case.attributes)
             answer += product.astype(answer.dtype)  # rounds each product and each sum
         self.assertEqual(self._judge(case, answer).verdict, Verdict.IMPRECISE)
 
@@ -126,10 +134,31 @@ class VerdictsTest(tf.test.TestCase, parameterized.TestCase):
         case = _case(f"{dtype}-NHWC-SAME-s1x1-d1x2-plain")
         filter, out_backprop = case.inputs()
         filter[1, 1] = 0
-        answer = verdicts.reference.input_grad(
-            case.input_sizes, filter, out_backprop, **case.attributes
-        )
+        answer = reference.input_grad(case.input_sizes, filter, out_backprop, **case.attributes)
         self.assertEqual(self._judge(case, answer).verdict, Verdict.WRONG)
+
+    @parameterized.product(op=cases.OPS, dtype=tuple(cases.DTYPES))
+    def test_missing_products_are_seen(self, op, dtype):
+        case = _case(f"{dtype}-NCHW-SAME-s1x1-d1x2-plain", op)
+        tensors = case.tensors()
+        tensors[reference.operands(op)[1]][1, 1, 2] = 0
+        answer = getattr(reference, op)(**case.arguments(tensors))
+        # A few of many could as well have been lost by rounding to bfloat16 again and again.
+        few = op == "filter_grad" and dtype == "bfloat16"
+        expected = Verdict.IMPRECISE if few else Verdict.WRONG
+        self.assertEqual(self._judge(case, answer).verdict, expected)
+
+    @parameterized.parameters(*cases.OPS)
+    def test_the_worst_gradient_counts(self, op):
+        case = _select(["float"], ["NHWC"], ["SAME"], op=op, order=2)[0]
+        expected = verdicts.expectations(case)
+        answers = [e.value.astype(np.float32) for e in expected]
+        self.assertEqual(verdicts.judge_all(answers, case, expected).verdict, Verdict.AGREES)
+        answers[2][:] += 1
+        outcome = verdicts.judge_all(answers, case, expected)
+        self.assertEqual(outcome.verdict, Verdict.WRONG)
+        varied, role = reference.derivatives(op, 2)[2]
+        self.assertStartsWith(outcome.message, f"gradient of {varied}'s gradient for {role}: ")
 
     @parameterized.parameters(np.nan, np.inf, -np.inf)
     def test_values_that_are_not_finite_are_wrong(self, value):
@@ -159,7 +188,7 @@ class VerdictsTest(tf.test.TestCase, parameterized.TestCase):
 
 class CellTest(tf.test.TestCase):
     def _failures(self, *outcomes):
-        cell = runner.Cell(cases.CASES[0], {targets.OURS: list(outcomes)})
+        cell = results.Cell(cases.CASES[0], {targets.OURS: list(outcomes)})
         cell.judge([targets.OURS])
         return [str(failure) for failure in cell.failures]
 
@@ -180,6 +209,8 @@ _TARGETS = """
     import os
     import time
     import numpy as np
+    import tensorflow as tf
+    from tf_dwbp import ops
     from tf_dwbp.conformance import reference
 
     def moody(input_sizes, filter, out_backprop, strides, **attributes):
@@ -210,6 +241,16 @@ _TARGETS = """
     def exits(**arguments):
         os._exit(3)
 
+    def half_a_gradient(input, filter, **attributes):
+        @tf.custom_gradient
+        def convolve(input, filter):
+            def grad(upstream):
+                sizes = tf.shape(input)
+                right = ops.depthwise_conv2d_backprop_input(sizes, filter, upstream, **attributes)
+                return right, None
+            return ops.depthwise_conv2d(input, filter, **attributes), grad
+        return convolve(input, filter)
+
     not_a_function = 7
 """
 
@@ -225,7 +266,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
     def test_every_verdict(self):
         selected = [
             case
-            for case in cases.select(["float"], ["NHWC"], ["SAME"])
+            for case in _select(["float"], ["NHWC"], ["SAME"])
             if case.shape.name == "plain" and not case.dilated
         ]
         run = runner.run(selected, "some_targets:moody", limit_seconds=20)
@@ -251,7 +292,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(run.counts(targets.EIGEN), {Verdict.AGREES: 3, Verdict.REFUSES: 2})
 
     def test_a_target_that_always_dies_is_given_up(self):
-        selected = cases.select(["float"], ["NHWC"], ["SAME"], quick=True)[:4]
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:4]
         with mock.patch.dict(runner._GIVE_UP_AFTER, {Verdict.DIES: 2}):
             run = runner.run(selected, "some_targets:exits")
         counts = run.counts("exits")
@@ -262,7 +303,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLen(run.failing, 4)
 
     def test_a_batch_that_kills_is_asked_one_by_one(self):
-        selected = [case for case in cases.CASES[:20] if not case.dilated]
+        selected = [case for case in _select()[:20] if not case.dilated]
         victim = selected[3].id
         with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
             (
@@ -289,10 +330,23 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(set(by_id.values()), {Verdict.AGREES})
 
     def test_bits_that_differ_between_processes_fail(self):
-        selected = cases.select(["float"], ["NHWC"], ["SAME"], quick=True)[:1]
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:1]
         run = runner.run(selected, "some_targets:unreproducible")
         self.assertEqual(run.counts("unreproducible"), {Verdict.AGREES: 1})
         self.assertIn("different bits", str(run.failing[0].failures[0]))
+
+    @parameterized.parameters((0, Verdict.AGREES, ""), (1, Verdict.REFUSES, "no gradient"))
+    def test_gradients_are_judged(self, order, verdict, text):
+        (case,) = _select(["float"], ["NHWC"], ["SAME"], op="forward", order=order, quick=True)[:1]
+        (cell,) = runner.run([case], "some_targets:half_a_gradient").cells
+        self.assertEqual(cell.outcome("half_a_gradient").verdict, verdict)
+        self.assertIn(text, cell.outcome("half_a_gradient").message)
+
+    def test_stock_is_left_out(self):
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)
+        run = runner.run(selected, stock=False)
+        self.assertEqual(run.paths, [targets.OURS])
+        self.assertEqual(run.counts(targets.OURS), {Verdict.AGREES: len(selected)})
 
     @parameterized.parameters(
         ("no_such_module:f", "No module named 'no_such_module'"),

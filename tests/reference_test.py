@@ -43,75 +43,87 @@ def _axes(case):
     return found
 
 
-def _nhwc(case, array):
-    return array if case.layout == "NHWC" else array.transpose(0, 2, 3, 1)
+def _nhwc(case, role, array):
+    """As NHWC; the output's channels as [channel, m]."""
+    if role == "filter":
+        return array
+    array = array if case.layout == "NHWC" else array.transpose(0, 2, 3, 1)
+    if role == "output":
+        array = array.reshape(*array.shape[:3], case.shape.channels, case.shape.multiplier)
+    return array
 
 
-def _forward(case, image, filter):
-    """The forward convolution, NHWC, one product at a time."""
-    (rows, _), (columns, _) = _axes(case)
-    shape = case.shape
-    out = np.zeros((shape.batch, rows, columns, shape.channels * shape.multiplier))
+def _definition(case, result, tensors):
+    """The role `result` from the two others, one product at a time, as `_nhwc` has it."""
+    arrays = {role: _nhwc(case, role, array) for role, array in tensors.items()}
+    found = arrays[result] = np.zeros(arrays[result].shape)
     for (iy, ix), (oy, ox), (ky, kx) in _pairs(case):
-        for c in range(shape.channels):
-            for m in range(shape.multiplier):
-                out[:, oy, ox, c * shape.multiplier + m] += (
-                    image[:, iy, ix, c] * filter[ky, kx, c, m]
-                )
-    return out
-
-
-def _transpose(case, filter, out_backprop):
-    """The input gradient, NHWC, one product at a time."""
-    shape = case.shape
-    gradient = np.zeros((shape.batch, shape.height, shape.width, shape.channels))
-    for (iy, ix), (oy, ox), (ky, kx) in _pairs(case):
-        for c in range(shape.channels):
-            for m in range(shape.multiplier):
-                products = filter[ky, kx, c, m] * out_backprop[:, oy, ox, c * shape.multiplier + m]
-                gradient[:, iy, ix, c] += products
-    return gradient
+        for c, m in np.ndindex(case.shape.channels, case.shape.multiplier):
+            image = arrays["input"][:, iy, ix, c]
+            tap = arrays["filter"][ky, kx, c, m]
+            output = arrays["output"][:, oy, ox, c, m]
+            if result == "input":
+                image += tap * output
+            elif result == "filter":
+                found[ky, kx, c, m] += np.dot(image, output)
+            else:
+                output += image * tap
+    return found
 
 
 # A prime step: meets every value of every axis in turn.
-_SAMPLE = [(case.id, case) for case in cases.select(dtypes=["double"])[::29]]
+_SAMPLE = [(case.id, case) for case in cases.select(dtypes=["double"], orders=[0])[::29]]
 
 
 class ReferenceTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.named_parameters(_SAMPLE)
-    def test_is_the_transpose_of_the_forward_definition(self, case):
-        filter, out_backprop = case.inputs()
-        actual = reference.input_grad(case.input_sizes, filter, out_backprop, **case.attributes)
-        expected = _transpose(case, filter, _nhwc(case, out_backprop))
-        self.assertEqual(actual.shape, case.input_sizes)
-        self.assertAllClose(_nhwc(case, actual), expected, rtol=1e-13, atol=1e-13)
-
-    @parameterized.named_parameters(_SAMPLE)
-    def test_is_adjoint_to_the_forward_convolution(self, case):
-        filter, out_backprop = case.inputs()
-        shape = case.shape
-        image = np.random.default_rng(0).normal(
-            size=(shape.batch, shape.height, shape.width, shape.channels)
-        )
-        gradient = reference.input_grad(case.input_sizes, filter, out_backprop, **case.attributes)
-        self.assertAllClose(
-            np.vdot(_forward(case, image, filter), _nhwc(case, out_backprop)),
-            np.vdot(image, _nhwc(case, gradient)),
-        )
+    def test_is_the_definition(self, case):
+        tensors = case.tensors()
+        result = reference.RESULTS[case.op]
+        actual = getattr(reference, case.op)(**case.arguments(tensors))
+        self.assertEqual(actual.shape, case.shapes[result])
+        expected = _definition(case, result, tensors)
+        self.assertAllClose(_nhwc(case, result, actual), expected, rtol=1e-12, atol=1e-12)
 
     @parameterized.named_parameters(_SAMPLE)
     def test_counts_and_sums_products(self, case):
-        filter, out_backprop = case.inputs()
-        arguments = (case.input_sizes, filter, out_backprop)
-        counts = reference.product_counts(*arguments, **case.attributes)
-        expected = np.zeros_like(_nhwc(case, counts))
-        for (iy, ix), _, _ in _pairs(case):
-            expected[:, iy, ix] += case.shape.multiplier
-        self.assertAllEqual(_nhwc(case, counts), expected)
-        total = reference.absolute_products(*arguments, **case.attributes)
+        tensors = case.tensors()
+        result = reference.RESULTS[case.op]
+        operands = {role: tensors[role] for role in reference.operands(case.op)}
+        sizes = (case.input_sizes, case.filter_shape)
+        counts = reference.product_counts(result, operands, *sizes, **case.attributes)
+        ones = {role: np.ones(shape) for role, shape in case.shapes.items()}
+        self.assertAllEqual(_nhwc(case, result, counts), _definition(case, result, ones))
+        total = reference.absolute_products(result, operands, *sizes, **case.attributes)
+        absolute = {role: np.abs(array) for role, array in tensors.items()}
         self.assertAllClose(
-            _nhwc(case, total), _transpose(case, abs(filter), _nhwc(case, abs(out_backprop)))
+            _nhwc(case, result, total), _definition(case, result, absolute), rtol=1e-12
         )
+
+    @parameterized.parameters(*reference.RESULTS)
+    def test_derivatives_are_those_of_the_form(self, op):
+        # The form is linear in each role, so that differences are derivatives, but for rounding.
+        case = next(
+            case
+            for case in cases.select(["double"], ["NHWC"], ["SAME"], ops=[op], orders=[2])
+            if case.shape.name == "plain"
+        )
+        sizes = (case.input_sizes, case.filter_shape)
+        tensors, directions = case.tensors(), case.directions()
+
+        def form(tensors):
+            output = reference.member("output", tensors, *sizes, **case.attributes)
+            return np.vdot(output, tensors["output"])
+
+        first = reference.derivatives(op, 1)
+        self.assertEqual([role for _, role in first], list(reference.operands(op)))
+        second = reference.derivatives(op, 2)
+        self.assertLen(set(second), 4)
+        for varied, role in first + second:
+            fed = tensors | ({varied: directions[varied]} if varied else {})
+            gradient = reference.member(role, fed, *sizes, **case.attributes)
+            moved = fed | {role: fed[role] + directions[role]}
+            self.assertAllClose(np.vdot(gradient, directions[role]), form(moved) - form(fed))
 
     def test_by_hand_same(self):
         # out[0] = 2 in[0] + 3 in[1], out[1] = 2 in[2] + 3 in[3], out[2] = 2 in[4].
@@ -123,6 +135,17 @@ class ReferenceTest(tf.test.TestCase, parameterized.TestCase):
             padding="SAME",
         )
         self.assertAllEqual(gradient.ravel(), [2, 3, 20, 30, 200])
+
+    def test_by_hand_the_others(self):
+        # The same convolution, of 1, 2, 3, 4, 5.
+        attributes = {"strides": [1, 1, 2, 1], "padding": "SAME"}
+        image = np.reshape([1.0, 2.0, 3.0, 4.0, 5.0], [1, 1, 5, 1])
+        output = reference.forward(image, np.reshape([2.0, 3.0], [1, 2, 1, 1]), **attributes)
+        self.assertAllEqual(output.ravel(), [8, 18, 10])
+        # Tap 0 meets 1, 3 and 5, tap 1 meets 2 and 4.
+        out_backprop = np.reshape([1.0, 10.0, 100.0], [1, 1, 3, 1])
+        gradient = reference.filter_grad(image, [1, 2, 1, 1], out_backprop, **attributes)
+        self.assertAllEqual(gradient.ravel(), [531, 42])
 
     def test_by_hand_dilated_with_explicit_padding_and_multiplier(self):
         # out[o, m] = f[0, m] in[o - 1] + f[1, m] in[o + 1]

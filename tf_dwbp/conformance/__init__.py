@@ -1,6 +1,7 @@
-"""Conformance: what the input gradient must be, and who computes it.
+"""Conformance: what the ops and their gradients must be, and who computes it.
 
-`reference` defines the op, `cases` lists the configurations, `verdicts` judges one answer,
+`reference` defines the ops, `cases` lists the configurations, `verdicts` judges one answer,
 `targets` names the implementations, `runner` asks them in processes of their own (`worker`),
-`report` shows the outcome, `command` is the command line's view of all this.
+`results` is what they did, `summary`, `terminal` and `export` show it, `command` is the command
+line's view of all this.
 """

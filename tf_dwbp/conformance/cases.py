@@ -1,6 +1,8 @@
 """The one list of configurations: tests, the conformance run and its tables all read it.
 
-Every combination of the axes below is a case. An axis value added here is covered everywhere.
+Every combination of the axes below is a case of each op. An axis value added here is covered
+everywhere. The gradients of each op, to second order, are cases of a tenth of the combinations,
+in which every pair of values still meets.
 """
 
 import dataclasses
@@ -13,6 +15,8 @@ import numpy as np
 
 from tf_dwbp.conformance import reference
 
+OPS = tuple(reference.RESULTS)
+ORDERS = (0, 1, 2)  # the op itself, its gradients, and their gradients
 DTYPES = {
     "half": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
@@ -59,7 +63,7 @@ SHAPES = (
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One call of the op."""
+    """One call of an op; with an order, of what differentiating it leads to."""
 
     dtype: str
     layout: str
@@ -67,12 +71,16 @@ class Case:
     shape: Shape
     stride: tuple[int, int]
     dilation: tuple[int, int]
+    op: str = "input_grad"
+    order: int = 0
 
     @functools.cached_property
     def id(self) -> str:
-        """A name that stays the same from run to run: `float-NHWC-SAME-s2x1-d1x2-odd`."""
+        """A name that stays from run to run: `forward-float-NHWC-SAME-s2x1-d1x2-odd`."""
+        op = f"{self.op}-order{self.order}" if self.order else self.op
         stride, dilation = ("x".join(map(str, pair)) for pair in (self.stride, self.dilation))
-        return f"{self.dtype}-{self.layout}-{self.padding}-s{stride}-d{dilation}-{self.shape.name}"
+        axes = f"{self.dtype}-{self.layout}-{self.padding}-s{stride}-d{dilation}"
+        return f"{op}-{axes}-{self.shape.name}"
 
     @property
     def dilated(self) -> bool:
@@ -89,8 +97,18 @@ class Case:
         return (shape.filter_height, shape.filter_width, shape.channels, shape.multiplier)
 
     @property
+    def out_backprop_shape(self) -> tuple[int, ...]:
+        return reference.out_backprop_shape(self.input_sizes, self.filter_shape, **self.attributes)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of the tensor in each role."""
+        shapes = (self.input_sizes, self.filter_shape, self.out_backprop_shape)
+        return dict(zip(reference.ROLES, shapes, strict=True))
+
+    @property
     def attributes(self) -> dict:
-        """The op's keyword arguments other than its tensors."""
+        """The op's keyword arguments other than its tensors and sizes."""
         explicit = self._ordered((0, 0), EXPLICIT_ROWS, EXPLICIT_COLUMNS, (0, 0))
         return {
             "strides": list(self._ordered(1, *self.stride, 1)),
@@ -100,23 +118,41 @@ class Case:
             "dilations": list(self._ordered(1, *self.dilation, 1)),
         }
 
-    @property
-    def out_backprop_shape(self) -> tuple[int, ...]:
-        return reference.out_backprop_shape(self.input_sizes, self.filter_shape, **self.attributes)
+    def arguments(self, tensors=None) -> dict:
+        """The op's keyword arguments, with its operands from `tensors`, if given."""
+        tensors = tensors or self.tensors()
+        named = {_ARGUMENTS[role]: tensors[role] for role in reference.operands(self.op)}
+        result = reference.RESULTS[self.op]
+        if result != "output":  # whose sizes follow from the operands
+            named[f"{result}_sizes"] = np.array(self.shapes[result], np.int32)
+        return named | self.attributes
 
     def inputs(self) -> tuple[np.ndarray, np.ndarray]:
-        """`filter` and `out_backprop`, the same on every machine.
+        """The op's two tensors, in the order of its arguments."""
+        tensors = self.tensors()
+        return tuple(tensors[role] for role in reference.operands(self.op))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """A tensor for each role; that of the op's result is what its gradient is fed with."""
+        return self._draw("tensors")
+
+    def directions(self) -> dict[str, np.ndarray]:
+        """A second tensor for each role: what the gradients' gradients are fed with."""
+        return self._draw("directions")
+
+    def _draw(self, what):
+        """Random tensors, the same on every machine.
 
         Magnitudes lie in [0.5, 2], so that no product is small enough to go missing unseen and no
         sum overflows; all bits of the dtype are used, so that each way of rounding shows.
         """
-        random = np.random.default_rng(zlib.crc32(self.id.encode()))
-
-        def draw(shape):
+        random = np.random.default_rng(zlib.crc32(f"{self.id} {what}".encode()))
+        drawn = {}
+        for role, shape in self.shapes.items():
             magnitude = random.uniform(0.5, 2, shape)
-            return (magnitude * random.choice([-1, 1], shape)).astype(DTYPES[self.dtype])
-
-        return draw(self.filter_shape), draw(self.out_backprop_shape)
+            sign = random.choice([-1, 1], shape)
+            drawn[role] = (magnitude * sign).astype(DTYPES[self.dtype])
+        return drawn
 
     def _ordered(self, batch, height, width, channels):
         if self.layout == "NHWC":
@@ -124,33 +160,44 @@ class Case:
         return (batch, channels, height, width)
 
 
-CASES = tuple(
-    Case(*values)
-    for values in itertools.product(DTYPES, LAYOUTS, PADDINGS, SHAPES, STRIDES, DILATIONS)
-)
+# What the ops call the tensor in each role.
+_ARGUMENTS = {"input": "input", "filter": "filter", "output": "out_backprop"}
 
 
-def select(dtypes=(), layouts=(), paddings=(), quick=False) -> list[Case]:
+def _combinations():
+    """All values of a case's axes other than op and order, and whether the quick cut has them.
+
+    The cut takes one shape for each combination of the other axes: every pair of values meets.
+    """
+    blocks = itertools.product(DTYPES, LAYOUTS, PADDINGS)
+    for turn, block in enumerate(blocks):
+        for indices in itertools.product(*map(range, map(len, (SHAPES, STRIDES, DILATIONS)))):
+            shape, stride, dilation = indices
+            quick = (turn + 3 * stride + 7 * dilation) % len(SHAPES) == shape
+            yield (*block, SHAPES[shape], STRIDES[stride], DILATIONS[dilation]), quick
+
+
+def _cases(quick):
+    return tuple(
+        Case(*values, op, order)
+        for op, order in itertools.product(OPS, ORDERS)
+        for values, in_quick in _combinations()
+        if in_quick or not (quick or order)
+    )
+
+
+CASES = _cases(quick=False)
+_QUICK_CASES = _cases(quick=True)
+
+
+def select(dtypes=(), layouts=(), paddings=(), quick=False, ops=(), orders=()) -> list[Case]:
     """The cases with these axis values; an empty filter lets everything through."""
     return [
         case
-        for case in (_quick_cases() if quick else CASES)
+        for case in (_QUICK_CASES if quick else CASES)
         if (not dtypes or case.dtype in dtypes)
         and (not layouts or case.layout in layouts)
         and (not paddings or case.padding in paddings)
+        and (not ops or case.op in ops)
+        and (not orders or case.order in orders)
     ]
-
-
-def _quick_cases():
-    """One shape for each combination of the other axes: every pair of values still meets."""
-    blocks = list(itertools.product(DTYPES, LAYOUTS, PADDINGS))
-    picked = []
-    for case in CASES:
-        turn = (
-            blocks.index((case.dtype, case.layout, case.padding))
-            + 3 * STRIDES.index(case.stride)
-            + 7 * DILATIONS.index(case.dilation)
-        )
-        if SHAPES[turn % len(SHAPES)] == case.shape:
-            picked.append(case)
-    return picked

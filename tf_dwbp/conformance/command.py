@@ -8,23 +8,41 @@ from tf_dwbp import console
 from tf_dwbp.conformance import cases, export, runner, targets, terminal
 
 _DESCRIPTION = """\
-Computes every cell of a matrix of configurations with the op that is judged and with stock
+Computes every cell of a matrix of configurations with each op that is judged and with stock
 TensorFlow's Eigen, oneDNN and XLA implementations, and compares each answer with a float64
-reference. Exit status: 0 if every answer judged agrees, 1 if one does not, 2 on wrong usage."""
+reference. On a tenth of the cells, in which every pair of values is met, the gradients of our ops
+and the gradients of these are compared too. Exit status: 0 if every answer judged agrees, 1 if
+one does not, 2 on wrong usage."""
 
 
 def register(subparsers) -> None:
     """Adds the subcommand to `tf-dwbp`."""
     parser = subparsers.add_parser(
         "conformance",
-        help="prove the op right against a reference and stock TensorFlow",
+        help="prove the ops right against a reference and stock TensorFlow",
         description=_DESCRIPTION,
     )
     parser.add_argument(
         "--target",
         type=_target,
         metavar="stock|MODULE:FUNCTION",
-        help="judge stock TensorFlow or any function with the op's signature instead of our op",
+        help="judge stock TensorFlow, or any function with an op's signature, instead of our ops",
+    )
+    parser.add_argument(
+        "--op",
+        nargs="+",
+        choices=cases.OPS,
+        default=[],
+        help="only these ops; the one of MODULE:FUNCTION, input_grad unless given",
+    )
+    parser.add_argument(
+        "--order",
+        nargs="+",
+        type=int,
+        choices=cases.ORDERS,
+        default=[],
+        help="only the ops themselves (0), their gradients (1) or the gradients of these (2); "
+        "all of our ops, 0 of another target",
     )
     for name, values in (
         ("dtype", cases.DTYPES),
@@ -35,13 +53,16 @@ def register(subparsers) -> None:
             f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
         )
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the cells; every pair of values is met"
+        "--quick", action="store_true", help="a tenth of the cells; every pair of values meets"
+    )
+    parser.add_argument(
+        "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
     )
     for suffix, what in (
         ("json", "every verdict with its evidence"),
         ("html", "a report to look at in a browser"),
         ("junit", "a JUnit report for CI systems"),
-        ("markdown", "the table as Markdown"),
+        ("markdown", "the tables as Markdown"),
     ):
         parser.add_argument(
             f"--{suffix}", type=console.writable, metavar="FILE", help=f"write {what}"
@@ -50,10 +71,20 @@ def register(subparsers) -> None:
 
 
 def _run(parser, arguments):
-    selected = cases.select(arguments.dtype, arguments.layout, arguments.padding, arguments.quick)
+    target = arguments.target
+    ops, orders = arguments.op, arguments.order
+    if target is not None:
+        orders = orders or [0]
+    if target not in (None, targets.STOCK):
+        ops = ops or ["input_grad"]
+        if len(set(ops)) > 1:
+            parser.error(f"{target} is one op's function: give one --op, not {', '.join(ops)}")
+    selected = cases.select(
+        arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders
+    )
     try:
         with console.Progress("cells") as progress:
-            run = runner.run(selected, arguments.target, progress.update)
+            run = runner.run(selected, target, progress.update, stock=not arguments.no_stock)
     except runner.UnusableTarget as error:
         parser.error(f"cannot use {error}")
     terminal.show(run)

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import jinja2
 
 from tf_dwbp.conformance import summary
-from tf_dwbp.conformance.runner import Run
+from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
 
 
@@ -32,7 +32,7 @@ def to_json(run: Run) -> dict:
                 **dataclasses.asdict(cell.case),
                 "outcomes": {
                     path: [outcome.to_json() for outcome in cell.outcomes[path]]
-                    for path in run.paths
+                    for path in cell.outcomes
                 },
                 "failures": [str(failure) for failure in cell.failures],
             }
@@ -57,7 +57,9 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
         time=f"{run.seconds:.1f}",
     )
     for cell in run.cells:
-        group = f"conformance.{cell.case.dtype}-{cell.case.layout}-{cell.case.padding}"
+        case = cell.case
+        op = f"{case.op}-order{case.order}" if case.order else case.op
+        group = f"conformance.{op}.{case.dtype}-{case.layout}-{case.padding}"
         test = ElementTree.SubElement(suite, "testcase", classname=group, name=cell.case.id)
         if cell.failures:
             reasons = "\n".join(map(str, cell.failures))
@@ -71,28 +73,32 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
 
 
 def to_markdown(run: Run) -> str:
-    """The table, for a README."""
-    rows, columns, groups = summary.table(run)
-    lines = [
-        " | ".join(["", *map(summary.column_label, columns), ""]).strip(),
-        "|".join(["", "---", *(":---:" for _ in columns), ""]),
-    ]
-    lines[0] = f"| {lines[0]}"
-    for row in rows:
-        texts = [
-            " ".join(
-                summary.Tally.of(groups[row, column], path).text.replace(" ", "") + " %"
-                if summary.Tally.of(groups[row, column], path).verdict is not Verdict.AGREES
-                else summary.GLYPHS[Verdict.AGREES]
-                for path in run.paths
-            )
-            for column in columns
-        ]
-        lines.append(f"| {summary.row_label(row)} | {' | '.join(texts)} |")
-    order = ", ".join(run.paths)
+    """The tables, for a README."""
+    tables = summary.tables(run)
+    lines = [line for table in tables for line in [*_markdown_lines(table), ""]]
+    order = ", ".join(tables[0].paths)
+    if tables[-1].paths != tables[0].paths:  # the gradients, which not everybody is asked for
+        order += f" ({tables[-1].title}: {', '.join(tables[-1].paths)})"
     return "\n".join(
-        [*lines, "", f"In each group, from left to right: {order}. {summary.legend(run)}", ""]
+        [*lines, f"In each group, from left to right: {order}. {summary.legend(run)}", ""]
     )
+
+
+def _markdown_lines(table):
+    yield f"| {table.title} | {' | '.join(table.columns.values())} |"
+    yield "|".join(["", "---", *(":---:" for _ in table.columns), ""])
+    for row in table.rows:
+        texts = [
+            " ".join(_markdown_text(table.groups[row, column], path) for path in table.paths)
+            for column in table.columns
+        ]
+        yield f"| {' '.join(row)} | {' | '.join(texts)} |"
+
+
+def _markdown_text(cells, path):
+    tally = summary.Tally.of(cells, path)
+    text = tally.text.replace(" ", "")
+    return text if tally.verdict is Verdict.AGREES else f"{text} %"
 
 
 def write_markdown(run: Run, path: pathlib.Path) -> None:
@@ -108,17 +114,14 @@ def write_html(run: Run, path: pathlib.Path) -> None:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    rows, columns, groups = summary.table(run)
     numbers = {id(cell): number for number, cell in enumerate(run.cells)}
     page = environment.get_template("report.html").render(
         run=run,
         summary=summary,
         Tally=summary.Tally,
         verdicts=list(Verdict),
-        rows=rows,
-        columns=columns,
-        groups=groups,
-        numbers={key: [numbers[id(cell)] for cell in cells] for key, cells in groups.items()},
+        tables=summary.tables(run),
+        numbers=lambda cells: [numbers[id(cell)] for cell in cells],
         evidence=_evidence(run),
     )
     path.write_text(page)
@@ -137,6 +140,8 @@ def _evidence(run):
         {
             "id": cell.case.id,
             "axes": [
+                cell.case.op,
+                cell.case.order,
                 cell.case.dtype,
                 cell.case.layout,
                 cell.case.padding,
@@ -144,8 +149,10 @@ def _evidence(run):
                 "x".join(map(str, cell.case.dilation)),
                 cell.case.shape.name,
             ],
-            "sizes": [cell.case.input_sizes, cell.case.filter_shape, cell.case.out_backprop_shape],
-            "outcomes": [compact(cell.outcome(path)) for path in run.paths],
+            "sizes": list(cell.case.shapes.values()),
+            "outcomes": [
+                compact(cell.outcome(path)) if path in cell.outcomes else None for path in run.paths
+            ],
             "failures": [str(failure) for failure in cell.failures],
         }
         for cell in run.cells

@@ -1,24 +1,44 @@
-"""What the op means: a depthwise convolution's input gradient, in float64, from the definition.
+"""What the ops mean: the family of depthwise convolution, in float64, from the definition.
 
-The forward convolution of `in` [B, H, W, C] with `filter` [kh, kw, C, M] is
+The convolution of `input` [B, H, W, C] with `filter` [kh, kw, C, M] is
 
-    out[b, oy, ox, c * M + m] = sum over ky, kx of
-        in[b, oy * sy + ky * dy - pad_top, ox * sx + kx * dx - pad_left, c] * filter[ky, kx, c, m]
+    output[b, oy, ox, c * M + m] = sum over ky, kx of input[b, iy, ix, c] * filter[ky, kx, c, m]
+
+    where iy = oy * sy + ky * dy - pad_top and ix = ox * sx + kx * dx - pad_left
 
 with strides (sy, sx) and dilations (dy, dx). A tap that falls outside the image is absent: it is
 not a product with zero, so that an Inf or NaN in the filter reaches only the pixels that it
 really touches.
 
-The input gradient is the transpose of that linear map, applied to `out_backprop`. Hence this
-module walks over the filter's taps and adds each tap's products to the pixels that the forward
-pass would have read.
+Multiplied by a third tensor of the output's shape and summed, this is a form that is linear in
+each of three tensors: a sum of products of one number of each. An op of the family is the form's
+derivative with respect to one of them, that is, for each element of its result the sum of the
+products of the numbers of the other two that meet there:
 
-Its functions take the arguments of `tf.raw_ops.DepthwiseConv2dNativeBackpropInput`: `input_sizes`,
+    forward      output from input and filter
+    input_grad   input from filter and output (`out_backprop`)
+    filter_grad  filter from input and output (`out_backprop`)
+
+Hence one walk over the filter's taps computes all three. The gradients of an op are derivatives
+of the same form, so that they are members of the family too, with other operands: `derivatives`.
+
+`forward`, `input_grad` and `filter_grad` take the arguments of their counterparts in `tf.raw_ops`:
 `strides` and `dilations` in the order of `data_format`, `explicit_paddings` with two numbers for
 each dimension in that order.
 """
 
 import numpy as np
+
+# The three tensors of the form, and which of them each op computes.
+ROLES = ("input", "filter", "output")
+RESULTS = {"forward": "output", "input_grad": "input", "filter_grad": "filter"}
+
+# For each result the products of what meets at one tap, and the roles that they are of.
+_PRODUCTS = {
+    "output": ("byxc,cm->byxcm", "input", "filter"),
+    "input": ("cm,byxcm->byxc", "filter", "output"),
+    "filter": ("byxc,byxcm->cm", "input", "output"),
+}
 
 
 def output_size(size, filter_size, stride, dilation, padding, explicit=(0, 0)):
@@ -48,7 +68,7 @@ def out_backprop_shape(
     data_format="NHWC",
     dilations=(1, 1, 1, 1),
 ):
-    """The shape of the forward pass's output, which is that of `out_backprop`."""
+    """The shape of the convolution's output, which is that of `out_backprop`."""
     rows, columns = _axes(
         input_sizes, filter_shape, strides, padding, explicit_paddings, data_format, dilations
     )
@@ -58,46 +78,102 @@ def out_backprop_shape(
     return (batch, depth, rows.outputs, columns.outputs)
 
 
-def input_grad(
+def forward(input, filter, *args, **kwargs):
+    """The convolution, as float64, in the layout of `data_format`."""
+    tensors = {"input": input, "filter": filter}
+    return member("output", tensors, np.shape(input), np.shape(filter), *args, **kwargs)
+
+
+def input_grad(input_sizes, filter, out_backprop, *args, **kwargs):
+    """The gradient with respect to the input, as float64, in the layout of `data_format`."""
+    tensors = {"filter": filter, "output": out_backprop}
+    return member("input", tensors, input_sizes, np.shape(filter), *args, **kwargs)
+
+
+def filter_grad(input, filter_sizes, out_backprop, *args, **kwargs):
+    """The gradient with respect to the filter, as float64."""
+    tensors = {"input": input, "output": out_backprop}
+    return member("filter", tensors, np.shape(input), filter_sizes, *args, **kwargs)
+
+
+def operands(op):
+    """The roles of an op's two tensors, in the order of its arguments."""
+    return tuple(role for role in ROLES if role != RESULTS[op])
+
+
+def derivatives(op, order):
+    """The op itself (order 0), its gradients (1) or their gradients (2): pairs (varied, result).
+
+    Let each role have a tensor, the op's result too: what its gradient is fed with. Each pair then
+    stands for the member of the family that computes `result` from the tensors of the two other
+    roles, among them a direction in place of the tensor of the role `varied`, if that is not None:
+    the gradient of `varied` was fed with that direction.
+    """
+    if order == 0:
+        return [(None, RESULTS[op])]
+    if order == 1:
+        return [(None, role) for role in operands(op)]
+    # The gradient of one operand depends on everything but that operand.
+    return [(varied, role) for varied in operands(op) for role in ROLES if role != varied]
+
+
+def member(
+    result,
+    tensors,
     input_sizes,
-    filter,
-    out_backprop,
+    filter_sizes,
     strides,
     padding,
     explicit_paddings=(),
     data_format="NHWC",
     dilations=(1, 1, 1, 1),
 ):
-    """The gradient with respect to the input, as float64, in the layout of `data_format`."""
-    filter = np.asarray(filter).astype(np.float64)
-    out_backprop = np.asarray(out_backprop).astype(np.float64)
+    """The role `result` from the tensors of the two others, as float64."""
     rows, columns = _axes(
-        input_sizes, filter.shape, strides, padding, explicit_paddings, data_format, dilations
+        input_sizes, filter_sizes, strides, padding, explicit_paddings, data_format, dilations
     )
-    if data_format == "NCHW":
-        out_backprop = out_backprop.transpose(0, 2, 3, 1)
-    channels, multiplier = filter.shape[2:]
-    out_backprop = out_backprop.reshape(*out_backprop.shape[:3], channels, multiplier)
+    batch, (*_, channels, multiplier) = input_sizes[0], filter_sizes
+    shapes = {
+        "input": (batch, rows.size, columns.size, channels),
+        "filter": tuple(filter_sizes),
+        "output": (batch, rows.outputs, columns.outputs, channels, multiplier),
+    }
 
-    gradient = np.zeros((input_sizes[0], rows.size, columns.size, channels))
-    for ky in range(filter.shape[0]):
-        for kx in range(filter.shape[1]):
+    def canonical(role):
+        array = np.asarray(tensors[role]).astype(np.float64)
+        if data_format == "NCHW" and role != "filter":
+            array = array.transpose(0, 2, 3, 1)
+        return array.reshape(shapes[role])
+
+    arrays = {role: np.zeros(shapes[role]) if role == result else canonical(role) for role in ROLES}
+    products, first, second = _PRODUCTS[result]
+    for ky in range(filter_sizes[0]):
+        for kx in range(filter_sizes[1]):
             outputs_y, inputs_y = rows.tap(ky)
             outputs_x, inputs_x = columns.tap(kx)
-            products = out_backprop[:, outputs_y, outputs_x] * filter[ky, kx]
-            gradient[:, inputs_y, inputs_x] += products.sum(axis=-1)
-    return gradient if data_format == "NHWC" else gradient.transpose(0, 3, 1, 2)
+            meeting = {
+                "input": arrays["input"][:, inputs_y, inputs_x],
+                "filter": arrays["filter"][ky, kx],
+                "output": arrays["output"][:, outputs_y, outputs_x],
+            }
+            meeting[result] += np.einsum(products, meeting[first], meeting[second])
+    if result == "output":
+        arrays[result] = arrays[result].reshape(*shapes[result][:3], channels * multiplier)
+    if data_format == "NCHW" and result != "filter":
+        return arrays[result].transpose(0, 3, 1, 2)
+    return arrays[result]
 
 
-def absolute_products(input_sizes, filter, out_backprop, *args, **kwargs):
-    """For each element of the gradient the sum of the absolute values of its products."""
-    return input_grad(input_sizes, np.abs(filter), np.abs(out_backprop), *args, **kwargs)
+def absolute_products(result, tensors, *args, **kwargs):
+    """For each element of `member`'s result the sum of the absolute values of its products."""
+    absolute = {role: np.abs(tensor) for role, tensor in tensors.items()}
+    return member(result, absolute, *args, **kwargs)
 
 
-def product_counts(input_sizes, filter, out_backprop, *args, **kwargs):
-    """For each element of the gradient the number of products that are summed."""
-    ones, ones_backprop = np.ones(np.shape(filter)), np.ones(np.shape(out_backprop))
-    return input_grad(input_sizes, ones, ones_backprop, *args, **kwargs)
+def product_counts(result, tensors, *args, **kwargs):
+    """For each element of `member`'s result the number of products that are summed."""
+    ones = {role: np.ones(np.shape(tensor)) for role, tensor in tensors.items()}
+    return member(result, ones, *args, **kwargs)
 
 
 class _Axis:

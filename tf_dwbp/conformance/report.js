@@ -1,6 +1,6 @@
 const evidence = JSON.parse(document.getElementById("evidence").textContent);
 const {paths, verdicts, messages, cells} = evidence;
-const axes = ["dtype", "layout", "padding", "stride", "dilation", "shape"];
+const axes = ["op", "order", "dtype", "layout", "padding", "stride", "dilation", "shape"];
 const listed = 300;
 const byId = (id) => document.getElementById(id);
 
@@ -26,7 +26,9 @@ for (const group of document.querySelectorAll("td[data-cells]")) {
 let kept = null;
 function show(cell) {
   const list = element("dl");
-  cell.outcomes.forEach(([verdict, message, error, bound, where], i) => {
+  cell.outcomes.forEach((outcome, i) => {
+    if (!outcome) return;  // not asked
+    const [verdict, message, error, bound, where] = outcome;
     const figures = error === undefined ? "" :
       `error ${error.toPrecision(3)}, bound ${bound.toPrecision(3)} (${(error / bound).toPrecision(3)} of it) at [${where}]`;
     const chip = element("dd");
@@ -34,10 +36,10 @@ function show(cell) {
     list.append(element("dt", "", paths[i]), chip,
                 element("dd", "", [messages[message], figures].filter(Boolean).join("\n")));
   });
-  const [input, filter, backprop] = cell.sizes.map((sizes) => `[${sizes.join(", ")}]`);
+  const [input, filter, output] = cell.sizes.map((sizes) => `[${sizes.join(", ")}]`);
   byId("panel").replaceChildren(
     element("strong", "id", cell.id),
-    element("span", "faint", `   input ${input}, filter ${filter}, out_backprop ${backprop}`),
+    element("span", "faint", `   input ${input}, filter ${filter}, output ${output}`),
     ...cell.failures.map((text) => element("div", "", `fails: ${text.split("\n")[0]}`)), list);
 }
 function keep(cell) {
@@ -52,10 +54,12 @@ for (const id of ["matrix", "list"]) {
   byId(id).addEventListener("click", (e) => cellOf(e) && keep(cellOf(e)));
 }
 
+const verdictOf = (outcome) => outcome ? verdicts[outcome[0]] : "not asked";
+
 // Filters: one for each axis, and one for what each path did.
 const columns = [
   ...axes.map((name, i) => [name, (cell) => cell.axes[i]]),
-  ...paths.map((name, i) => [name, (cell) => verdicts[cell.outcomes[i][0]]]),
+  ...paths.map((name, i) => [name, (cell) => verdictOf(cell.outcomes[i])]),
   ["failing", (cell) => (cell.failures.length ? "yes" : "no")],
 ];
 const selects = columns.map(([name, value]) => {
@@ -74,7 +78,7 @@ function filter() {
   const matching = [];
   for (const cell of cells) {
     const on = columns.every(([, value], i) =>
-      selects[i].value === "all" || selects[i].value === value(cell));
+      selects[i].value === "all" || selects[i].value === String(value(cell)));
     cell.tiles.forEach((tile) => tile.classList.toggle("off", !on));
     if (on) matching.push(cell);
   }
@@ -84,9 +88,10 @@ function filter() {
     const row = element("tr");
     row.cell = cell;
     row.append(element("td", "id", cell.id));
-    cell.outcomes.forEach(([verdict], i) => {
+    cell.outcomes.forEach((outcome, i) => {
       const column = element("td", "faint", `${paths[i]} `);
-      column.append(element("span", `chip ${verdicts[verdict]}`, verdicts[verdict]));
+      const verdict = verdictOf(outcome);
+      column.append(outcome ? element("span", `chip ${verdict}`, verdict) : verdict);
       row.append(column);
     });
     return row;

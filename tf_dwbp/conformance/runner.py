@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from tf_dwbp.conformance import targets
 from tf_dwbp.conformance.cases import Case
+from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
 # Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
@@ -38,98 +39,44 @@ class UnusableTarget(Exception):
     """The implementation to judge cannot be loaded."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """Why a judged path makes a cell fail."""
-
-    path: str
-    verdict: Verdict
-    reason: str
-
-    def __str__(self):
-        return f"{self.path}: {self.reason}"
-
-
-@dataclasses.dataclass
-class Cell:
-    """One case, and for each path the outcome in each process that ran it."""
-
-    case: Case
-    outcomes: dict[str, list[Outcome]] = dataclasses.field(default_factory=dict)
-    failures: list[Failure] = dataclasses.field(default_factory=list)
-
-    def outcome(self, path: str) -> Outcome:
-        """The worst of the path's outcomes."""
-        return max(self.outcomes[path], key=lambda outcome: outcome.verdict.severity)
-
-    def judge(self, judged: list[str]) -> None:
-        """Notes why this cell fails, if it does."""
-        for path in judged:
-            worst = self.outcome(path)
-            digests = {outcome.digest for outcome in self.outcomes[path]}
-            if worst.verdict is not Verdict.AGREES:
-                reason = f"{worst.verdict.value}: {worst.evidence}"
-                self.failures.append(Failure(path, worst.verdict, reason))
-            elif len(digests) > 1:
-                self.failures.append(
-                    Failure(path, worst.verdict, "two processes computed different bits")
-                )
-
-
-@dataclasses.dataclass
-class Run:
-    """A finished conformance run."""
-
-    target: str
-    paths: list[str]
-    judged: list[str]
-    cells: list[Cell]
-    seconds: float
-    tensorflow_version: str
-
-    @property
-    def failing(self) -> list[Cell]:
-        """The cells that fail, the worst first."""
-
-        def severity(cell):
-            return max(failure.verdict.severity for failure in cell.failures)
-
-        return sorted((c for c in self.cells if c.failures), key=severity, reverse=True)
-
-    def counts(self, path: str) -> dict[Verdict, int]:
-        """How many cells got each verdict, best verdict first."""
-        found = collections.Counter(cell.outcome(path).verdict for cell in self.cells)
-        return {verdict: found[verdict] for verdict in Verdict if found[verdict]}
-
-
 def run(
     cases: list[Case],
     target: str | None = None,
     progress: Callable[[str, int, int], None] = lambda path, done, total: None,
     limit_seconds: float = LIMIT_SECONDS,
     jit: bool = True,
+    stock: bool = True,
 ) -> Run:
-    """Judges `target` (None: our op; "stock"; "MODULE:FUNCTION") beside stock TensorFlow.
+    """Judges `target` (None: our ops; "stock"; "MODULE:FUNCTION") beside stock TensorFlow.
 
     `progress` is called with the path just heard from, and how many cells are complete of how
-    many. Without `jit`, stock's XLA path, which takes most of the time, is left out.
+    many. Without `jit`, stock's XLA path, which takes most of the time, is left out, and without
+    `stock` all of stock's, unless it is what is judged.
     Raises UnusableTarget if the target cannot be imported.
     """
     start = time.monotonic()
-    paths, judged = targets.paths(target)
-    if not jit:
-        paths = [path for path in paths if not path.jit]
-        judged = [name for name in judged if name in {path.name for path in paths}]
+    paths, judged = targets.paths(target, stock)
+    orders = {case.order for case in cases}
+    paths = [path for path in paths if (jit or not path.jit) and orders & set(path.orders)]
+    judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
-    answers_each = sum(len(path.environments) if path.everywhere else 1 for path in paths)
+    answers_each = {
+        order: sum(
+            len(path.environments) if path.everywhere else 1
+            for path in paths
+            if order in path.orders
+        )
+        for order in orders
+    }
     complete = 0
-    exchange = _Exchange(list(cells), paths, limit_seconds)
+    exchange = _Exchange(cases, paths, limit_seconds)
     progress(paths[0].name, complete, len(cells))
     try:
         for case_id, path, outcome in exchange.outcomes():
-            outcomes = cells[case_id].outcomes
-            outcomes.setdefault(path, []).append(outcome)
-            complete += sum(map(len, outcomes.values())) == answers_each
+            cell = cells[case_id]
+            cell.outcomes.setdefault(path, []).append(outcome)
+            answers = sum(map(len, cell.outcomes.values()))
+            complete += answers == answers_each[cell.case.order]
             progress(path, complete, len(cells))
     finally:
         exchange.close()
@@ -167,16 +114,18 @@ class _Job:
 class _Exchange:
     """Hands jobs to one process for each environment and collects outcomes from all."""
 
-    def __init__(self, case_ids, paths, limit_seconds):
+    def __init__(self, cases, paths, limit_seconds):
         self._selector = selectors.DefaultSelector()
         self._casualties = collections.Counter()
         self._shared = collections.deque()
         own = [collections.deque() for _ in targets.ENVIRONMENTS]
-        for first in range(0, len(case_ids), _JOB_CASES):
+        for first in range(0, len(cases), _JOB_CASES):
+            batch = cases[first : first + _JOB_CASES]
             for path in paths:
+                asked = [case.id for case in batch if case.order in path.orders]
                 queues = [own[i] for i in path.environments] if path.everywhere else [self._shared]
-                for queue in queues:
-                    queue.append(_Job(first, path, case_ids[first : first + _JOB_CASES]))
+                for queue in queues if asked else []:
+                    queue.append(_Job(first, path, list(asked)))
         names = sorted({path.target for path in paths})
         self._workers = [
             _Worker(environment, names, jobs, self._selector, limit_seconds)

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from tf_dwbp.conformance.cases import DTYPES, LAYOUTS, PADDINGS
-from tf_dwbp.conformance.runner import Cell, Run
+from tf_dwbp.conformance.cases import DTYPES, LAYOUTS, OPS, PADDINGS
+from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Verdict
 
 GLYPHS = {
@@ -50,27 +50,49 @@ class Tally:
         return f"{GLYPHS[self.verdict]}{100 * self.agreeing // self.total:2d}"
 
 
-def row_label(row: tuple[str, str]) -> str:
-    return " ".join(row)
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Groups of cells by row, (dtype, layout), and by column, with the labels of the columns."""
+
+    title: str
+    paths: list[str]  # those that were asked
+    rows: list[tuple[str, str]]
+    columns: dict[tuple, str]
+    groups: dict[tuple, list[Cell]]
 
 
-def column_label(column: tuple[str, bool]) -> str:
-    padding, dilated = column
-    return f"{padding}, {'dilated' if dilated else 'dilation 1'}"
+_ORDERS = {1: "gradients", 2: "second order"}
 
 
-def table(run: Run) -> tuple[list, list, dict]:
-    """The cells by (dtype, layout) and (padding, dilated): rows, columns, groups."""
+def tables(run: Run) -> list[Table]:
+    """A table for each op, by (padding, dilated), and one for all gradients, by (op, order)."""
+    by_padding = {
+        (padding, dilated): f"{padding}, {'dilated' if dilated else 'dilation 1'}"
+        for padding in PADDINGS
+        for dilated in (False, True)
+    }
+    by_order = {(op, order): f"{op}, {name}" for op in OPS for order, name in _ORDERS.items()}
+    found = []
+    for op in OPS:
+        cells = [cell for cell in run.cells if cell.case.op == op and not cell.case.order]
+        found.append(_table(op, run, cells, ("padding", "dilated"), by_padding))
+    cells = [cell for cell in run.cells if cell.case.order]
+    found.append(_table("gradients", run, cells, ("op", "order"), by_order))
+    return [table for table in found if table.rows]
+
+
+def _table(title, run, cells, axes, columns):
     groups = {}
-    for cell in run.cells:
+    for cell in cells:
         case = cell.case
-        key = (case.dtype, case.layout), (case.padding, case.dilated)
+        key = (case.dtype, case.layout), tuple(getattr(case, axis) for axis in axes)
         groups.setdefault(key, []).append(cell)
     rows = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
-    columns = [(padding, dilated) for padding in PADDINGS for dilated in (False, True)]
-    return (
+    return Table(
+        title,
+        [path for path in run.paths if any(path in cell.outcomes for cell in cells)],
         [row for row in rows if any(key[0] == row for key in groups)],
-        [column for column in columns if any(key[1] == column for key in groups)],
+        {column: label for column, label in columns.items() if any(k[1] == column for k in groups)},
         groups,
     )
 
@@ -105,7 +127,8 @@ def tightest(run: Run) -> str:
     """How near the judged paths came to their bounds."""
     found = []
     for path in run.judged:
-        outcomes = [(cell.outcome(path), cell.case.id) for cell in run.cells]
+        asked = [cell for cell in run.cells if path in cell.outcomes]
+        outcomes = [(cell.outcome(path), cell.case.id) for cell in asked]
         agreeing = [(o.ratio, name) for o, name in outcomes if o.ratio and not o.message]
         if agreeing:
             ratio, name = max(agreeing)

@@ -5,6 +5,8 @@ import importlib
 import os
 import sys
 
+from tf_dwbp.conformance import cases
+
 OURS, STOCK = "ours", "stock"
 EIGEN, ONEDNN, XLA = "stock Eigen", "stock oneDNN", "stock XLA"
 
@@ -21,6 +23,7 @@ class Path:
     environments: tuple[int, ...]  # where it runs
     everywhere: bool = True  # in all of these, or in whichever is free
     jit: bool = False
+    orders: tuple[int, ...] = (0,)  # of differentiation: what it is asked for
 
 
 STOCK_PATHS = (
@@ -29,25 +32,45 @@ STOCK_PATHS = (
     Path(XLA, STOCK, (0, 1), everywhere=False, jit=True),
 )
 
+_STOCK_OPS = {
+    "forward": "DepthwiseConv2dNative",
+    "input_grad": "DepthwiseConv2dNativeBackpropInput",
+    "filter_grad": "DepthwiseConv2dNativeBackpropFilter",
+}
+_OUR_OPS = {
+    "forward": "depthwise_conv2d",
+    "input_grad": "depthwise_conv2d_backprop_input",
+    "filter_grad": "depthwise_conv2d_backprop_filter",
+}
 
-def paths(target=None) -> tuple[list[Path], list[str]]:
-    """The paths to ask when `target` (None: our op) is judged, and the names of those judged."""
+
+def paths(target=None, stock=True) -> tuple[list[Path], list[str]]:
+    """The paths to ask when `target` (None: our ops) is judged, and the names of those judged.
+
+    Only what is judged is asked for gradients, and not by way of XLA. Without `stock`, nothing else
+    is asked.
+    """
     if target == STOCK:
-        return list(STOCK_PATHS), [path.name for path in STOCK_PATHS]
+        eager = [
+            dataclasses.replace(path, orders=cases.ORDERS) for path in STOCK_PATHS if not path.jit
+        ]
+        jit = [path for path in STOCK_PATHS if path.jit]
+        return [*eager, *jit], [path.name for path in STOCK_PATHS]
     name = OURS if target is None else target.partition(":")[2]
-    return [Path(name, target or OURS, (0, 1)), *STOCK_PATHS], [name]
+    asked = Path(name, target or OURS, (0, 1), orders=cases.ORDERS)
+    return [asked, *(STOCK_PATHS if stock else ())], [name]
 
 
 def load(target):
-    """The function behind a target's name; it takes the op's arguments as keywords."""
+    """The functions behind a target's name, by op; each takes its op's arguments as keywords."""
     if target == STOCK:
         import tensorflow as tf
 
-        return tf.raw_ops.DepthwiseConv2dNativeBackpropInput
+        return {op: getattr(tf.raw_ops, name) for op, name in _STOCK_OPS.items()}
     if target == OURS:
         from tf_dwbp import ops
 
-        return ops.depthwise_conv2d_backprop_input
+        return {op: getattr(ops, name) for op, name in _OUR_OPS.items()}
     module_name, _, attribute = target.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -56,4 +79,4 @@ def load(target):
         function = getattr(function, name)
     if not callable(function):
         raise TypeError(f"{target} is not a function")
-    return function
+    return dict.fromkeys(cases.OPS, function)  # its cases are of one op

@@ -1,4 +1,4 @@
-"""The run on a terminal: table, failing cells and summary."""
+"""The run on a terminal: tables, failing cells and summary."""
 
 import itertools
 
@@ -7,8 +7,7 @@ import rich.table
 import rich.text
 
 from tf_dwbp.conformance import summary
-from tf_dwbp.conformance.cases import PADDINGS
-from tf_dwbp.conformance.runner import Run
+from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.targets import EIGEN, ONEDNN, XLA
 from tf_dwbp.conformance.verdicts import Verdict
 
@@ -28,7 +27,7 @@ _MOST_FAILURES = 20
 
 
 def show(run: Run, console: rich.console.Console | None = None) -> None:
-    """Prints the table, the failing cells and the summary."""
+    """Prints the tables, the failing cells and the summary."""
     console = console or rich.console.Console(highlight=False)
     if not console.is_terminal and console.width < _FULL_WIDTH:
         console.width = _FULL_WIDTH  # a file or pipe has no width of its own
@@ -39,8 +38,9 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
             text = rich.text.Text(text.plain.translate(_ASCII))
         console.print(text, soft_wrap=True)
 
-    for table in _tables(run, console):
-        console.print(table)
+    for found in summary.tables(run):
+        for table in _narrowed(found, console):
+            console.print(table)
     print_text((summary.legend(run), "dim"))
     _show_failing(run, print_text)
     print_text("\n", (summary.line(run), "bold red" if run.failing else "bold green"))
@@ -50,34 +50,31 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
     )
 
 
-def _tables(run, console):
-    """One table, or one for each padding where the terminal is narrow."""
-    rows, columns, groups = summary.table(run)
-    together = [columns]
+def _narrowed(found, console):
+    """One table, or one for each padding (or op) where the terminal is narrow."""
+    together = [list(found.columns)]
     if console.width < _FULL_WIDTH:
-        by_padding = itertools.groupby(columns, key=lambda column: PADDINGS.index(column[0]))
-        together = [list(group) for _, group in by_padding]
+        by_first = itertools.groupby(found.columns, key=lambda column: column[0])
+        together = [list(group) for _, group in by_first]
     for columns in together:
         table = rich.table.Table(padding=(0, 0), collapse_padding=True, header_style="bold")
-        table.add_column("", no_wrap=True)
+        table.add_column(found.title, no_wrap=True)
         for column in columns:
             table.add_column(
-                rich.text.Text(summary.column_label(column).replace(", ", "\n") + "\n").append(
-                    " ".join(f"{_short(path):<3}" for path in run.paths), "not bold"
+                rich.text.Text(found.columns[column].replace(", ", "\n") + "\n").append(
+                    " ".join(f"{_short(path):<3}" for path in found.paths), "not bold"
                 ),
                 no_wrap=True,
             )
-        for row in rows:
-            table.add_row(
-                summary.row_label(row),
-                *(_group(groups[row, column], run, console) for column in columns),
-            )
+        for row in found.rows:
+            groups = [found.groups[row, column] for column in columns]
+            table.add_row(" ".join(row), *(_group(cells, found.paths, console) for cells in groups))
         yield table
 
 
-def _group(cells, run, console):
+def _group(cells, paths, console):
     text = rich.text.Text()
-    for path in run.paths:
+    for path in paths:
         tally = summary.Tally.of(cells, path)
         shown = tally.text if console.encoding.startswith("utf") else tally.text.translate(_ASCII)
         text.append(f"{shown:<3}", STYLES[tally.verdict]).append(" ")

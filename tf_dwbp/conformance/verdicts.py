@@ -1,6 +1,6 @@
 """Judges one answer to one case, by an error bound that rounding analysis yields.
 
-Let an element of the gradient be a sum of n products, S the sum of their absolute values, and
+Let an element of a result be a sum of n products, S the sum of their absolute values, and
 gamma_n(u) = n u / (1 - n u), the classic bound on a sum of n rounded products in any order. An
 answer agrees when it is within
 
@@ -11,6 +11,9 @@ answer agrees when it is within
 
 of the reference. An answer outside that bound, but within what accumulating in the dtype itself
 can lose, is imprecise. Two answers that both agree differ by less than the sum of their bounds.
+
+Each gradient of an op is one sum of products of numbers that were given, like the op's own result,
+and has the same bound.
 """
 
 import dataclasses
@@ -24,6 +27,16 @@ from tf_dwbp.conformance import reference
 from tf_dwbp.conformance.cases import DTYPES, Case
 
 _ACCUMULATOR = {"half": "float", "bfloat16": "float", "float": "float", "double": "double"}
+
+# The sums of a filter's gradient grow with batch and image, and a bound that grew with them would
+# find nothing. They can be taken in short runs, whose sums are added with compensation at a cost of
+# one rounding: n is then the length of a run. Twice that of our kernels leaves room for other ways.
+_LONGEST_RUN = 512
+
+# Numbers of random signs cancel, and so do their roundings: a sum kept in the dtype is typically
+# off by one unit roundoff of S, and a wrong one by S / sqrt(n). With a larger n than this, wrong
+# sums of narrow types would pass for imprecise ones.
+_LONGEST_RUN_IN_DTYPE = 32
 
 
 class Verdict(str, enum.Enum):
@@ -91,35 +104,56 @@ class Expectation:
 
 
 def expectation(case: Case) -> Expectation:
-    """What the answer to `case` must be."""
-    return expectation_of(case.dtype, case.input_sizes, *case.inputs(), **case.attributes)
+    """What the answer to `case`, a call of an op, must be."""
+    (only,) = expectations(case)
+    return only
 
 
-def expectation_of(dtype, input_sizes, filter, out_backprop, **attributes) -> Expectation:
-    """What the answer to any call of the op must be."""
-    arguments = (input_sizes, filter, out_backprop)
-    value = reference.input_grad(*arguments, **attributes)
+def expectations(case: Case) -> list[Expectation]:
+    """What the answers to `case` must be, in the order of `reference.derivatives`."""
+    tensors = case.tensors()
+    directions = case.directions() if case.order > 1 else {}
+    return [
+        expectation_of(
+            case.dtype,
+            result,
+            tensors | {role: array for role, array in directions.items() if role == varied},
+            case.input_sizes,
+            case.filter_shape,
+            **case.attributes,
+        )
+        for varied, result in reference.derivatives(case.op, case.order)
+    ]
+
+
+def expectation_of(dtype, result, tensors, input_sizes, filter_sizes, **attributes) -> Expectation:
+    """What any member of the family must compute; the arguments are `reference.member`'s."""
+    arguments = (result, tensors, input_sizes, filter_sizes)
+    value = reference.member(*arguments, **attributes)
     total = reference.absolute_products(*arguments, **attributes)
     count = reference.product_counts(*arguments, **attributes)
 
     own_error = _gamma(count, "double") * total
     subnormal = float(ml_dtypes.finfo(DTYPES[dtype]).smallest_subnormal)
 
-    def bound(accumulator):
-        accumulated = _gamma(count, accumulator) * total
+    def bound(accumulator, longest):
+        accumulated = _gamma(np.minimum(count, longest), accumulator) * total
         narrowing = 0 if accumulator == dtype else _unit_roundoff(dtype)
         return accumulated + narrowing * (np.abs(value) + accumulated) + subnormal + own_error
 
-    return Expectation(value, bound(_ACCUMULATOR[dtype]), bound(dtype))
+    longest = _LONGEST_RUN if result == "filter" else np.inf
+    in_accumulator = bound(_ACCUMULATOR[dtype], longest)
+    in_dtype = bound(dtype, _LONGEST_RUN_IN_DTYPE)
+    return Expectation(value, in_accumulator, np.maximum(in_accumulator, in_dtype))
 
 
 def judge(answer, case: Case, expected: Expectation) -> Outcome:
-    """The verdict on an implementation's answer to `case`."""
+    """The verdict on one tensor of an implementation's answer to `case`."""
     answer = np.asarray(answer)
     if answer.dtype != DTYPES[case.dtype]:
         return Outcome(Verdict.WRONG, f"dtype {answer.dtype}, expected {case.dtype}")
-    if answer.shape != case.input_sizes:
-        shapes = f"shape {list(answer.shape)}, expected {list(case.input_sizes)}"
+    if answer.shape != expected.value.shape:
+        shapes = f"shape {list(answer.shape)}, expected {list(expected.value.shape)}"
         return Outcome(Verdict.WRONG, shapes)
     digest = f"{zlib.crc32(np.ascontiguousarray(answer).tobytes()):08x}"
     if answer.size == 0:
@@ -146,6 +180,28 @@ def judge(answer, case: Case, expected: Expectation) -> Outcome:
         where=tuple(map(int, where)),
         digest=digest,
     )
+
+
+def judge_all(answers, case: Case, expected: list[Expectation]) -> Outcome:
+    """The verdict on all tensors of an answer: the worst one, with the bits of all."""
+    outcomes = [judge(answer, case, e) for answer, e in zip(answers, expected, strict=True)]
+    if case.order == 0:
+        return outcomes[0]
+    names = [_gradient_name(*pair) for pair in reference.derivatives(case.op, case.order)]
+
+    def badness(pair):
+        outcome = pair[1]
+        no_figure = np.inf if outcome.bound else 0  # an error that is not finite, or no error
+        return outcome.verdict.severity, no_figure if outcome.ratio is None else outcome.ratio
+
+    name, worst = max(zip(names, outcomes, strict=True), key=badness)
+    message = f"{name}: {worst.message}" if worst.message else ""
+    digest = "".join(outcome.digest for outcome in outcomes)
+    return dataclasses.replace(worst, message=message, digest=digest)
+
+
+def _gradient_name(varied, result):
+    return f"gradient of {varied}'s gradient for {result}" if varied else f"gradient for {result}"
 
 
 def _unit_roundoff(dtype):

@@ -14,18 +14,18 @@ import numpy as np
 import tensorflow as tf
 
 from tf_dwbp import console
-from tf_dwbp.conformance import cases, targets, verdicts
+from tf_dwbp.conformance import cases, reference, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
 _CASES = {case.id: case for case in cases.CASES}
-_expectation = functools.lru_cache(maxsize=64)(verdicts.expectation)
+_expectations = functools.lru_cache(maxsize=64)(verdicts.expectations)
 
 
 def main(pipe, names):
     def send(**message):
         os.write(pipe, (json.dumps(message) + "\n").encode())
 
-    functions = {}
+    functions = {}  # by target, then by op
     for name in names:
         try:
             functions[name] = targets.load(name)
@@ -41,55 +41,75 @@ def main(pipe, names):
             send(case=answered.id, outcome=outcome.to_json())
 
 
-def _ask(function, batch, send):
-    """Calls the function eagerly, case by case."""
+def _ask(functions, batch, send):
+    """Calls the ops' functions eagerly, case by case."""
     for case in batch:
         send(begin=[case.id])
         try:
-            arguments = _arguments(case)
+            tensors = _constants(case.tensors())
             _litter(case)
-            answer = function(**arguments)
-            outcome = verdicts.judge(_array(answer), case, _expectation(case))
+            answers = _answers(functions[case.op], case, tensors)
+            outcome = verdicts.judge_all(map(_array, answers), case, _expectations(case))
         except Exception as error:  # a refusal, of whatever type
             outcome = Outcome(Verdict.REFUSES, console.one_line(error))
         yield case, outcome
 
 
-def _ask_jit(function, batch, send):
+def _answers(function, case, tensors):
+    """The tensors that `reference.derivatives` lists: the op's result, or gradients of an order."""
+    if case.order == 0:
+        return [function(**case.arguments(tensors))]
+    pairs = reference.derivatives(case.op, case.order)
+    roles = reference.operands(case.op)
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(tensors)
+        with tf.GradientTape() as inner:
+            inner.watch([tensors[role] for role in roles])
+            result = function(**case.arguments(tensors))
+        weights = tensors[reference.RESULTS[case.op]]
+        first = inner.gradient(result, {role: tensors[role] for role in roles}, weights)
+    if case.order == 1:
+        return [_connected(first[role]) for _, role in pairs]
+    directions = _constants(case.directions())
+    return [
+        _connected(outer.gradient(_connected(first[varied]), tensors[role], directions[varied]))
+        for varied, role in pairs
+    ]
+
+
+def _connected(gradient):
+    if gradient is None:
+        raise TypeError("there is no gradient")
+    return gradient
+
+
+def _ask_jit(functions, batch, send):
     """Compiles one program for all cases, which takes half as long; if refused, one for each."""
     send(begin=[case.id for case in batch])
-    arguments = [_arguments(case) for case in batch]
+    inputs = [_constants(case.tensors()) for case in batch]
 
     @tf.function(jit_compile=True)
-    def program(tensors):
+    def program(inputs):
         return [
-            function(**case_arguments | case_tensors)
-            for case_arguments, case_tensors in zip(arguments, tensors, strict=True)
+            functions[case.op](**case.arguments(tensors))
+            for case, tensors in zip(batch, inputs, strict=True)
         ]
 
     try:
-        answers = program(
-            [{name: x[name] for name in ("filter", "out_backprop")} for x in arguments]
-        )
+        answers = program(inputs)
     except Exception as error:
         if len(batch) == 1:
             yield batch[0], Outcome(Verdict.REFUSES, console.one_line(error))
         else:
             for case in batch:
-                yield from _ask_jit(function, [case], send)
+                yield from _ask_jit(functions, [case], send)
         return
     for case, answer in zip(batch, answers, strict=True):
-        yield case, verdicts.judge(_array(answer), case, _expectation(case))
+        yield case, verdicts.judge_all([_array(answer)], case, _expectations(case))
 
 
-def _arguments(case):
-    filter, out_backprop = case.inputs()
-    return {
-        "input_sizes": np.array(case.input_sizes, np.int32),
-        "filter": tf.constant(filter),
-        "out_backprop": tf.constant(out_backprop),
-        **case.attributes,
-    }
+def _constants(arrays):
+    return {role: tf.constant(array) for role, array in arrays.items()}
 
 
 def _array(answer):
@@ -97,8 +117,10 @@ def _array(answer):
 
 
 def _litter(case):
-    """Leaves NaNs where the allocator will likely put the result: elements never written show."""
-    tf.fill(case.input_sizes, tf.constant(np.nan, cases.DTYPES[case.dtype]))
+    """Leaves NaNs where the allocator will likely put results: elements never written show."""
+    nan = tf.constant(np.nan, cases.DTYPES[case.dtype])
+    for _, role in reference.derivatives(case.op, case.order):
+        tf.fill(case.shapes[role], nan)
 
 
 if __name__ == "__main__":
