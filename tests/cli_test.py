@@ -48,13 +48,13 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         with contextlib.redirect_stdout(stdout):
             status = cli.main(["conformance", *_NARROW, *options])
         self.assertEqual(status, 0)
-        self.assertIn("20 cells: ours 20 agree, 0 fail | stock Eigen", stdout.getvalue())
+        self.assertIn("180 cells: ours 180 agree, 0 fail | stock Eigen", stdout.getvalue())
         self.assertLessEqual(max(map(len, stdout.getvalue().splitlines()[:6])), 120)
 
         ids = {case.id for case in cases.select(["float"], ["NHWC"], ["SAME"], quick=True)}
         found = json.loads(files["json"].read_text())
         self.assertEqual({cell["id"] for cell in found["cells"]}, ids)
-        self.assertEqual(found["counts"]["ours"], {"agrees": 20})
+        self.assertEqual(found["counts"]["ours"], {"agrees": 180})
         self.assertEqual(found["failing"], 0)
         self.assertIn("WRONG", found["counts"]["stock oneDNN"])
 
@@ -84,7 +84,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             check=False,
         )
         self.assertEqual(found.returncode, 1, found.stderr)
-        self.assertRegex(found.stdout, r"20 cells: stock Eigen .* [1-9]\d* WRONG, [1-9]\d* fail")
+        self.assertRegex(found.stdout, r"60 cells: stock Eigen .* [1-9]\d* WRONG, [1-9]\d* fail")
         suite = ElementTree.parse(report).getroot().find("testsuite")
         failures = list(suite.iter("failure"))
         self.assertLen(failures, int(suite.get("failures")))

@@ -1,4 +1,4 @@
-"""One call of the op: a shape in a type and a layout, as the benchmark gives it to each side."""
+"""What is timed, as each side is given it: an op on a shape, in a type and a layout."""
 
 import dataclasses
 
@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 
 from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.conformance import reference
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -14,6 +15,14 @@ DTYPES = {
     "float64": np.dtype(np.float64),
 }
 LAYOUTS = ("NHWC", "NCHW")
+
+# What can be timed -> the ops that it calls, one after the other.
+OPS = {
+    "input_grad": ("input_grad",),
+    "filter_grad": ("filter_grad",),
+    "forward": ("forward",),
+    "backward": ("input_grad", "filter_grad"),  # what training a layer needs
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,12 @@ class Call:
     shape: Shape
     dtype: str
     layout: str
+    op: str = "input_grad"
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The ops to call."""
+        return OPS[self.op]
 
     @property
     def rows(self) -> Axis:
@@ -90,25 +105,41 @@ class Call:
 
     @property
     def moved_bytes(self) -> int:
-        """What must be read and written: out_backprop and the result. The filter is small."""
+        """What must be read and written: each op reads or writes the two large tensors once."""
         elements = int(np.prod(self.out_backprop_shape)) + int(np.prod(self.input_sizes))
-        return elements * DTYPES[self.dtype].itemsize
+        return len(self.steps) * elements * DTYPES[self.dtype].itemsize
 
     @property
     def products(self) -> int:
-        """Multiplications that the result needs; those with padding are none."""
+        """Multiplications that the results need; those with padding are none."""
         shape = self.shape
         planes = shape.batch * shape.channels * shape.depth_multiplier
-        return planes * self.rows.products * self.columns.products
+        return len(self.steps) * planes * self.rows.products * self.columns.products
 
-    def inputs(self) -> tuple[np.ndarray, np.ndarray]:
-        """`filter` and `out_backprop`: random, the same each time."""
+    def terms(self, step: str) -> int:
+        """How many products an element of the op's result is the sum of, at most."""
+        if step == "filter_grad":
+            return self.shape.batch * self.rows.out_size * self.columns.out_size
+        multiplier = self.shape.depth_multiplier if step == "input_grad" else 1
+        return self.shape.filter**2 * multiplier
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Input, filter and output (`out_backprop`) by role: random, the same each time."""
         random = np.random.default_rng(0)
+        shapes = (self.input_sizes, self.filter_shape, self.out_backprop_shape)
+        return {
+            role: random.standard_normal(shape, np.float32).astype(DTYPES[self.dtype])
+            for role, shape in zip(reference.ROLES, shapes, strict=True)
+        }
 
-        def draw(sizes):
-            return random.standard_normal(sizes, np.float32).astype(DTYPES[self.dtype])
-
-        return draw(self.filter_shape), draw(self.out_backprop_shape)
+    def arguments(self, step: str, tensors: dict, sizes: dict) -> dict:
+        """The keyword arguments of an op, given its tensors, and sizes of results, by role."""
+        names = {"input": "input", "filter": "filter", "output": "out_backprop"}
+        named = {names[role]: tensors[role] for role in reference.operands(step)}
+        result = reference.RESULTS[step]
+        if result != "output":  # whose sizes follow from the operands
+            named[f"{result}_sizes"] = sizes[result]
+        return named | self.attributes
 
     def _ordered(self, batch, height, width, channels):
         if self.layout == "NHWC":

@@ -12,27 +12,27 @@ from tf_dwbp.bench import call, peers, plot, report, runner, shapes
 from tf_dwbp.bench.results import OURS, Plan, Run
 
 _DESCRIPTION = """\
-Times the op beside another implementation and beside a copy of the same bytes: eager calls,
+Times an op beside another implementation and beside a copy of the same bytes: eager calls,
 overhead included, the sides alternated in short blocks in one process. Before a shape is timed,
-both sides' answers are compared. Exit status: 0, 1 if our op failed, 2 on wrong usage."""
+both sides' answers are compared. Exit status: 0, 1 if ours failed, 2 on wrong usage."""
 
 _EPILOG = """\
 Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for both sides. xla: stock
-TensorFlow's op compiled by XLA. torch: PyTorch (pip install torch), channels_last for NHWC.
-copy: memory. dilated: the gradient of tf.nn.depthwise_conv2d with dilations, which goes through
-SpaceToBatch."""
+TensorFlow's ops compiled by XLA. torch: PyTorch (pip install torch), channels_last for NHWC.
+copy: memory. dilated: tf.nn.depthwise_conv2d with dilations, or its gradient, which go through
+SpaceToBatch. The op backward is input_grad and filter_grad, one after the other."""
 
 
 def register(subparsers) -> None:
     """Adds the subcommand to `tf-dwbp`."""
     parser = subparsers.add_parser(
         "bench",
-        help="time the op beside stock TensorFlow, PyTorch and the machine's limits",
+        help="time an op beside stock TensorFlow, PyTorch and the machine's limits",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
     for name, values in (
-        ("op", ["input_grad"]),
+        ("op", list(call.OPS)),
         ("dtype", list(call.DTYPES)),
         ("layout", call.LAYOUTS),
         ("peer", [*peers.PEERS, peers.COPY]),

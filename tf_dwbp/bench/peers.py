@@ -1,4 +1,4 @@
-"""The two sides of a comparison: our op, and the implementations it is compared with.
+"""The two sides of a comparison: our ops, and the implementations it is compared with.
 
 Each prepares what it needs once, and gives back a function that makes one eager call: what is
 timed is what a user waits for, overhead included. Ours is called by its public name, stock's
@@ -10,24 +10,12 @@ import functools
 import importlib.util
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
-from tf_dwbp import ops
-from tf_dwbp.bench.call import DTYPES, Call
-
-
-class Refused(Exception):
-    """The peer cannot compute this call; the message says why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """One way to compute a call."""
-
-    run: Callable[[], object]
-    # Makes an array, in the call's layout, out of what `run` returns.
-    to_array: Callable[[object], np.ndarray] = np.asarray
+from tf_dwbp.bench.call import Call
+from tf_dwbp.bench.side import Refused, Side
+from tf_dwbp.bench.torch_peer import prepare_torch
+from tf_dwbp.conformance import targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,160 +36,94 @@ class Peer:
 
 
 def prepare_ours(call: Call, threads: int) -> Side:
-    """Our op."""
+    """Our ops."""
     del threads  # set for the whole process
-    sizes, filter, out_backprop = _tensors(call)
-    return Side(
-        functools.partial(
-            ops.depthwise_conv2d_backprop_input, sizes, filter, out_backprop, **call.attributes
-        )
-    )
+    return _one_by_one(call, targets.load(targets.OURS))
 
 
 def _prepare_stock(call, threads):
     del threads
     if call.shape.dilation != 1:
-        raise Refused("stock's op ignores dilations on CPU, so its result is wrong")
-    sizes, filter, out_backprop = _tensors(call)
-    return Side(
-        functools.partial(
-            tf.raw_ops.DepthwiseConv2dNativeBackpropInput,
-            input_sizes=sizes,
-            filter=filter,
-            out_backprop=out_backprop,
-            **call.attributes,
-        )
+        raise Refused("stock's ops ignore dilations on CPU, so their results are wrong")
+    return _one_by_one(call, targets.load(targets.STOCK))
+
+
+def _one_by_one(call, functions):
+    tensors, sizes = _tensors(call)
+    return Side.of(
+        functools.partial(functions[step], **call.arguments(step, tensors, sizes))
+        for step in call.steps
     )
 
 
 def _prepare_xla(call, threads):
-    """Stock's op compiled: the only one of stock's that heeds dilations."""
+    """Stock's ops compiled: the only ones of stock's that heed dilations."""
     del threads
-    _, filter, out_backprop = _tensors(call)
+    functions = targets.load(targets.STOCK)
+    tensors, _ = _tensors(call)
+    sizes = {"input": call.input_sizes, "filter": call.filter_shape}  # constants, for XLA
 
     @tf.function(jit_compile=True)
-    def compiled(filter, out_backprop):
-        return tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-            input_sizes=call.input_sizes,
-            filter=filter,
-            out_backprop=out_backprop,
-            **call.attributes,
-        )
+    def compiled(tensors):
+        return [functions[step](**call.arguments(step, tensors, sizes)) for step in call.steps]
 
-    return Side(functools.partial(compiled, filter, out_backprop))
+    return Side(functools.partial(compiled, tensors))
 
 
 def _prepare_space_to_batch(call, threads):
-    """The ops of the gradient of `tf.nn.depthwise_conv2d` with dilations, called one by one.
+    """The ops of `tf.nn.depthwise_conv2d` with dilations or of its gradient, called one by one.
 
-    A tape would compute the filter's gradient as well, and a tf.function costs more per call.
+    A tape would compute both gradients, and a tf.function costs more per call.
     """
     del threads
     shape = call.shape
     if shape.stride != 1:
         raise Refused("tf.nn.depthwise_conv2d takes no stride with dilations")
-    _, filter, out_backprop = _tensors(call)
+    tensors, sizes = _tensors(call)
     # The dimensions after the batch that are divided into blocks. Those of NCHW begin with the
     # channels, which stay whole.
     whole = [] if call.layout == "NHWC" else [(shape.channels, 1, (0, 0))]
-    sizes, blocks, base = zip(
+    lengths, blocks, base = zip(
         *whole,
         (shape.height, shape.dilation, call.rows.padding),
         (shape.width, shape.dilation, call.columns.padding),
         strict=True,
     )
     paddings, crops = map(
-        tf.constant, tf.required_space_to_batch_paddings(sizes, blocks, base_paddings=base)
+        tf.constant, tf.required_space_to_batch_paddings(lengths, blocks, base_paddings=base)
     )
     block_shape = tf.constant(blocks)
-    image = tf.zeros(call.input_sizes, filter.dtype)
-    batched_sizes = tf.constant(tf.space_to_batch(image, block_shape, paddings).shape)
-    attributes = {"strides": [1, 1, 1, 1], "padding": "VALID", "data_format": call.layout}
+    to_batch = functools.partial(tf.raw_ops.SpaceToBatchND, block_shape=block_shape)
+    to_space = functools.partial(tf.raw_ops.BatchToSpaceND, block_shape=block_shape)
+    # Gradients find it as the forward pass has left it.
+    image = to_batch(input=tensors["input"], paddings=paddings)
+    batched_sizes = {"input": tf.constant(image.shape), "filter": sizes["filter"]}
+    functions = targets.load(targets.STOCK)
+    plain = {"strides": [1, 1, 1, 1], "padding": "VALID", "dilations": [1, 1, 1, 1]}
+
+    def step_of(step, batched):
+        result = functions[step](**call.arguments(step, batched, batched_sizes) | plain)
+        if step == "filter_grad":
+            return result
+        return to_space(input=result, crops=crops if step == "forward" else paddings)
 
     def run():
-        batched = tf.raw_ops.SpaceToBatchND(
-            input=out_backprop, block_shape=block_shape, paddings=crops
-        )
-        gradient = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
-            input_sizes=batched_sizes, filter=filter, out_backprop=batched, **attributes
-        )
-        return tf.raw_ops.BatchToSpaceND(input=gradient, block_shape=block_shape, crops=paddings)
+        batched = {"filter": tensors["filter"], "input": image}
+        if call.op == "forward":
+            batched["input"] = to_batch(input=tensors["input"], paddings=paddings)
+        else:
+            batched["output"] = to_batch(input=tensors["output"], paddings=crops)
+        return [step_of(step, batched) for step in call.steps]
 
     return Side(run)
 
 
-def _prepare_torch(call, threads):
-    """PyTorch's own gradient; `torch.nn.grad.conv2d_input` calls it on a slower path.
-
-    Where SAME pads by one more after than before, PyTorch, which pads both alike, is given the
-    mirror image: it pads before by as much, and after by what stride 2 leaves over. The
-    arithmetic is the same.
-    """
-    import torch
-
-    torch.set_num_threads(threads)
-    padding, mirrored = [], []
-    for dimension, axis in ((2, call.rows), (3, call.columns)):
-        before, after = axis.padding
-        reach = (axis.filter - 1) * axis.dilation + 1
-        if (axis.size + 2 * after - reach) // axis.stride + 1 != axis.out_size:
-            raise Refused("PyTorch cannot express this SAME padding")
-        padding.append(after)
-        if after > before:
-            mirrored.append(dimension)
-
-    shape = call.shape
-    dtype = getattr(torch, call.dtype)
-    memory = torch.channels_last if call.layout == "NHWC" else torch.contiguous_format
-
-    def tensor(array):
-        # PyTorch does not know NumPy's bfloat16; float32 holds each of its values.
-        exact = array.astype(np.float32) if call.dtype == "bfloat16" else array
-        return torch.from_numpy(np.ascontiguousarray(exact)).to(dtype)
-
-    filter, out_backprop = call.inputs()
-    channels = shape.channels * shape.depth_multiplier
-    weight = tensor(filter.transpose(2, 3, 0, 1).reshape(channels, 1, *filter.shape[:2]))
-    upstream = tensor(out_backprop if memory is not torch.channels_last else _to_nchw(out_backprop))
-    weight, upstream = weight.flip(mirrored), upstream.flip(mirrored)
-    upstream = upstream.contiguous(memory_format=memory)
-    image = torch.zeros(
-        shape.batch, shape.channels, shape.height, shape.width, dtype=dtype
-    ).contiguous(memory_format=memory)
-    strides, dilations = [shape.stride] * 2, [shape.dilation] * 2
-    backward = torch.ops.aten.convolution_backward
-
-    def run():
-        with torch.inference_mode():
-            return backward(
-                upstream,
-                image,
-                weight,
-                None,  # no bias
-                strides,
-                padding,
-                dilations,
-                False,  # not transposed
-                [0, 0],
-                shape.channels,  # groups
-                [True, False, False],  # the input's gradient alone
-            )[0]
-
-    def to_array(answer):
-        array = answer.flip(mirrored).to(torch.float64).numpy().astype(DTYPES[call.dtype])
-        return array if call.layout == "NCHW" else array.transpose(0, 2, 3, 1)
-
-    return Side(run, to_array)
-
-
-def _to_nchw(array):
-    return array.transpose(0, 3, 1, 2)
-
-
 @functools.lru_cache(maxsize=1)  # both sides read the same memory
 def _tensors(call):
-    filter, out_backprop = call.inputs()
-    return tf.constant(call.input_sizes), tf.constant(filter), tf.constant(out_backprop)
+    """The tensors by role, and the sizes of results."""
+    tensors = {role: tf.constant(array) for role, array in call.tensors().items()}
+    sizes = {"input": tf.constant(call.input_sizes), "filter": tf.constant(call.filter_shape)}
+    return tensors, sizes
 
 
 COPY = "copy"
@@ -211,10 +133,8 @@ PEERS = {
     "eigen": Peer("TensorFlow (oneDNN off)", _prepare_stock, onednn=False),
     "xla": Peer("TensorFlow's XLA", _prepare_xla),
     # Its threads go on spinning after a call, 8 ms as measured, and take a core from the next side.
-    "torch": Peer("PyTorch", _prepare_torch, lead_in=0.015),
-    "dilated": Peer(
-        "tf.nn.depthwise_conv2d's gradient", _prepare_space_to_batch, only_dilated=True
-    ),
+    "torch": Peer("PyTorch", prepare_torch, lead_in=0.015),
+    "dilated": Peer("tf.nn.depthwise_conv2d", _prepare_space_to_batch, only_dilated=True),
 }
 
 

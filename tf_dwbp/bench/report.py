@@ -16,8 +16,8 @@ _NONE = "–"
 _EXPLANATION = """\
 ms: the median of the blocks ± half the interquartile range. Ratios: the median of the pairs of \
 blocks (quartiles); above 1 ours is faster. Of copy: the time of reading and writing as many bytes \
-as out_backprop and input_grad have, divided by ours. Of matmul: multiplications and additions a \
-second, as a share of a large matmul's. Mean: geometric."""
+as the convolution's input and output have, for each op, divided by ours. Of matmul: \
+multiplications and additions a second, as a share of a large matmul's. Mean: geometric."""
 
 
 def show(run: Run, console: rich.console.Console | None = None) -> None:

@@ -103,7 +103,7 @@ class Run:
     matmul_rate: float  # multiplications and additions a second
 
     def call(self, row: Row) -> Call:
-        return Call(row.shape, self.plan.dtype, self.plan.layout)
+        return Call(row.shape, self.plan.dtype, self.plan.layout, self.plan.op)
 
     def share_of_matmul(self, row: Row) -> float | None:
         """Our multiplications and additions a second, as a share of a large matmul's."""

@@ -13,7 +13,7 @@ QUICK = "quick"
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A depthwise convolution: whose, and its sizes; the gradient is computed for its input."""
+    """A depthwise convolution: whose, and its sizes; its ops are timed."""
 
     model: str
     batch: int

@@ -17,9 +17,12 @@ from tf_dwbp.bench import limits, machine, measure, peers, shapes
 from tf_dwbp.bench.call import DTYPES, Call
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Plan, Row
+from tf_dwbp.bench.side import Refused
 
 # By how many roundings answers may differ that add numbers in different orders.
 _ROUNDINGS = 4
+# No more than this share of the largest element, however long the sums and narrow the type.
+_MOST = 0.25
 
 
 def main(pipe, plan, names):
@@ -36,7 +39,7 @@ def main(pipe, plan, names):
 
 def measure_row(plan: Plan, shape: shapes.Shape) -> Row:
     """Times all sides that can compute the shape, once the peer's answer agrees with ours."""
-    call = Call(shape, plan.dtype, plan.layout)
+    call = Call(shape, plan.dtype, plan.layout, plan.op)
     peer = peers.PEERS.get(plan.peer)  # none where that is the copy
     functions, refusals = _prepare(plan, call, peer)
     functions[COPY] = limits.prepare_copy(call.moved_bytes, plan.threads)
@@ -51,9 +54,9 @@ def _prepare(plan, call, peer):
     for name, prepare_side in prepare.items():
         try:
             side = prepare_side(call, plan.threads)
-            answers[name] = side.to_array(side.run())
+            answers[name] = side.to_arrays(side.run())
             functions[name] = side.run
-        except peers.Refused as error:
+        except Refused as error:
             refusals[name] = str(error)
         except Exception as error:  # whatever an implementation raises
             refusals[name] = console.one_line(error)
@@ -63,17 +66,18 @@ def _prepare(plan, call, peer):
     return functions, refusals
 
 
-def disagreement(call: Call, ours: np.ndarray, theirs: np.ndarray) -> str | None:
+def disagreement(call: Call, ours: list[np.ndarray], theirs: list[np.ndarray]) -> str | None:
     """Why two answers are not two roundings of one, if so: a comparison must be of one task."""
-    if ours.shape != theirs.shape:
-        return f"its result has the shape {list(theirs.shape)}, not {list(ours.shape)}"
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
-    difference = float(np.max(np.abs(ours - theirs), initial=0))
-    products = call.shape.filter**2 * call.shape.depth_multiplier
     epsilon = float(ml_dtypes.finfo(DTYPES[call.dtype]).eps)
-    if difference <= _ROUNDINGS * epsilon * products**0.5 * np.max(np.abs(ours), initial=0):
-        return None
-    return f"its result differs from ours, by up to {difference:.2g}"
+    for step, a, b in zip(call.steps, ours, theirs, strict=True):
+        if a.shape != b.shape:
+            return f"its {step} has the shape {list(b.shape)}, not {list(a.shape)}"
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        difference = float(np.max(np.abs(a - b), initial=0))
+        tolerance = min(_MOST, _ROUNDINGS * epsilon * call.terms(step) ** 0.5)
+        if not difference <= tolerance * np.max(np.abs(a), initial=0):
+            return f"its {step} differs from ours, by up to {difference:.2g}"
+    return None
 
 
 if __name__ == "__main__":

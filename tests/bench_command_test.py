@@ -1,0 +1,273 @@
+"""The benchmark's processes and its command line."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from unittest import mock
+
+import pytest
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tf_dwbp import cli
+from tf_dwbp.bench import runner, shapes
+from tf_dwbp.bench.call import OPS
+from tf_dwbp.bench.results import Plan, Row, Run
+from tf_dwbp.bench.shapes import Shape
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+PLAIN = Shape("plain", 2, 6, 7, 5, 3)
+STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
+DILATED = Shape("dilated", 2, 7, 8, 5, 3, dilation=2)
+MULTIPLIER = Shape("multiplier", 1, 6, 6, 3, 5, 2, depth_multiplier=2)
+
+PLAN = Plan(peer="onednn", dtype="float32", layout="NHWC", threads=2, rounds=3)
+MACHINE = {
+    "cpu": "a processor",
+    "threads": 2,
+    "tensorflow": "2",
+    "onednn": "1",
+    "forced_cpu_isa": None,
+}
+
+
+def _skip_without(test, module):
+    if not importlib.util.find_spec(module):
+        test.skipTest(f"{module} is not installed")
+
+
+def _measuring_children(process):
+    """The ids of those of a process's children that measure; importing starts others."""
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    found = []
+    for child in children.split():
+        with contextlib.suppress(OSError):  # it has ended
+            if b"tf_dwbp.bench.worker" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
+_WORKER = """
+    import json, os, sys, time
+    def send(**message):
+        os.write(int(sys.argv[1]), (json.dumps(message) + chr(10)).encode())
+    send(machine={"threads": json.loads(sys.argv[2])["threads"]}, matmul_rate=1.0)
+    for name in sys.argv[3:]:
+        send(begin=name)
+        if "b1-" in name:
+            print("some last words")
+            MISFORTUNE
+        row = ROWS[name]
+        send(row=row)
+    send(matmul_rate=2.0)
+"""
+
+
+class RunnerTest(tf.test.TestCase, parameterized.TestCase):
+    def _run(self, selected, misfortune):
+        """A run whose process is a program that does not measure, and fails at batch 1."""
+        rows = {shape.name: Row(shape, {"ours": [1.0]}).to_json() for shape in selected}
+        program = textwrap.dedent(_WORKER).replace("MISFORTUNE", misfortune)
+        directory = tempfile.mkdtemp(dir=self.get_temp_dir())
+        path = pathlib.Path(directory, "a_worker.py")
+        path.write_text(program.replace("ROWS", repr(rows)))
+        heard = []
+        with (
+            mock.patch.object(runner, "_WORKER_MODULE", "a_worker"),
+            mock.patch.dict(os.environ, PYTHONPATH=directory),
+        ):
+            run = runner.run(PLAN, selected, lambda *heard_of: heard.append(heard_of))
+        return run, heard
+
+    def test_rows_in_order_and_the_best_rate(self):
+        selected = shapes.select(["mobilenet_v1-b32", "-s2"])
+        run, heard = self._run(selected, "")
+        self.assertEqual([row.shape for row in run.rows], selected)
+        self.assertEqual(run.matmul_rate, 2.0)
+        self.assertEqual(run.machine, {"threads": 2})
+        self.assertEqual(heard[0], (selected[0].name, 0, 2))
+        self.assertEqual(heard[-1][1:], (2, 2))
+
+    def test_a_death_costs_one_row(self):
+        selected = shapes.select(["mobilenet_v1"], "core")
+        run, _ = self._run(selected, "os.abort()")
+        self.assertEqual([row.shape for row in run.rows], selected)
+        dead = [row for row in run.rows if row.refusals]
+        self.assertEqual([row.shape for row in dead], [s for s in selected if s.batch == 1])
+        self.assertNotEmpty(dead)
+        for reason in dead[0].refusals.values():
+            self.assertIn("SIGABRT\nsome last words", reason)
+        self.assertEqual(set(dead[0].refusals), {"ours", "onednn"})
+
+    def test_silence_is_a_death(self):
+        selected = shapes.select(["mobilenet_v1", "14x14"], "core")
+        with mock.patch.object(runner, "LIMIT_SECONDS", 2):
+            run, _ = self._run(selected, "time.sleep(1000)")
+        self.assertIn("no answer within 2 s", run.rows[-1].refusals["ours"])
+        self.assertEqual([row.refusals for row in run.rows[:-1]], [{}, {}])
+
+    def test_a_process_that_cannot_start(self):
+        with (
+            mock.patch.object(runner, "_WORKER_MODULE", "no_such_module"),
+            self.assertRaisesRegex(runner.Failed, "exit status 1\n.*no_such_module"),
+        ):
+            runner.run(PLAN, shapes.select(group="quick"))
+
+
+class CommandTest(tf.test.TestCase, parameterized.TestCase):
+    SHAPE = "few_channels-b32-28x28x1"
+
+    def setUp(self):
+        super().setUp()
+        self.directory = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
+
+    def _bench(self, *arguments):
+        stdout = io.StringIO()
+        with contextlib.redirect_stdout(stdout):
+            status = cli.main(["bench", *arguments])
+        self.assertEqual(status, 0)
+        return stdout.getvalue()
+
+    def _measure(self, *arguments):
+        path = self.directory / "run.json"
+        text = self._bench("--rounds", "1", "--json", str(path), *arguments)
+        return text, Run.from_json(json.loads(path.read_text()))
+
+    @parameterized.parameters(
+        ("onednn", {"ours", "onednn", "copy"}, "1"),
+        ("eigen", {"ours", "eigen", "copy"}, "0"),
+        ("copy", {"ours", "copy"}, "1"),
+    )
+    def test_end_to_end(self, peer, sides, onednn):
+        text, run = self._measure("--peer", peer, "--shapes", self.SHAPE, "--threads", "1")
+        [row] = run.rows
+        self.assertEqual(set(row.seconds), sides)
+        self.assertEqual(row.refusals, {})
+        self.assertGreater(min(min(blocks) for blocks in row.seconds.values()), 0)
+        self.assertGreater(run.matmul_rate, 0)
+        self.assertEqual((run.machine["onednn"], run.machine["threads"]), (onednn, 1))
+        self.assertIn(row.shape.name, text)
+
+    @parameterized.parameters(*OPS)
+    def test_every_op(self, op):
+        text, run = self._measure("--op", op, "--shapes", self.SHAPE)
+        self.assertEqual(set(run.rows[0].seconds), {"ours", "onednn", "copy"})
+        self.assertEqual(run.plan.op, op)
+        self.assertIn(f"{op}, float32 NHWC", text)
+
+    def test_torch_end_to_end(self):
+        _skip_without(self, "torch")
+        _, run = self._measure("--peer", "torch", "--shapes", self.SHAPE)
+        self.assertEqual(set(run.rows[0].seconds), {"ours", "torch", "copy"})
+        self.assertIn("torch", run.machine)
+
+    def test_what_stock_refuses_is_a_reason_in_the_report(self):
+        text, run = self._measure("--peer", "eigen", "--shapes", self.SHAPE, "--layout", "NCHW")
+        self.assertIn("only supported for NHWC", run.rows[0].refusals["eigen"])
+        self.assertEqual(set(run.rows[0].seconds), {"ours", "copy"})
+        self.assertIn("[1] eigen: UnimplementedError: ", text)
+
+    def test_only_dilated_shapes_meet_the_dilated_peer(self):
+        stderr = io.StringIO()
+        with contextlib.redirect_stderr(stderr):
+            _, run = self._measure("--peer", "dilated", "--quick")
+        self.assertEqual([row.shape for row in run.rows], shapes.select(["-d"], "quick"))
+        self.assertIn("7 shapes without dilation are left out", stderr.getvalue())
+
+    def test_a_saved_run_can_be_shown_again(self):
+        text, _ = self._measure("--peer", "copy", "--shapes", self.SHAPE)
+        self.assertEqual(self._bench("--load", str(self.directory / "run.json")), text)
+
+    @parameterized.parameters("png", "svg")
+    def test_plot(self, suffix):
+        _skip_without(self, "matplotlib")
+        seconds = {"ours": [2e-3], "onednn": [1e-3], "copy": [1e-4]}
+        rows = [Row(PLAIN, seconds), Row(DILATED, {"ours": [1e-3]}, {"onednn": "because"})]
+        saved, drawn = self.directory / "saved.json", self.directory / f"plot.{suffix}"
+        Run(PLAN, rows, MACHINE, 1.0).save(saved)
+        self._bench("--load", str(saved), "--plot", str(drawn))
+        if suffix == "png":
+            width, height, _ = tf.io.decode_png(drawn.read_bytes()).shape[1::-1] + (3,)
+            self.assertEqual((width, height), (1600, 1000))
+        else:
+            self.assertIn("<svg", drawn.read_text())
+
+    def _usage_error(self, *arguments):
+        stderr = io.StringIO()
+        with contextlib.redirect_stderr(stderr), self.assertRaises(SystemExit) as exit:
+            cli.main(["bench", *arguments])
+        self.assertEqual(exit.exception.code, 2)
+        return stderr.getvalue()
+
+    @parameterized.parameters(
+        (["--dtype", "int8"], r"--dtype: invalid choice: 'int8' .*float32.*float64"),
+        (["--layout", "CHWN"], r"--layout: invalid choice: 'CHWN' .*NHWC.*NCHW"),
+        (["--peer", "jax"], r"--peer: invalid choice: 'jax' .*onednn.*copy"),
+        (["--op", "gradient"], r"--op: invalid choice: 'gradient' .*input_grad"),
+        (["--group", "all"], r"--group: invalid choice: 'all' .*core.*quick"),
+        (["--quick", "--group", "core"], r"not allowed with"),
+        (["--threads", "0"], r"--threads: '0' is not a whole number of at least 1"),
+        (["--rounds", "-1"], r"--rounds: '-1' is not a whole number of at least 1"),
+        (["--rounds", "many"], r"--rounds: 'many' is not a whole number of at least 1"),
+        (["--shapes", "resnet"], r"--shapes resnet;.*mobilenet_v1-b32-.*convnext_t"),
+        (["--shapes", "b32", "--group", "batch1"], r"the group batch1 .*--shapes b32"),
+        (["--peer", "dilated", "--group", "core"], r"--peer dilated is for dilated shapes"),
+        (["--json", "/no/such/place/file"], r"--json: cannot write /no/such/place/file"),
+        (["--load", "/no/such/file"], r"--load: cannot read /no/such/file"),
+        (["--load", __file__], r"--load: .*bench_command_test.py is not what --json writes"),
+    )
+    def test_usage_errors(self, arguments, pattern):
+        self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)
+
+    def test_json_of_something_else_is_refused(self):
+        for number, data in enumerate(([], {}, {"plan": {}}, {"plan": 1})):
+            path = self.directory / f"{number}.json"
+            path.write_text(json.dumps(data))
+            self.assertIn("is not what --json writes", self._usage_error("--load", str(path)))
+
+    def test_what_is_missing_is_said_before_anything_is_measured(self):
+        with mock.patch.object(importlib.util, "find_spec", return_value=None):
+            self.assertRegex(
+                self._usage_error("--peer", "torch"), "--peer torch: .*pip install torch"
+            )
+            self.assertIn("pip install matplotlib", self._usage_error("--plot", "a.png"))
+
+    def test_the_plots_format_must_be_known(self):
+        with mock.patch.object(importlib.util, "find_spec", return_value=True):
+            self.assertIn("'a.gif' ends in none of .png", self._usage_error("--plot", "a.gif"))
+
+    def test_our_failure_is_the_exit_status(self):
+        saved = self.directory / "saved.json"
+        rows = [Row(PLAIN, {"copy": [1.0]}, {"ours": "it failed"})]
+        Run(PLAN, rows, MACHINE, 1.0).save(saved)
+        stdout = io.StringIO()
+        with contextlib.redirect_stdout(stdout):
+            self.assertEqual(cli.main(["bench", "--load", str(saved)]), 1)
+        self.assertIn("ours: it failed", stdout.getvalue())
+
+    def test_interrupting_ends_the_process_that_measures(self):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tf_dwbp", "bench"], cwd=_ROOT, stderr=subprocess.PIPE, text=True
+        )
+        while not (measuring := _measuring_children(process)) and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+        self.assertEqual(process.returncode, 130, stderr)
+        self.assertEndsWith(stderr, "interrupted\n")
+        with self.assertRaises(ProcessLookupError):
+            os.kill(measuring[0], 0)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

@@ -1,0 +1,178 @@
+"""The benchmark's two sides do the same: each computes what the reference says."""
+
+import dataclasses
+import importlib.util
+import sys
+from unittest import mock
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tf_dwbp.bench import peers, shapes, worker
+from tf_dwbp.bench.call import DTYPES, OPS, Call
+from tf_dwbp.bench.results import Plan
+from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.bench.side import Refused, Side
+from tf_dwbp.conformance import reference, targets
+
+PLAIN = Shape("plain", 2, 6, 7, 5, 3)
+STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
+DILATED = Shape("dilated", 2, 7, 8, 5, 3, dilation=2)
+MULTIPLIER = Shape("multiplier", 1, 6, 6, 3, 5, 2, depth_multiplier=2)
+
+PLAN = Plan(peer="onednn", dtype="float32", layout="NHWC", threads=2, rounds=3)
+MACHINE = {
+    "cpu": "a processor",
+    "threads": 2,
+    "tensorflow": "2",
+    "onednn": "1",
+    "forced_cpu_isa": None,
+}
+
+
+def _skip_without(test, module):
+    if not importlib.util.find_spec(module):
+        test.skipTest(f"{module} is not installed")
+
+
+def _reference(call):
+    """What each step must compute."""
+    tensors = {role: array.astype(np.float64) for role, array in call.tensors().items()}
+    sizes = {"input": call.input_sizes, "filter": call.filter_shape}
+    return [getattr(reference, step)(**call.arguments(step, tensors, sizes)) for step in call.steps]
+
+
+class PeersTest(tf.test.TestCase, parameterized.TestCase):
+    """Each side's answer is the reference's: what is compared is one task."""
+
+    def _assert_right(self, prepare, call):
+        side = prepare(call, 1)
+        answers = side.to_arrays(side.run())
+        tolerance = {"float64": 1e-13, "float32": 1e-5, "float16": 4e-2, "bfloat16": 3e-1}
+        for answer, expected in zip(answers, _reference(call), strict=True):
+            self.assertEqual(answer.dtype, DTYPES[call.dtype])
+            self.assertAllClose(
+                answer.astype(np.float64), expected, rtol=0, atol=tolerance[call.dtype]
+            )
+
+    @parameterized.product(
+        shape=(PLAIN, STRIDED, DILATED, MULTIPLIER),
+        layout=("NHWC", "NCHW"),
+        dtype=list(DTYPES),
+        op=list(OPS),
+    )
+    def test_ours(self, shape, layout, dtype, op):
+        self._assert_right(peers.prepare_ours, Call(shape, dtype, layout, op))
+
+    @parameterized.product(
+        shape=(PLAIN, STRIDED, MULTIPLIER), dtype=("float32", "float64"), op=list(OPS)
+    )
+    def test_stock(self, shape, dtype, op):
+        self._assert_right(peers.PEERS["onednn"].prepare, Call(shape, dtype, "NHWC", op))
+        self._assert_right(peers.PEERS["eigen"].prepare, Call(shape, dtype, "NHWC", op))
+
+    def test_stock_refuses_what_it_would_get_wrong(self):
+        with self.assertRaisesRegex(Refused, "ignore dilations"):
+            peers.PEERS["onednn"].prepare(Call(DILATED, "float32", "NHWC"), 1)
+
+    @parameterized.product(shape=(PLAIN, STRIDED, DILATED, MULTIPLIER), op=list(OPS))
+    def test_xla(self, shape, op):
+        self._assert_right(peers.PEERS["xla"].prepare, Call(shape, "float32", "NHWC", op))
+
+    @parameterized.parameters("NHWC", "NCHW")
+    def test_xla_layouts(self, layout):
+        self._assert_right(peers.PEERS["xla"].prepare, Call(STRIDED, "bfloat16", layout))
+
+    @parameterized.product(dtype=list(DTYPES), dilation=(2, 3), op=list(OPS))
+    def test_space_to_batch(self, dtype, dilation, op):
+        shape = dataclasses.replace(DILATED, dilation=dilation)
+        self._assert_right(peers.PEERS["dilated"].prepare, Call(shape, dtype, "NHWC", op))
+
+    def test_space_to_batch_computes_what_the_tape_does(self):
+        call = Call(DILATED, "float32", "NHWC", "backward")
+        image, filter, out_backprop = map(tf.constant, call.tensors().values())
+        with tf.GradientTape() as tape:
+            tape.watch([image, filter])
+            out = tf.nn.depthwise_conv2d(image, filter, [1] * 4, "SAME", dilations=[2, 2])
+        expected = tape.gradient(out, [image, filter], out_backprop)
+        actual = peers.PEERS["dilated"].prepare(call, 1).run()
+        for gradient, expected_gradient in zip(actual, expected, strict=True):
+            self.assertAllClose(gradient, expected_gradient)
+
+    def test_space_to_batch_refuses_strides(self):
+        shape = dataclasses.replace(DILATED, stride=2)
+        with self.assertRaisesRegex(Refused, "no stride"):
+            peers.PEERS["dilated"].prepare(Call(shape, "float32", "NHWC"), 1)
+
+    @parameterized.product(
+        shape=(PLAIN, STRIDED, DILATED, MULTIPLIER),
+        layout=("NHWC", "NCHW"),
+        dtype=list(DTYPES),
+        op=list(OPS),
+    )
+    def test_torch(self, shape, layout, dtype, op):
+        _skip_without(self, "torch")
+        self._assert_right(peers.PEERS["torch"].prepare, Call(shape, dtype, layout, op))
+
+    def test_torch_cannot_pad_unevenly_at_stride_1(self):
+        _skip_without(self, "torch")
+        shape = dataclasses.replace(PLAIN, filter=2)
+        with self.assertRaisesRegex(Refused, "cannot express"):
+            peers.PEERS["torch"].prepare(Call(shape, "float32", "NHWC"), 1)
+
+    def test_torch_can_express_every_shape(self):
+        _skip_without(self, "torch")
+        import torch
+
+        small = (dataclasses.replace(shape, batch=1, channels=1) for shape in shapes.SHAPES)
+        threads = torch.get_num_threads()
+        for shape in small:
+            peers.PEERS["torch"].prepare(Call(shape, "float32", "NHWC"), threads)
+
+
+class DisagreementTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.call = Call(DILATED, "float32", "NHWC", "backward")
+        self.right = [array.astype(np.float32) for array in _reference(self.call)]
+
+    def _disagreement(self, *answers):
+        return worker.disagreement(self.call, self.right, answers)
+
+    def test_roundings_agree(self):
+        image, filter = self.right
+        factor = np.float32(1 + 2e-7)
+        self.assertIsNone(self._disagreement(image * factor, filter * factor))
+
+    def test_stock_with_dilations_does_not(self):
+        functions, tensors = targets.load(targets.STOCK), self.call.tensors()
+        sizes = {"input": self.call.input_sizes, "filter": self.call.filter_shape}
+        stock = [
+            functions[step](**self.call.arguments(step, tensors, sizes)).numpy()
+            for step in self.call.steps
+        ]
+        self.assertIn("input_grad differs", self._disagreement(*stock))
+        self.assertIn("filter_grad differs", self._disagreement(self.right[0], stock[1]))
+
+    def test_one_element_or_nan_is_enough(self):
+        for step, right in enumerate(self.right):
+            for wrong in (right[0, 0, 0, 0] + 0.01, np.nan):
+                answers = [array.copy() for array in self.right]
+                answers[step][0, 0, 0, 0] = wrong
+                self.assertIn(f"{self.call.steps[step]} differs", self._disagreement(*answers))
+
+    def test_shapes_must_agree(self):
+        self.assertIn("shape", self._disagreement(self.right[0][:1], self.right[1]))
+
+    def test_a_peer_that_disagrees_is_not_timed(self):
+        wrong = peers.Peer("wrong", lambda call, _: Side(lambda: [np.zeros(call.input_sizes)]))
+        with mock.patch.dict(peers.PEERS, onednn=wrong):
+            row = worker.measure_row(dataclasses.replace(PLAN, rounds=1), PLAIN)
+        self.assertEqual(set(row.seconds), {"ours", "copy"})
+        self.assertIn("differs", row.refusals["onednn"])
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

@@ -1,0 +1,77 @@
+"""PyTorch as a peer."""
+
+import numpy as np
+
+from tf_dwbp.bench.call import DTYPES, Call
+from tf_dwbp.bench.side import Refused, Side
+
+
+def prepare_torch(call: Call, threads: int) -> Side:
+    """PyTorch's own ops; `torch.nn.grad.conv2d_input` calls them on a slower path.
+
+    Where SAME pads by one more after than before, PyTorch, which pads both alike, is given the
+    mirror image: it pads before by as much, and after by what stride 2 leaves over. The
+    arithmetic is the same.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    padding, mirrored = [], []
+    for dimension, axis in ((2, call.rows), (3, call.columns)):
+        before, after = axis.padding
+        reach = (axis.filter - 1) * axis.dilation + 1
+        if (axis.size + 2 * after - reach) // axis.stride + 1 != axis.out_size:
+            raise Refused("PyTorch cannot express this SAME padding")
+        padding.append(after)
+        if after > before:
+            mirrored.append(dimension)
+
+    shape, arrays = call.shape, call.tensors()
+    channels_last = call.layout == "NHWC"
+    memory = torch.channels_last if channels_last else torch.contiguous_format
+
+    def tensor(array):
+        # PyTorch does not know NumPy's bfloat16; float32 holds each of its values.
+        exact = array.astype(np.float32) if call.dtype == "bfloat16" else array
+        made = torch.from_numpy(np.ascontiguousarray(exact)).to(getattr(torch, call.dtype))
+        return made.flip(mirrored)
+
+    def image(array):
+        nchw = array.transpose(0, 3, 1, 2) if channels_last else array
+        return tensor(nchw).contiguous(memory_format=memory)
+
+    taps = (shape.filter, shape.filter)
+    weight = tensor(arrays["filter"].transpose(2, 3, 0, 1).reshape(-1, 1, *taps))
+    input, upstream = image(arrays["input"]), image(arrays["output"])
+    strides, dilations = [shape.stride] * 2, [shape.dilation] * 2
+    transposed, output_padding, groups = False, [0, 0], shape.channels
+    geometry = (strides, padding, dilations, transposed, output_padding, groups)
+
+    def forward():
+        return [torch.ops.aten.convolution(input, weight, None, *geometry)]
+
+    # Of the gradients for input, weight and bias those that are wanted.
+    mask = [step in call.steps for step in ("input_grad", "filter_grad")] + [False]
+
+    def backward():
+        found = torch.ops.aten.convolution_backward(upstream, input, weight, None, *geometry, mask)
+        return [gradient for gradient in found if gradient is not None]
+
+    compute = forward if call.op == "forward" else backward
+
+    def run():
+        with torch.inference_mode():
+            return compute()
+
+    def to_arrays(results):
+        arrays = []
+        for step, result in zip(call.steps, results, strict=True):
+            array = result.flip(mirrored).to(torch.float64).numpy().astype(DTYPES[call.dtype])
+            if step == "filter_grad":
+                array = array.reshape(*call.filter_shape[2:], *taps).transpose(2, 3, 0, 1)
+            elif channels_last:
+                array = array.transpose(0, 2, 3, 1)
+            arrays.append(array)
+        return arrays
+
+    return Side(run, to_arrays)
