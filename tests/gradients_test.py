@@ -1,4 +1,4 @@
-"""The op's registered gradient: right in every combination, for both tensor inputs."""
+"""The registered gradients of all ops: right in every combination, and of every order."""
 
 import itertools
 import sys
@@ -8,135 +8,214 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp import ops
-from tf_dwbp.conformance import cases
+from tf_dwbp.conformance import cases, reference, targets
 from tf_dwbp.conformance.cases import Case, Shape
 
 SMALL = Shape("small", 1, 4, 3, 1, 2, 2, 3)
 OVERSIZED = Shape("oversized", 1, 2, 2, 2, 1, 3, 3)
 
+_FUNCTIONS = targets.load(targets.OURS)
+
+
+def _case(op, *values):
+    return Case(*values, op=op)
+
 
 def _function_of(case):
-    """The op as a function of filter and out_backprop."""
-    return lambda filter, out_backprop: ops.depthwise_conv2d_backprop_input(
-        case.input_sizes, filter, out_backprop, **case.attributes
+    """The op as a function of its two tensors."""
+    roles = reference.operands(case.op)
+    return lambda *tensors: _FUNCTIONS[case.op](
+        **case.arguments(dict(zip(roles, tensors, strict=True)))
     )
 
 
-def _gradients(case, filter, out_backprop, weights):
-    filter, out_backprop = tf.constant(filter), tf.constant(out_backprop)
+def _gradients(case, tensors, weights):
+    tensors = [*map(tf.constant, tensors)]
     with tf.GradientTape() as tape:
-        tape.watch([filter, out_backprop])
-        result = _function_of(case)(filter, out_backprop)
-    return tape.gradient(result, [filter, out_backprop], tf.constant(weights, result.dtype))
+        tape.watch(tensors)
+        result = _function_of(case)(*tensors)
+    return tape.gradient(result, tensors, tf.constant(weights, result.dtype))
+
+
+def _weights(case):
+    """Numbers for each element of the result."""
+    return case.tensors()[reference.RESULTS[case.op]]
 
 
 class GradientsTest(tf.test.TestCase, parameterized.TestCase):
-    @parameterized.parameters(*itertools.product(cases.LAYOUTS, cases.PADDINGS, (SMALL, OVERSIZED)))
-    def test_against_finite_differences(self, layout, padding, shape):
+    @parameterized.product(
+        op=cases.OPS, layout=cases.LAYOUTS, padding=cases.PADDINGS, shape=(SMALL, OVERSIZED)
+    )
+    def test_against_differences(self, op, layout, padding, shape):
         for stride, dilation in itertools.product(cases.STRIDES, cases.DILATIONS):
-            case = Case("double", layout, padding, shape, stride, dilation)
-            filter, out_backprop = case.inputs()
-            if out_backprop.size == 0:
+            case = _case(op, "double", layout, padding, shape, stride, dilation)
+            tensors = case.inputs()
+            if 0 in (tensors[0].size, tensors[1].size, _weights(case).size):
                 continue  # nothing to differentiate: test_empty_outputs
             theoretical, numerical = tf.test.compute_gradient(
-                _function_of(case), [filter, out_backprop], delta=0.5
+                _function_of(case), tensors, delta=0.5
             )
-            # The op is linear in each input: differences over any step are exact.
+            # The ops are linear in each tensor: differences over any step are exact.
             for ours, expected in zip(theoretical, numerical, strict=True):
                 self.assertAllClose(ours, expected, rtol=0, atol=1e-12, msg=case.id)
 
-    @parameterized.parameters(*itertools.product(("half", "bfloat16", "float"), cases.LAYOUTS))
-    def test_narrow_types_are_rounded_once(self, dtype, layout):
+    @parameterized.product(
+        op=cases.OPS, layout=cases.LAYOUTS, padding=cases.PADDINGS, shape=(SMALL, OVERSIZED)
+    )
+    def test_second_order_against_differences(self, op, layout, padding, shape):
+        for stride, dilation in itertools.product(((1, 1), (2, 1), (2, 3)), ((1, 1), (2, 1))):
+            case = _case(op, "double", layout, padding, shape, stride, dilation)
+            tensors, weights = case.inputs(), _weights(case)
+            if 0 in (tensors[0].size, tensors[1].size, weights.size):
+                continue
+
+            def loss_gradients(*tensors, case=case, weights=weights):
+                with tf.GradientTape() as tape:
+                    tape.watch(tensors)
+                    loss = tf.reduce_sum(_function_of(case)(*tensors) * weights)
+                gradients = tape.gradient(loss, tensors)
+                return tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
+
+            theoretical, numerical = tf.test.compute_gradient(loss_gradients, tensors, delta=0.5)
+            # Bilinear: the gradient for one tensor is linear in the other.
+            for ours, expected in zip(theoretical, numerical, strict=True):
+                self.assertAllClose(ours, expected, rtol=0, atol=1e-12, msg=case.id)
+
+    @parameterized.product(op=cases.OPS, dtype=("half", "bfloat16", "float"), layout=cases.LAYOUTS)
+    def test_narrow_types_are_rounded_once(self, op, dtype, layout):
         shape = Shape("narrow", 2, 9, 7, 3, 2, 3, 3)
         for padding, stride in itertools.product(cases.PADDINGS, cases.STRIDES):
-            case = Case(dtype, layout, padding, shape, stride, (2, 1))
-            filter, out_backprop = case.inputs()
-            weights = np.random.default_rng(0).uniform(0.5, 2, case.input_sizes)
-            weights = weights.astype(filter.dtype)
-            narrow = _gradients(case, filter, out_backprop, weights)
-            wide = _gradients(case, *(x.astype("f8") for x in (filter, out_backprop, weights)))
-            magnitude = _gradients(
-                case, *(np.abs(x.astype("f8")) for x in (filter, out_backprop, weights))
-            )
-            for ours, exact, total in zip(narrow, wide, magnitude, strict=True):
+            case = _case(op, dtype, layout, padding, shape, stride, (2, 1))
+            tensors, weights = case.inputs(), _weights(case)
+            exact = [x.astype("f8") for x in (*tensors, weights)]
+            narrow = _gradients(case, tensors, weights)
+            wide = _gradients(case, exact[:2], exact[2])
+            magnitude = _gradients(case, *((*map(np.abs, exact[:2]),), np.abs(exact[2])))
+            for ours, right, total in zip(narrow, wide, magnitude, strict=True):
                 self.assertEqual(ours.dtype, tf.as_dtype(dtype))
                 # At most 200 products: summed in float, then rounded once.
-                bound = 200 * 2.0**-24 * total + np.abs(exact) * (
+                bound = 200 * 2.0**-24 * total + np.abs(right) * (
                     np.finfo(np.float32).eps
                     if dtype == "float"
                     else {"half": 2.0**-11, "bfloat16": 2.0**-8}[dtype]
                 )
-                error = np.abs(tf.cast(ours, tf.float64) - exact)
+                error = np.abs(tf.cast(ours, tf.float64) - right)
                 self.assertAllLessEqual(error - bound, 0)
 
-    def test_unknown_shapes(self):
-        case = Case("double", "NCHW", "EXPLICIT", SMALL, (2, 1), (1, 2))
-        filter, out_backprop = case.inputs()
-        weights = np.random.default_rng(0).standard_normal(case.input_sizes)
+    @parameterized.parameters(*cases.OPS)
+    def test_unknown_shapes(self, op):
+        case = _case(op, "double", "NCHW", "EXPLICIT", SMALL, (2, 1), (1, 2))
+        tensors, weights = case.inputs(), _weights(case)
         unknown = tf.TensorSpec(None, tf.float64)
 
-        @tf.function(input_signature=[tf.TensorSpec(None, tf.int32), unknown, unknown, unknown])
-        def gradients(sizes, filter, out_backprop, weights):
-            result = ops.depthwise_conv2d_backprop_input(
-                sizes, filter, out_backprop, **case.attributes
-            )
-            return tf.gradients(result, [filter, out_backprop], weights)
+        @tf.function(input_signature=[unknown] * 3)
+        def gradients(first, second, weights):
+            return tf.gradients(_function_of(case)(first, second), [first, second], weights)
 
-        traced = gradients(case.input_sizes, filter, out_backprop, weights)
-        for ours, expected in zip(
-            traced, _gradients(case, filter, out_backprop, weights), strict=True
-        ):
-            self.assertAllClose(ours, expected, rtol=1e-14)
+        expected = _gradients(case, tensors, weights)
+        for ours, right in zip(gradients(*tensors, weights), expected, strict=True):
+            self.assertAllClose(ours, right, rtol=1e-14)
 
-    def test_second_order(self):
-        case = Case("double", "NHWC", "SAME", SMALL, (2, 2), (1, 2))
-        filter, out_backprop = case.inputs()
-        out_backprop = tf.constant(out_backprop)
+    @parameterized.parameters(*cases.OPS)
+    def test_third_order(self, op):
+        case = _case(op, "double", "NHWC", "SAME", SMALL, (2, 2), (1, 2))
+        first, second = map(tf.constant, case.inputs())
 
-        def filter_gradient(filter, out_backprop):
+        def cubes(second):
+            """The gradient of sum(op ** 3 / 3) for the first tensor."""
             with tf.GradientTape() as tape:
-                tape.watch(filter)
-                result = _function_of(case)(filter, out_backprop)
-                loss = tf.reduce_sum(result**3)
-            return tape.gradient(loss, filter)
+                tape.watch(first)
+                loss = tf.reduce_sum(_function_of(case)(first, second) ** 3) / 3
+            return tape.gradient(loss, first)
 
-        theoretical, numerical = tf.test.compute_gradient(
-            filter_gradient, [filter, out_backprop], delta=1e-4
-        )
-        for ours, expected in zip(theoretical, numerical, strict=True):
-            self.assertAllClose(ours, expected, rtol=1e-5, atol=1e-4)
+        def squares(second):
+            with tf.GradientTape() as tape:
+                tape.watch(second)
+                found = tf.reduce_sum(cubes(second) ** 2)
+            return tape.gradient(found, second)
 
-    @parameterized.parameters(
-        Shape("no_multiplier", 2, 5, 5, 3, 0, 3, 3),
-        Shape("no_batch", 0, 5, 5, 3, 1, 3, 3),
-        Shape("no_output", 2, 2, 2, 3, 1, 5, 5),
+        theoretical, numerical = tf.test.compute_gradient(squares, [second], delta=1e-5)
+        scale = np.max(np.abs(numerical[0]))
+        self.assertAllClose(theoretical[0] / scale, numerical[0] / scale, rtol=1e-5, atol=1e-5)
+
+    @parameterized.product(op=cases.OPS, layout=cases.LAYOUTS)
+    def test_forward_over_reverse(self, op, layout):
+        case = _case(op, "double", layout, "SAME", SMALL, (2, 1), (1, 1))
+        tensors = [*map(tf.constant, case.inputs())]
+        directions = [tf.constant(case.directions()[role]) for role in reference.operands(op)]
+
+        def gradients(tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                loss = tf.reduce_sum(_function_of(case)(*tensors) ** 2)
+            return tape.gradient(loss, tensors)
+
+        with tf.autodiff.ForwardAccumulator(tensors, directions) as accumulator:
+            products = [accumulator.jvp(gradient) for gradient in gradients(tensors)]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(tensors)
+            along = sum(
+                tf.reduce_sum(gradient * direction)
+                for gradient, direction in zip(gradients(tensors), directions, strict=True)
+            )
+        for ours, expected in zip(products, tape.gradient(along, tensors), strict=True):
+            self.assertAllClose(ours, expected, rtol=1e-10)
+
+    @parameterized.parameters(*cases.OPS)
+    def test_gradients_stay_in_the_family(self, op):
+        case = _case(op, "float", "NHWC", "SAME", SMALL, (1, 1), (1, 1))
+
+        @tf.function
+        def second(*tensors):
+            with tf.GradientTape(persistent=True) as outer:
+                outer.watch(tensors)
+                with tf.GradientTape() as inner:
+                    inner.watch(tensors)
+                    loss = tf.reduce_sum(_function_of(case)(*tensors) ** 2)
+                gradients = inner.gradient(loss, tensors)
+            return [outer.gradient(gradient, tensors) for gradient in gradients]
+
+        graph = second.get_concrete_function(*map(tf.constant, case.inputs())).graph
+        types = {o.type for o in graph.get_operations() if "epthwise" in o.type}
+        self.assertLen(types, 3)
+        self.assertTrue(all(name.startswith("TfDwbp>") for name in types), types)
+
+    @parameterized.product(
+        op=cases.OPS,
+        shape=(
+            Shape("no_multiplier", 2, 5, 5, 3, 0, 3, 3),
+            Shape("no_batch", 0, 5, 5, 3, 1, 3, 3),
+            Shape("no_output", 2, 2, 2, 3, 1, 5, 5),
+        ),
     )
-    def test_empty_outputs(self, shape):
-        case = Case("float", "NHWC", "VALID", shape, (1, 1), (1, 1))
-        filter, out_backprop = case.inputs()
-        filter_grad, out_grad = _gradients(
-            case, filter, out_backprop, np.ones(case.input_sizes, "f4")
-        )
-        self.assertAllEqual(filter_grad, np.zeros(filter.shape))
-        self.assertAllEqual(out_grad, np.zeros(out_backprop.shape))
+    def test_empty_outputs(self, op, shape):
+        case = _case(op, "float", "NHWC", "VALID", shape, (1, 1), (1, 1))
+        tensors = case.inputs()
+        for tensor, gradient in zip(
+            tensors, _gradients(case, tensors, _weights(case)), strict=True
+        ):
+            self.assertAllEqual(gradient, np.zeros(tensor.shape))
 
     def test_infinity_stays_with_the_pixels_that_it_met(self):
-        case = Case("float", "NHWC", "SAME", Shape("", 1, 4, 4, 1, 1, 3, 3), (1, 1), (1, 1))
+        shape = Shape("", 1, 4, 4, 1, 1, 3, 3)
+        case = _case("input_grad", "float", "NHWC", "SAME", shape, (1, 1), (1, 1))
         filter, out_backprop = (np.ones(x.shape, "f4") for x in case.inputs())
         filter[0, 0] = np.inf
-        _, out_grad = _gradients(case, filter, out_backprop, np.ones(case.input_sizes, "f4"))
+        _, out_grad = _gradients(case, (filter, out_backprop), np.ones(case.input_sizes, "f4"))
         # Tap (0, 0) falls outside the image for the first row and column of the output.
         out_grad = out_grad[0, :, :, 0].numpy()
         self.assertAllEqual(np.isposinf(out_grad), np.pad(np.ones((3, 3), bool), ((1, 0), (1, 0))))
         self.assertFalse(np.isnan(out_grad).any())
 
-    def test_input_sizes_have_no_gradient(self):
-        case = Case("float", "NHWC", "SAME", SMALL, (1, 1), (1, 1))
-        sizes = tf.constant(case.input_sizes)
+    @parameterized.parameters("input_grad", "filter_grad")
+    def test_sizes_have_no_gradient(self, op):
+        case = _case(op, "float", "NHWC", "SAME", SMALL, (1, 1), (1, 1))
+        arguments = case.arguments()
+        (name,) = (name for name in arguments if name.endswith("_sizes"))
+        sizes = arguments[name] = tf.constant(arguments[name])
         with tf.GradientTape() as tape:
             tape.watch(sizes)
-            result = ops.depthwise_conv2d_backprop_input(sizes, *case.inputs(), **case.attributes)
+            result = _FUNCTIONS[op](**arguments)
         self.assertIsNone(tape.gradient(result, sizes))
 
 

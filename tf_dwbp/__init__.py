@@ -1,13 +1,14 @@
-"""Depthwise convolution's input gradient for TensorFlow: right in every combination.
+"""Depthwise convolution and its gradients for TensorFlow: right in every combination.
 
-Importing the package loads the op library and registers the op's gradient, so that SavedModels
-that hold the op can be served after `import tf_dwbp`.
+`tf_dwbp.nn` has the functions of `tf.nn`, `tf_dwbp.ops` the ops themselves, with the signatures of
+`tf.raw_ops`. Importing the package loads the op library and registers the ops' gradients, so that
+SavedModels that hold the ops can be served after `import tf_dwbp`.
 """
 
 from tf_dwbp import _library
 
 _library.load()
 
-from tf_dwbp import gradients, ops  # noqa: E402  (needs the library)
+from tf_dwbp import gradients, nn, ops, vectorize  # noqa: E402  (need the library)
 
-__all__ = ["gradients", "ops"]
+__all__ = ["gradients", "nn", "ops", "vectorize"]

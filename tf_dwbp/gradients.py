@@ -12,7 +12,8 @@ from tf_dwbp import ops
 _ATTRIBUTES = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
 
 
-def _attributes(op):
+def attributes_of(op):
+    """The keyword arguments of an op of the family, other than its tensors and sizes."""
     return {
         name: tf.compat.as_str(value) if isinstance(value, bytes) else value
         for name, value in ((name, op.get_attr(name)) for name in _ATTRIBUTES)
@@ -42,7 +43,7 @@ def _forward(input, filter, output, attributes):  # noqa: A002
 @tf.RegisterGradient("TfDwbp>DepthwiseConv2dNative")
 def _depthwise_conv2d_grad(op, grad):
     input, filter = op.inputs  # noqa: A001
-    attributes = _attributes(op)
+    attributes = attributes_of(op)
     return (
         _input_grad(input, filter, grad, attributes),
         _filter_grad(input, filter, grad, attributes),
@@ -52,7 +53,7 @@ def _depthwise_conv2d_grad(op, grad):
 @tf.RegisterGradient("TfDwbp>DepthwiseConv2dNativeBackpropInput")
 def _depthwise_conv2d_backprop_input_grad(op, grad):
     _, filter, out_backprop = op.inputs  # noqa: A001
-    attributes = _attributes(op)
+    attributes = attributes_of(op)
     return (
         None,
         _filter_grad(grad, filter, out_backprop, attributes),
@@ -63,7 +64,7 @@ def _depthwise_conv2d_backprop_input_grad(op, grad):
 @tf.RegisterGradient("TfDwbp>DepthwiseConv2dNativeBackpropFilter")
 def _depthwise_conv2d_backprop_filter_grad(op, grad):
     input, _, out_backprop = op.inputs  # noqa: A001
-    attributes = _attributes(op)
+    attributes = attributes_of(op)
     return (
         _input_grad(input, grad, out_backprop, attributes),
         None,

@@ -1,0 +1,200 @@
+"""Stand-ins for `tf.nn.depthwise_conv2d` and `tf.nn.separable_conv2d`.
+
+The same signatures, padding forms and results. What differs: every combination of strides,
+dilations and layout is taken, on CPU too, and dilations cost one op, not one between SpaceToBatch
+and BatchToSpace.
+"""
+
+import numbers
+
+import tensorflow as tf
+
+from tf_dwbp import ops
+
+_LAYOUTS = ("NHWC", "NCHW")
+
+
+def depthwise_conv2d(
+    input,  # noqa: A002  (stock's name)
+    filter,  # noqa: A002
+    strides,
+    padding,
+    data_format=None,
+    dilations=None,
+    name=None,
+):
+    """Depthwise 2-D convolution, as `tf.nn.depthwise_conv2d` defines it.
+
+    Args:
+      input: half, bfloat16, float or double tensor, or what converts to one, of shape `[batch,
+        height, width, in_channels]` (NHWC) or `[batch, in_channels, height, width]` (NCHW).
+      filter: of the same type, `[filter_height, filter_width, in_channels, depth_multiplier]`.
+      strides: 4 ints in the order of `data_format`; batch and channels 1. Rows and columns may
+        differ.
+      padding: `"SAME"`, `"VALID"`, or explicit paddings: 4 pairs (before, after) in the order of
+        `data_format`; batch and channels (0, 0).
+      data_format: `"NHWC"`, the default, or `"NCHW"`.
+      dilations: an int, or 1 or 2 ints: of rows and columns. They go with any strides.
+      name: a name for the operation (optional).
+
+    Returns:
+      A tensor of the type of `input`, `[batch, out_height, out_width, in_channels *
+      depth_multiplier]` or, for NCHW, `[batch, in_channels * depth_multiplier, out_height,
+      out_width]`.
+
+    Raises:
+      ValueError: when an argument has none of the forms above.
+      tf.errors.InvalidArgumentError: (while tracing: ValueError) when values or shapes are not
+        valid together.
+    """
+    with tf.name_scope(name or "depthwise") as scope:
+        input, filter = _tensors(input=input, filter=filter)  # noqa: A001
+        return _depthwise(
+            input, filter, strides, padding, _layout(data_format), dilations, name=scope
+        )
+
+
+def separable_conv2d(
+    input,  # noqa: A002
+    depthwise_filter,
+    pointwise_filter,
+    strides,
+    padding,
+    data_format=None,
+    dilations=None,
+    name=None,
+):
+    """Depthwise convolution, then one that mixes channels, as `tf.nn.separable_conv2d` defines it.
+
+    Args:
+      input: as for `depthwise_conv2d`.
+      depthwise_filter: as `filter` for `depthwise_conv2d`.
+      pointwise_filter: of the same type, `[1, 1, in_channels * depth_multiplier, out_channels]`.
+      strides: as for `depthwise_conv2d`; they are the depthwise convolution's.
+      padding: as for `depthwise_conv2d`.
+      data_format: as for `depthwise_conv2d`.
+      dilations: as for `depthwise_conv2d`.
+      name: a name for the operation (optional).
+
+    Returns:
+      A tensor of the type of `input`, `[batch, out_height, out_width, out_channels]` or, for
+      NCHW, `[batch, out_channels, out_height, out_width]`.
+
+    Raises:
+      ValueError: when an argument has none of the forms above.
+      tf.errors.InvalidArgumentError: (while tracing: ValueError) when values or shapes are not
+        valid together.
+    """
+    with tf.name_scope(name or "separable_conv2d") as scope:
+        input, depthwise_filter, pointwise_filter = _tensors(  # noqa: A001
+            input=input, depthwise_filter=depthwise_filter, pointwise_filter=pointwise_filter
+        )
+        _check_pointwise(depthwise_filter, pointwise_filter)
+        layout = _layout(data_format)
+        between = _depthwise(input, depthwise_filter, strides, padding, layout, dilations)
+        if layout == "NHWC":
+            return tf.nn.conv2d(between, pointwise_filter, [1] * 4, "VALID", name=scope)
+        # Stock has no NCHW convolution on CPU. A 1x1 one is a product of matrices, [out, in] and,
+        # for each image, [in, pixels].
+        shape = tf.shape(between)
+        pixels = tf.reshape(between, [shape[0], shape[1], shape[2] * shape[3]])
+        matrix = tf.transpose(pointwise_filter[0, 0])
+        result = tf.reshape(
+            tf.matmul(matrix, pixels),
+            tf.concat([shape[:1], tf.shape(matrix)[:1], shape[2:]], 0),
+            name=scope,
+        )
+        batch, _, height, width = between.shape
+        result.set_shape([batch, matrix.shape[0], height, width])
+        return result
+
+
+def _depthwise(input, filter, strides, padding, layout, dilations, name=None):  # noqa: A002
+    padding, explicit_paddings = _padding(padding)
+    return ops.depthwise_conv2d(
+        input,
+        filter,
+        strides=_ints("strides", strides, 4),
+        padding=padding,
+        explicit_paddings=explicit_paddings,
+        data_format=layout,
+        dilations=_dilations(dilations, layout),
+        name=name,
+    )
+
+
+def _tensors(**arguments):
+    """The arguments as tensors; what is not one yet takes the type of the first that is."""
+    dtype = next((a.dtype for a in arguments.values() if hasattr(a, "dtype")), None)
+    dtype = None if dtype is None else tf.as_dtype(dtype)
+    tensors = []
+    for name, argument in arguments.items():
+        known = hasattr(argument, "dtype")
+        tensor = tf.convert_to_tensor(argument, None if known else dtype, name=name)
+        dtype = dtype or tensor.dtype
+        if tensor.dtype != dtype:
+            first = next(iter(arguments))
+            raise ValueError(
+                f"{first} and {name} must be of the same type, but {first} is {dtype.name} and "
+                f"{name} is {tensor.dtype.name}"
+            )
+        tensors.append(tensor)
+    return tensors
+
+
+def _check_pointwise(depthwise_filter, pointwise_filter):
+    """What stock checks; where sizes are not known yet, the convolution does."""
+    shape = pointwise_filter.shape.with_rank(4)
+    if not shape[:2].is_compatible_with([1, 1]):
+        raise ValueError(
+            f"pointwise_filter must be [1, 1, in_channels * depth_multiplier, out_channels], but "
+            f"its shape is {shape}"
+        )
+    channels, multiplier = depthwise_filter.shape.with_rank(4)[2:]
+    if None not in (channels, multiplier, shape[2]) and channels * multiplier != shape[2]:
+        raise ValueError(
+            f"pointwise_filter must have in_channels * depth_multiplier = {channels} * "
+            f"{multiplier} = {channels * multiplier} input channels, but its shape is {shape}"
+        )
+
+
+def _layout(data_format):
+    if data_format in (None, ""):
+        return "NHWC"
+    if data_format not in _LAYOUTS:
+        raise ValueError(f"data_format must be NHWC, NCHW or None, but is {data_format!r}")
+    return data_format
+
+
+def _padding(padding):
+    """The op's `padding` and `explicit_paddings`."""
+    if isinstance(padding, str):
+        if padding.upper() not in ("SAME", "VALID"):
+            raise ValueError(f"padding must be SAME, VALID or 4 pairs of ints, but is {padding!r}")
+        return padding.upper(), []
+    try:
+        pairs = [list(pair) for pair in padding]
+    except TypeError:
+        pairs = []
+    if [len(pair) for pair in pairs] != [2] * 4:
+        raise ValueError(f"padding must be SAME, VALID or 4 pairs of ints, but is {padding!r}")
+    flat = [size for pair in pairs for size in pair]
+    return "EXPLICIT", _ints("padding", flat, 8)
+
+
+def _dilations(dilations, layout):
+    if dilations is None:
+        return [1] * 4
+    if isinstance(dilations, numbers.Integral):
+        dilations = [dilations]
+    if len(dilations) == 1:
+        dilations = [*dilations] * 2
+    rows, columns = _ints("dilations", dilations, 2)
+    return [1, rows, columns, 1] if layout == "NHWC" else [1, 1, rows, columns]
+
+
+def _ints(name, values, count):
+    values = list(values) if hasattr(values, "__iter__") else [values]
+    if len(values) != count or not all(isinstance(value, numbers.Integral) for value in values):
+        raise ValueError(f"{name} must be {count} ints, but is {values}")
+    return [int(value) for value in values]
