@@ -9,23 +9,32 @@ from absl.testing import parameterized
 
 from tf_dwbp import ops
 
+# op -> its function, and good arguments: the tensors and sizes by name, then attributes.
+_STEP = {"strides": [1, 1, 1, 1], "padding": "SAME"}
+_INPUT = np.ones([2, 5, 6, 3], np.float32)
+_FILTER = np.ones([3, 3, 3, 2], np.float32)
+_OUT = np.ones([2, 5, 6, 6], np.float32)
+OPS = {
+    "forward": (ops.depthwise_conv2d, {"input": _INPUT, "filter": _FILTER} | _STEP),
+    "input_grad": (
+        ops.depthwise_conv2d_backprop_input,
+        {"input_sizes": [2, 5, 6, 3], "filter": _FILTER, "out_backprop": _OUT} | _STEP,
+    ),
+    "filter_grad": (
+        ops.depthwise_conv2d_backprop_filter,
+        {"input": _INPUT, "filter_sizes": [3, 3, 3, 2], "out_backprop": _OUT} | _STEP,
+    ),
+}
+
 ERRORS = (tf.errors.InvalidArgumentError, ValueError)
 TOO_LARGE = 2**31
-
-GOOD = {
-    "input_sizes": [2, 5, 6, 3],
-    "filter": np.ones([3, 3, 3, 2], np.float32),
-    "out_backprop": np.ones([2, 5, 6, 6], np.float32),
-    "strides": [1, 1, 1, 1],
-    "padding": "SAME",
-}
 
 
 def _ones(*shape, dtype=np.float32):
     return np.ones(shape, dtype)
 
 
-# name -> what differs from GOOD, and what the error must say.
+# name -> what differs from good arguments, and what the error must say. These are of all ops, ...
 ATTRIBUTES = {
     "strides_2": ({"strides": [1, 1]}, r"strides must have 4 elements.*has 2: \[1, 1\]"),
     "strides_0": ({"strides": []}, r"strides must have 4 elements.*has 0: \[\]"),
@@ -76,6 +85,7 @@ ATTRIBUTES = {
     "layout_hwnc": ({"data_format": "HWNC"}, "data_format.*HWNC.*NHWC.*NCHW"),
 }
 
+# ... and these of one.
 TENSORS = {
     "sizes_3": ({"input_sizes": [2, 5, 6]}, r"input_sizes must have 4 elements.*3: \[2, 5, 6\]"),
     "sizes_0": ({"input_sizes": np.zeros([0], np.int32)}, "input_sizes must have 4 elements"),
@@ -130,6 +140,38 @@ TENSORS = {
     ),
 }
 
+FORWARD = {
+    "input_rank_3": ({"input": _ones(5, 6, 3)}, r"input must have 4 dim.*3: input \[5, 6, 3\]"),
+    "filter_rank_5": ({"filter": _ones(1, 3, 3, 3, 2)}, "filter must have 4 dimensions.*has 5"),
+    "filter_no_width": ({"filter": _ones(3, 0, 3, 2)}, r"filter \[3, 0, 3, 2\].*width between 1"),
+    "channels": ({"input": _ones(2, 5, 6, 4)}, r"input \[2, 5, 6, 4\] has 4 ch.*filter.* 3"),
+    "layout": ({"data_format": "NCHW"}, r"input \[2, 5, 6, 3\] has 5 ch.*filter.* 3"),
+}
+FILTER_GRAD = {
+    "sizes_3": ({"filter_sizes": [3, 3, 3]}, r"filter_sizes must have 4 elements.*3: \[3, 3, 3\]"),
+    "sizes_scalar": ({"filter_sizes": 5}, "filter_sizes must be a vector of 4"),
+    "sizes_negative": (
+        {"filter_sizes": [3, -3, 3, 2]},
+        r"filter_sizes must not be negative.*\[3, -3, 3, 2\]",
+    ),
+    "sizes_no_height": ({"filter_sizes": [0, 3, 3, 2]}, r"filter_sizes \[0, 3.*height between 1"),
+    "input_rank_3": ({"input": _ones(5, 6, 3)}, "input must have 4 dimensions.*has 3"),
+    "out_rank_3": ({"out_backprop": _ones(5, 6, 6)}, "out_backprop must have 4 dimensions.*has 3"),
+    "channels": ({"input": _ones(2, 5, 6, 4)}, r"input \[2, 5, 6, 4\] has 4 ch.*filter_sizes.* 3"),
+    "out_channels": ({"out_backprop": _ones(2, 5, 6, 3)}, "out_backprop.* 6 channels, but has 3"),
+    "batch": ({"out_backprop": _ones(3, 5, 6, 6)}, "out_backprop .*batch.* 2, but has 3"),
+    "height": ({"out_backprop": _ones(2, 4, 6, 6)}, "out_backprop.* height of 5, but has 4"),
+    "width_valid": (
+        {"padding": "VALID", "out_backprop": _ones(2, 3, 6, 6)},
+        "width of 4, but has 6",
+    ),
+}
+BAD = [
+    (f"{op}_{name}", op, *row)
+    for op, tensors in (("forward", FORWARD), ("input_grad", TENSORS), ("filter_grad", FILTER_GRAD))
+    for name, row in (ATTRIBUTES | tensors).items()
+]
+
 TYPES = {
     "out_double": {"out_backprop": _ones(2, 5, 6, 6, dtype=np.float64)},
     "filter_half": {"filter": _ones(3, 3, 3, 2, dtype=np.float16)},
@@ -142,42 +184,54 @@ TYPES = {
 }
 
 
-def _call(changes):
-    arguments = GOOD | changes
-    arguments["filter"] = tf.convert_to_tensor(arguments["filter"])
-    arguments["out_backprop"] = tf.convert_to_tensor(arguments["out_backprop"])
-    return ops.depthwise_conv2d_backprop_input(**arguments)
+def _call(changes, op="input_grad"):
+    function, good = OPS[op]
+    arguments = good | changes
+    tensors = [name for name in ("input", "filter", "out_backprop") if name in arguments]
+    return function(**arguments | {name: tf.convert_to_tensor(arguments[name]) for name in tensors})
 
 
-def _call_with_unknown_shapes(changes):
-    """In a function that learns the shapes, and the value of input_sizes, only when it runs."""
-    arguments = GOOD | changes
-    names = ("input_sizes", "filter", "out_backprop")
+def _call_with_unknown_shapes(changes, op="input_grad"):
+    """In a function that learns the shapes, and the value of sizes, only when it runs."""
+    function, good = OPS[op]
+    arguments = good | changes
+    names = [name for name in good if name not in ("strides", "padding")]
     tensors = [tf.convert_to_tensor(arguments.pop(name)) for name in names]
 
     @tf.function(input_signature=[tf.TensorSpec(None, x.dtype) for x in tensors])
-    def function(*tensors):
-        return ops.depthwise_conv2d_backprop_input(
-            **dict(zip(names, tensors, strict=True)), **arguments
-        )
+    def traced(*tensors):
+        return function(**dict(zip(names, tensors, strict=True)), **arguments)
 
-    return function(*tensors)
+    return traced(*tensors)
 
 
 class BadInputTest(tf.test.TestCase, parameterized.TestCase):
     def test_good_input_is_good(self):
         for call in (_call, _call_with_unknown_shapes):
-            self.assertEqual(call({}).shape, [2, 5, 6, 3])
+            self.assertEqual(call({}, "forward").shape, _OUT.shape)
+            self.assertEqual(call({}, "input_grad").shape, _INPUT.shape)
+            self.assertEqual(call({}, "filter_grad").shape, _FILTER.shape)
 
-    @parameterized.named_parameters((name, *row) for name, row in (ATTRIBUTES | TENSORS).items())
-    def test_eager(self, changes, message):
+    @parameterized.named_parameters(BAD)
+    def test_eager(self, op, changes, message):
         with self.assertRaisesRegex(ERRORS, message):
-            _call(changes)
+            _call(changes, op)
 
-    @parameterized.named_parameters((name, *row) for name, row in (ATTRIBUTES | TENSORS).items())
-    def test_function_with_unknown_shapes(self, changes, message):
+    @parameterized.named_parameters(BAD)
+    def test_function_with_unknown_shapes(self, op, changes, message):
         with self.assertRaisesRegex(ERRORS, message):
-            _call_with_unknown_shapes(changes)
+            _call_with_unknown_shapes(changes, op)
+
+    @parameterized.parameters(
+        ("forward", {"filter": _ones(3, 3, 3, 2, dtype=np.float64)}, "input", "filter"),
+        ("filter_grad", {"input": _ones(2, 5, 6, 3, dtype=np.float64)}, "input", "out_backprop"),
+    )
+    def test_types_of_the_other_ops(self, op, changes, first, second):
+        for call in (_call, _call_with_unknown_shapes):
+            with self.assertRaisesRegex(
+                ValueError, f"{first} and {second} must be of the same type"
+            ):
+                call(changes, op)
 
     @parameterized.named_parameters(TYPES.items())
     def test_types(self, changes):
@@ -201,7 +255,7 @@ class BadInputTest(tf.test.TestCase, parameterized.TestCase):
         sizes = TENSORS[name][0]["input_sizes"]
         function = tf.function(
             lambda filter, out_backprop: ops.depthwise_conv2d_backprop_input(
-                sizes, filter, out_backprop, GOOD["strides"], GOOD["padding"]
+                sizes, filter, out_backprop, **_STEP
             )
         )
         unknown = tf.TensorSpec(None, tf.float32)

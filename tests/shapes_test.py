@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
@@ -25,6 +26,71 @@ def _traced_shape(sizes, filter, out_backprop, **attributes):
         signature.append(sizes)
     tf.function(call).get_concrete_function(*signature)
     return seen[0].as_list() if seen[0].rank is not None else None
+
+
+def _traced_op(function, *arguments, **attributes):
+    """The static shape of a result; arguments are shapes of floats, or sizes as NumPy arrays."""
+    attributes = {"strides": [1, 1, 1, 1], "padding": "SAME"} | attributes
+    seen = []
+
+    def call(*tensors):
+        tensors = iter(tensors)
+        filled = [a if isinstance(a, np.ndarray) else next(tensors) for a in arguments]
+        seen.append(function(*filled, **attributes).shape)
+
+    specs = [tf.TensorSpec(a, tf.float32) for a in arguments if not isinstance(a, np.ndarray)]
+    tf.function(call).get_concrete_function(*specs)
+    return seen[0].as_list() if seen[0].rank is not None else None
+
+
+def _sizes(*sizes):
+    return np.array(sizes, np.int32)
+
+
+class OtherOpsTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.parameters(
+        ([2, 5, 6, 3], [3, 3, 3, 2], {}, [2, 5, 6, 6]),
+        ([None, 5, None, 3], [3, 3, None, 2], {}, [None, 5, None, 6]),
+        ([2, 5, 6, None], [3, 3, 4, 2], {"strides": [1, 2, 2, 1]}, [2, 3, 3, 8]),
+        ([2, 5, 6, 3], None, {"padding": "VALID"}, [2, None, None, None]),
+        (None, [3, 3, 4, 2], {}, [None, None, None, 8]),
+        (None, None, {}, [None] * 4),
+        ([2, 3, None, 6], [3, 2, 3, 1], {"data_format": "NCHW"}, [2, 3, None, 6]),
+        ([2, 9, 9, 3], [3, 3, 3, 1], {"padding": "VALID", "dilations": [1, 2, 3, 1]}, [2, 5, 3, 3]),
+    )
+    def test_forward(self, image, filter, attributes, expected):
+        shape = _traced_op(ops.depthwise_conv2d, image, filter, **attributes)
+        self.assertEqual(shape, expected)
+
+    @parameterized.parameters(
+        ([2, 5, 6, 3], [2, 5, 6, 6]), ([None] * 4, None), (None, None), (None, [2, 5, None, 6])
+    )
+    def test_filter_grad(self, image, out):
+        function = ops.depthwise_conv2d_backprop_filter
+        self.assertEqual(_traced_op(function, image, _sizes(3, 3, 3, 2), out), [3, 3, 3, 2])
+
+    @parameterized.parameters(
+        ([2, 5, 6], None, {}, "input must have 4 dimensions"),
+        (None, [3, 3, 3], {}, "filter must have 4 dimensions"),
+        ([2, 5, 6, 3], [3, 3, 4, 1], {}, "channels"),
+        ([2, 5, 6, 3], [0, 3, 3, 1], {}, "height between 1 and"),
+    )
+    def test_forward_contradictions(self, image, filter, attributes, message):
+        with self.assertRaisesRegex(ValueError, message):
+            _traced_op(ops.depthwise_conv2d, image, filter, **attributes)
+
+    @parameterized.parameters(
+        (None, _sizes(3, 3, 3), None, "filter_sizes must have 4"),
+        (None, _sizes(3, 3, 3, -1), None, "filter_sizes must not be negative"),
+        ([2, 5, 6], _sizes(3, 3, 3, 1), None, "input must have 4 dimensions"),
+        ([2, 5, 6, 4], _sizes(3, 3, 3, 1), None, "channels"),
+        ([2, 5, 6, 3], _sizes(3, 3, 3, 2), [2, 5, 6, 3], "out_backprop .* must have 6 channels"),
+        ([2, 5, 6, 3], _sizes(3, 3, 3, 2), [3, 5, 6, 6], "batch size"),
+        ([2, 5, 6, 3], _sizes(3, 3, 3, 2), [2, 4, 6, 6], "must have a height of 5, but has 4"),
+    )
+    def test_filter_grad_contradictions(self, image, sizes, out, message):
+        with self.assertRaisesRegex(ValueError, message):
+            _traced_op(ops.depthwise_conv2d_backprop_filter, image, sizes, out)
 
 
 class ShapesTest(tf.test.TestCase, parameterized.TestCase):

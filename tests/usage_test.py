@@ -1,4 +1,4 @@
-"""The op where people use it: tf.function, tf.data, Keras, and a SavedModel in another process."""
+"""The ops where people use it: tf.function, tf.data, Keras, and a SavedModel in another process."""
 
 import inspect
 import os
@@ -13,10 +13,18 @@ from tensorflow.python.framework import op_def_registry
 
 import tf_dwbp
 from tf_dwbp import ops
-from tf_dwbp.conformance import verdicts
+from tf_dwbp.conformance import targets, verdicts
 from tf_dwbp.conformance.cases import Case, Shape
 
 CASE = Case("float", "NHWC", "SAME", Shape("usage", 2, 9, 8, 5, 2, 3, 3), (2, 1), (1, 2))
+
+
+# Our functions -> the raw ops that they stand in for.
+COUNTERPARTS = {
+    "depthwise_conv2d": "DepthwiseConv2dNative",
+    "depthwise_conv2d_backprop_input": "DepthwiseConv2dNativeBackpropInput",
+    "depthwise_conv2d_backprop_filter": "DepthwiseConv2dNativeBackpropFilter",
+}
 
 
 class UsageTest(tf.test.TestCase, parameterized.TestCase):
@@ -24,9 +32,10 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
         outcome = verdicts.judge(np.asarray(answer), case, verdicts.expectation(case))
         self.assertEqual(outcome.verdict, verdicts.Verdict.AGREES, outcome)
 
-    def test_signature_is_that_of_the_raw_op(self):
-        ours = inspect.signature(ops.depthwise_conv2d_backprop_input)
-        stock = inspect.signature(tf.raw_ops.DepthwiseConv2dNativeBackpropInput)
+    @parameterized.parameters(*COUNTERPARTS.items())
+    def test_signature_is_that_of_the_raw_op(self, name, raw_op):
+        ours = inspect.signature(getattr(ops, name))
+        stock = inspect.signature(getattr(tf.raw_ops, raw_op))
         self.assertEqual(list(ours.parameters), list(stock.parameters))
         for name, parameter in stock.parameters.items():
             self.assertEqual(ours.parameters[name].default, parameter.default)
@@ -48,7 +57,8 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
             )
         )
 
-    def test_op_definition_is_that_of_stock(self):
+    @parameterized.parameters(*COUNTERPARTS.values())
+    def test_op_definition_is_that_of_stock(self, raw_op):
         def definition(name):
             op_def = op_def_registry.get(name)
             attributes = {a.name: (a.type, a.default_value, a.allowed_values) for a in op_def.attr}
@@ -57,8 +67,8 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
             ]
             return arguments, attributes
 
-        stock_arguments, stock = definition("DepthwiseConv2dNativeBackpropInput")
-        our_arguments, ours = definition("TfDwbp>DepthwiseConv2dNativeBackpropInput")
+        stock_arguments, stock = definition(raw_op)
+        our_arguments, ours = definition(f"TfDwbp>{raw_op}")
         self.assertEqual(our_arguments, stock_arguments)
         self.assertEqual(ours, stock)
 
@@ -125,24 +135,44 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
         model.fit(inputs, targets, epochs=100, verbose=0)
         self.assertAllClose(layer.kernel, target_kernel, atol=0.05)
 
-    def test_saved_model_in_another_process(self):
-        class Module(tf.Module):
-            @tf.function(
-                input_signature=[
-                    tf.TensorSpec([None, None, None, 1], tf.float32),
-                    tf.TensorSpec(None, tf.float32),
-                ]
-            )
-            def serve(self, filter, out_backprop):
-                return ops.depthwise_conv2d_backprop_input(
-                    CASE.input_sizes, filter, out_backprop, **CASE.attributes
+    def test_keras_layer_trains_on_a_combination_that_stock_refuses(self):
+        class Depthwise(tf.keras.layers.Layer):
+            def build(self, shape):
+                self.kernel = self.add_weight(shape=(3, 3, shape[1], 1), initializer="ones")
+
+            def call(self, x):
+                return tf_dwbp.nn.depthwise_conv2d(
+                    x, self.kernel, [1, 1, 2, 1], "SAME", "NCHW", dilations=[2, 3]
                 )
 
-        case = Case("float", "NHWC", "SAME", Shape("saved", 2, 9, 8, 5, 1, 3, 3), (2, 1), (1, 2))
+        tf.keras.utils.set_random_seed(1)
+        inputs, kernel = tf.random.normal([64, 3, 8, 8]), tf.random.normal([3, 3, 3, 1])
+        layer = Depthwise()
+        model = tf.keras.Sequential([layer])
+        model.compile(tf.keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+        targets = tf_dwbp.nn.depthwise_conv2d(
+            inputs, kernel, [1, 1, 2, 1], "SAME", "NCHW", dilations=[2, 3]
+        )
+        model.fit(inputs, targets, epochs=60, verbose=0)
+        self.assertAllClose(layer.kernel, kernel, atol=0.05)
+
+    @parameterized.parameters(*COUNTERPARTS)
+    def test_saved_model_in_another_process(self, name):
+        op = {function.__name__: op for op, function in targets.load(targets.OURS).items()}[name]
+        shape = Shape("saved", 2, 9, 8, 5, 1, 3, 3)
+        case = Case("float", "NHWC", "SAME", shape, (2, 1), (1, 2), op)
+        function, fixed = getattr(ops, name), case.arguments()
+        names = [name for name in ("input", "filter", "out_backprop") if name in fixed]
+        tensors = {name: fixed.pop(name) for name in names}
+
+        class Module(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec(None)])
+            def serve(self, first, second):
+                return function(**dict(zip(names, (first, second), strict=True)), **fixed)
+
         directory = self.get_temp_dir()
         tf.saved_model.save(Module(), directory)
-        filter, out_backprop = case.inputs()
-        np.savez(f"{directory}/inputs.npz", filter=filter, out_backprop=out_backprop)
+        np.savez(f"{directory}/inputs.npz", **tensors)
         program = """if True:
             import sys
             import numpy as np, tensorflow as tf, tf_dwbp
