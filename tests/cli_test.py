@@ -67,7 +67,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             page.partition('type="application/json" id="evidence">')[2].partition("</script>")[0]
         )
         self.assertEqual({cell["id"] for cell in evidence["cells"]}, ids)
-        self.assertEqual(page.count('<i class="'), 20 * 4)
+        self.assertEqual(page.count('<i class="'), 60 * 4 + 120)
         self.assertNotIn("http", page.partition('id="evidence"')[0])
 
         table = files["markdown"].read_text().splitlines()

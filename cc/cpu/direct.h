@@ -58,11 +58,6 @@ void direct(const DirectJob<T>& job) {
       const int64_t first_channel = first + 1 < job.groups ? first * kLanes : job.last;
       int64_t channel = 0;
       for (int64_t group = first; group < end; ++group) {
-#pragma GCC unroll 4
-        for (int r = 0; r < 2 * kShift; ++r) {
-          if (job.next_source[r] == nullptr) continue;
-          prefetch<kBytes * kShift, 0>(job.next_source[r] + asked * kShift);
-        }
 #pragma GCC unroll 2
         for (int r = 0; r < 2; ++r) {
           if (job.next_result[r] != nullptr) prefetch<kBytes, 1>(job.next_result[r] + asked);
@@ -75,6 +70,10 @@ void direct(const DirectJob<T>& job) {
 #pragma GCC unroll 16
         for (int x = 0; x < kColumns; ++x) sums[0][x] = sums[1][x] = V{};
         for (int64_t i = 0; i < rows.count; ++i) {
+          // One row at a time: many at once would wait for each other.
+          if (i < 2 * kShift && job.next_source[i] != nullptr) {
+            prefetch<kBytes * kShift, 0>(job.next_source[i] + (asked - kBytes) * kShift);
+          }
           V held[kHeld];
           const T* from = row;
 #pragma GCC unroll 32

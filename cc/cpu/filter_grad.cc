@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cc/cpu/denormals.h"
+#include "cc/cpu/filter_columns.h"
 #include "cc/cpu/filter_plan.h"
 #include "cc/cpu/steps.h"
 #include "cc/cpu/tables.h"
@@ -17,53 +18,9 @@ using conv::Axis;
 using conv::Geometry;
 using Mode = FilterPlan::Mode;
 
+constexpr int64_t kLine = 64;  // bytes
+
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Where the window, or the tensor, that a kernel reads has its positions: from column to column,
-// and which column comes first.
-struct View {
-  int64_t out_first;
-  int64_t out_column;
-  int64_t source_first;
-  int64_t source_column;
-};
-
-// What a set of horizontal taps has to do with a block of columns.
-struct ColumnPlan {
-  int64_t out_column;
-  int64_t source_column;
-  std::vector<FilterTile> tiles;
-};
-
-// Columns `period` apart meet columns of the input that are `shift` steps apart, and so share them.
-ColumnPlan plan_columns(const Axis& axis, TapSet taps, int64_t begin, int64_t end, int64_t wide,
-                        const View& view) {
-  const int64_t gcd = std::gcd(axis.stride, axis.dilation);
-  const bool one = taps.count == 1;
-  const int64_t period = one ? 1 : std::min(axis.dilation / gcd, end - begin);
-  const int64_t shift = one ? 1 : axis.stride / gcd;
-  // A stride that is never taken may be of any size.
-  const int64_t step = !one ? axis.dilation : end - begin > 1 ? axis.stride : 0;
-  ColumnPlan plan{period * view.out_column, step * view.source_column, {}};
-  for (int64_t first = begin; first < begin + period; ++first) {
-    const int64_t columns = divide_up(end - first, period);
-    for (int64_t i = 0; i < columns;) {
-      const bool is_wide = i + wide <= columns;
-      const int64_t x = first + i * period;
-      const int64_t source = x * axis.stride + taps.first * axis.dilation - axis.pad_before;
-      FilterTile tile{(x - view.out_first) * view.out_column,
-                      (source - view.source_first) * view.source_column, 0, is_wide};
-      const int64_t held = (is_wide ? (wide - 1) * shift : 0) + taps.count;
-      for (int64_t j = 0; j < held; ++j) {
-        const int64_t column = source + j * step;
-        if (column >= 0 && column < axis.in) tile.inside |= uint32_t{1} << j;
-      }
-      if (tile.inside != 0) plan.tiles.push_back(tile);
-      i += is_wide ? wide : 1;
-    }
-  }
-  return plan;
-}
 
 // A call, and what all of its items share.
 template <typename T>
@@ -177,9 +134,10 @@ class Worker {
     first_source_ = std::max<int64_t>(0, first_column_ * axis.stride - axis.pad_before);
     end_source_ = std::min(axis.in, (end_column_ - 1) * axis.stride +
                                         (axis.filter - 1) * axis.dilation + 1 - axis.pad_before);
-    const View view = plan_.mode == Mode::kDirect
-                          ? View{0, call_.out.column, 0, call_.in.column}
-                          : View{first_column_, plan_.lanes, first_source_, plan_.lanes};
+    const ColumnView view =
+        plan_.mode == Mode::kDirect
+            ? ColumnView{0, call_.out.column, 0, call_.in.column}
+            : ColumnView{first_column_, plan_.lanes, first_source_, plan_.lanes};
     columns_.clear();
     for (const TapSet& taps : plan_.horizontal) {
       columns_.push_back(plan_columns(axis, taps, first_column_, end_column_,
@@ -240,11 +198,10 @@ class Worker {
           job.out_lines = asks ? next.out_lines : 0;
           job.source_lines = asks ? next.source_lines : 0;
           sum_columns(columns_[h], plan_.horizontal[h], &job);
-          if (v == 0 && h == 0) {
-            const int64_t tiles = job.row_count * job.tile_count;
-            next.out += tiles * next.out_lines * 64;
-            next.source += tiles * next.source_lines * 64;
-          }
+          if (!asks) continue;
+          const int64_t tiles = job.row_count * static_cast<int64_t>(columns_[h].tiles.size());
+          next.out += tiles * next.out_lines * kLine;
+          next.source += tiles * next.source_lines * kLine;
         }
       }
     }
@@ -265,14 +222,14 @@ class Worker {
     const int64_t out_bytes = (end - begin) * call_.out.row * sizeof(T);
     const int64_t rows = std::min((end - begin) * axis.stride, axis.in);
     next.out = reinterpret_cast<const char*>(call_.out_backprop + end * call_.out.row);
-    next.out_lines = divide_up(out_bytes, 64 * steps);
+    next.out_lines = divide_up(out_bytes, kLine * steps);
     // The rows that follow the last that this visit reads.
     const int64_t image = end / axis.out;
     const int64_t row = end % axis.out * axis.stride + (axis.filter - 1) * axis.dilation -
                         axis.pad_before - (axis.stride - 1);
     next.source =
         reinterpret_cast<const char*>(call_.input + image * call_.in.image + row * call_.in.row);
-    next.source_lines = divide_up(rows * call_.in.row * sizeof(T), 64 * steps);
+    next.source_lines = divide_up(rows * call_.in.row * sizeof(T), kLine * steps);
     return next;
   }
 
@@ -367,7 +324,7 @@ class Worker {
     job.row_step = height.out == 1 ? 0 : height.stride * call_.in.row;
     job.column_step = width.out == 1 ? 1 : width.stride * call_.in.column;
     for (int64_t kx = 0; kx < width.filter; ++kx) {
-      const Range x = linked(width, kx, first_column_, end_column_);
+      const Linked x = linked(width, kx, first_column_, end_column_);
       if (x.begin == x.end) continue;
       const int64_t column = x.begin * width.stride + kx * width.dilation - width.pad_before;
       const int64_t wide = kernel_table().filter_columns;
@@ -383,7 +340,7 @@ class Worker {
         rows_.clear();
         job.window = source_window_;
         for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
-          const Range y = linked(height, ky, first, last);
+          const Linked y = linked(height, ky, first, last);
           if (y.begin == y.end) return;
           const int64_t row = y.begin * height.stride + ky * height.dilation - height.pad_before;
           job.tensor = source_tensor(image) + row * call_.in.row + column * call_.in.column;
@@ -404,19 +361,6 @@ class Worker {
         }
       }
     }
-  }
-
-  // Those of the positions [begin, end) of out_backprop that tap k links to the input.
-  struct Range {
-    int64_t begin;
-    int64_t end;
-  };
-  static Range linked(const Axis& axis, int64_t k, int64_t begin, int64_t end) {
-    // position * stride >= -first, and < in - first
-    const int64_t first = k * axis.dilation - axis.pad_before;
-    const auto at_least = [&](int64_t n) { return n <= 0 ? 0 : divide_up(n, axis.stride); };
-    const int64_t from = std::clamp(at_least(-first), begin, end);
-    return {from, std::clamp(at_least(axis.in - first), from, end)};
   }
 
   CopyJob<const T> copy_job(Acc* window, int64_t window_row, int64_t window_group) const {
