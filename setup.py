@@ -67,7 +67,7 @@ class TaggedWheel(bdist_wheel):
 setup(
     name="tf-dwbp",
     version="0.1.0",
-    description="Depthwise convolution and its gradients for TensorFlow, right in every combination",
+    description="Depthwise convolution and its gradients for TensorFlow, right everywhere, fast",
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     author="The tf_dwbp Authors",
