@@ -39,11 +39,42 @@ CPU_TARGETS = {
     ],
 }
 
+# The GPU kernels' driver, compiled as the above are.
+GPU_CORE_SOURCES = [
+    "cc/gpu/plan.cc",
+    "cc/gpu/window.cc",
+]
+
+# Compiled by nvcc once for each of GPU_TYPES, with -DTF_DWBP_GPU_TYPE=<name>; for their emulation
+# as C++ with -DTF_DWBP_EMULATED as well.
+GPU_KERNEL_SOURCE = "cc/gpu/kernels.cu"
+
+GPU_TYPES = [
+    "Half",
+    "Bfloat16",
+    "float",
+    "double",
+]
+
+# nvcc's flags apart from the architectures. Kernels call constexpr functions of cc/conv.
+GPU_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "--expt-relaxed-constexpr",
+    "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra",
+    "-DNDEBUG",
+]
+
 # The shared library that TensorFlow loads.
 LIBRARY_SOURCES = CORE_SOURCES + [
     "cc/tensorflow/depthwise_op.cc",
     "cc/tensorflow/ops.cc",
     "cc/tensorflow/read_call.cc",
+]
+
+# Added to it where there is an nvcc.
+GPU_LIBRARY_SOURCES = GPU_CORE_SOURCES + [
+    "cc/tensorflow/gpu_depthwise_op.cc",
 ]
 
 # A program of its own that tests the core without TensorFlow, under the sanitizers.
@@ -53,4 +84,16 @@ TEST_SOURCES = [
     "cc/tests/gather_test.cc",
     "cc/tests/main.cc",
     "cc/tests/parallel_test.cc",
+]
+
+# A program that runs the GPU kernels on the CPU.
+GPU_TEST_SOURCES = [
+    "cc/tests/emulator.cc",
+    "cc/tests/gpu_test.cc",
+    "cc/tests/main.cc",
+]
+
+# A library of the GPU kernels for tests/gpu/harness.py: for a GPU, or for the emulator.
+GPU_HARNESS_SOURCES = [
+    "cc/tests/gpu_harness.cu",
 ]

@@ -45,41 +45,6 @@ Gather::Gather(const Axis& axis, bool forward)
   shift_ = class_shift_ * classes / source_step_;
 }
 
-TapRange Gather::without_borders(int64_t position) const {
-  if (forward_) {
-    return {0, position * stride_ + (taps_ - 1) * dilation_ - pad_before_, taps_};
-  }
-  const int64_t padded = position + pad_before_;
-  if (padded % gcd_ != 0) return {};
-  const int64_t tap = padded / gcd_ % tap_step_ * inverse_ % tap_step_;
-  if (tap >= taps_) return {};
-  return {tap, (padded - tap * dilation_) / stride_, (taps_ - 1 - tap) / tap_step_ + 1};
-}
-
-TapRange Gather::at(int64_t position) const {
-  int64_t tap = 0;
-  int64_t source;
-  if (forward_) {
-    source = position * stride_ + (taps_ - 1) * dilation_ - pad_before_;
-  } else {
-    source = position + pad_before_;
-    if (stride_ > 1) {
-      if (source % gcd_ != 0) return {};
-      tap = source / gcd_ % tap_step_ * inverse_ % tap_step_;
-      // The division truncates, so a negative numerator has to be caught before it.
-      if (tap * dilation_ > source) return {};
-      source = (source - tap * dilation_) / stride_;
-    }
-  }
-  if (source >= source_) {
-    const int64_t skipped = (source - source_) / source_step_ + 1;
-    tap += skipped * tap_step_;
-    source -= skipped * source_step_;
-  }
-  if (source < 0 || tap >= taps_) return {};
-  return {tap, source, std::min((taps_ - 1 - tap) / tap_step_, source / source_step_) + 1};
-}
-
 int64_t Gather::lowest_source(int64_t position) const {
   if (forward_) return std::max<int64_t>(0, position * stride_ - pad_before_);
   const int64_t padded = position + pad_before_;

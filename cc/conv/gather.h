@@ -29,21 +29,23 @@ class Gather {
   // that here, too, source positions fall as taps grow.
   static Gather forward(const Axis& axis);
 
-  TapRange at(int64_t position) const;
+  constexpr TapRange at(int64_t position) const { return clip(without_borders(position)); }
   // The same if the source had no borders: positions may lie outside.
-  TapRange without_borders(int64_t position) const;
+  constexpr TapRange without_borders(int64_t position) const;
+  // What is left of that within the borders.
+  constexpr TapRange clip(TapRange range) const;
 
-  int64_t result() const { return result_; }  // size
-  int64_t source() const { return source_; }  // size
-  int64_t taps() const { return taps_; }      // of the filter
+  constexpr int64_t result() const { return result_; }  // size
+  constexpr int64_t source() const { return source_; }  // size
+  constexpr int64_t taps() const { return taps_; }      // of the filter
 
-  int64_t tap_step() const { return tap_step_; }
-  int64_t source_step() const { return source_step_; }
+  constexpr int64_t tap_step() const { return tap_step_; }
+  constexpr int64_t source_step() const { return source_step_; }
 
   // Positions of the result this far apart have the same taps, up to borders ...
-  int64_t class_step() const { return class_step_; }
+  constexpr int64_t class_step() const { return class_step_; }
   // ... at source positions this far apart.
-  int64_t class_shift() const { return class_shift_; }
+  constexpr int64_t class_shift() const { return class_shift_; }
 
   // Multiples of the two above: positions a period apart gather from source positions that are
   // a multiple, shift(), of source_step() apart, and so share most of them.
@@ -79,6 +81,33 @@ class Gather {
   int64_t shift_;
 };
 
+// In the header, since kernels on other devices than the CPU are compiled from it.
+constexpr TapRange Gather::without_borders(int64_t position) const {
+  if (forward_) {
+    return {0, position * stride_ + (taps_ - 1) * dilation_ - pad_before_, taps_};
+  }
+  const int64_t padded = position + pad_before_;
+  if (stride_ == 1) return {0, padded, taps_};
+  if (padded % gcd_ != 0) return {};
+  const int64_t tap = padded / gcd_ % tap_step_ * inverse_ % tap_step_;
+  if (tap >= taps_) return {};
+  // The stride divides this without a remainder, whatever its sign.
+  return {tap, (padded - tap * dilation_) / stride_, (taps_ - 1 - tap) / tap_step_ + 1};
+}
+
+constexpr TapRange Gather::clip(TapRange range) const {
+  if (range.source >= source_) {
+    const int64_t skipped = (range.source - source_) / source_step_ + 1;
+    range.tap += skipped * tap_step_;
+    range.source -= skipped * source_step_;
+    range.count -= skipped;
+  }
+  if (range.source < 0 || range.count <= 0) return {};
+  const int64_t within = range.source / source_step_ + 1;
+  if (within < range.count) range.count = within;
+  return range;
+}
+
 // A whole call of the two ops.
 struct Gathering {
   static Gathering input_grad(const Geometry& geometry);
@@ -93,9 +122,9 @@ struct Gathering {
   Gather height;
   Gather width;
 
-  int64_t source_channels() const { return channels / repeat * multiplier; }
-  int64_t result_elements() const { return batch * channels * height.result() * width.result(); }
-  int64_t source_elements() const {
+  constexpr int64_t source_channels() const { return channels / repeat * multiplier; }
+  constexpr int64_t result_elements() const { return batch * channels * height.result() * width.result(); }
+  constexpr int64_t source_elements() const {
     return batch * source_channels() * height.source() * width.source();
   }
 };

@@ -7,34 +7,15 @@
 
 #include "cc/conv/call.h"
 #include "cc/cpu/depthwise.h"
-#include "cc/tensorflow/read_call.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/types.h"
+#include "cc/tensorflow/depthwise_op.h"
 #include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_dwbp {
 namespace {
 
-using conv::Operand;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-
-// The kernels' name for a type of TensorFlow's, with the same bits.
-template <typename T>
-struct KernelType {
-  using Type = T;
-};
-template <>
-struct KernelType<Eigen::half> {
-  using Type = cpu::Half;
-};
-template <>
-struct KernelType<Eigen::bfloat16> {
-  using Type = cpu::Bfloat16;
-};
 
 cpu::Parallel parallel_on(const Eigen::ThreadPoolDevice& device) {
   Eigen::ThreadPoolInterface* const pool = device.getPool();
@@ -73,72 +54,28 @@ void want_huge_pages(void* data, int64_t bytes) {
 #endif
 }
 
-template <conv::Op op, typename T>
-class DepthwiseOp : public OpKernel {
- public:
-  explicit DepthwiseOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, read_attributes(context, &attributes_));
+struct Cpu {
+  static absl::Status check_result(const char* name, const conv::Shape& sizes,
+                                   int64_t element_bytes) {
+    return check_memory(name, sizes, element_bytes);
   }
 
-  void Compute(OpKernelContext* context) override {
-    constexpr Operand kResult = conv::result_of(op);
-    conv::Call call(op);
-    call.attributes = attributes_;
-    const Tensor* given[2];
-    int count = 0;
-    // Where the result would stand, its sizes do; the forward op takes none.
-    for (const Operand operand : {Operand::kInput, Operand::kFilter, Operand::kOutput}) {
-      if (operand != kResult) {
-        given[count] = &context->input(static_cast<int>(operand));
-        call.shape(operand) = to_shape(given[count++]->shape());
-      } else if (op != conv::Op::kForward) {
-        OP_REQUIRES_OK(context,
-                       read_sizes(call.name(operand), context->input(static_cast<int>(operand)),
-                                  &call.shape(operand)));
-      }
-    }
-    OP_REQUIRES_OK(context, to_status(conv::check_call(&call)));
-    const conv::Shape& sizes = call.shape(kResult);
-    OP_REQUIRES_OK(context, check_memory(call.name(kResult), sizes, sizeof(T)));
-    const conv::Geometry geometry = conv::geometry_of(call);
-
-    TensorShape shape;
-    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(*sizes, &shape));
-    Tensor* result = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &result));
+  template <typename K>
+  static absl::Status run(OpKernelContext* context, conv::Op op, const conv::Geometry& geometry,
+                          const K* a, const K* b, Tensor* result) {
     const int64_t result_bytes = result->TotalBytes();
     if (result_bytes >= kLargeBytes) want_huge_pages(result->data(), result_bytes);
-
-    using K = typename KernelType<T>::Type;
-    const auto data = [](const Tensor& tensor) {
-      return reinterpret_cast<const K*>(tensor.flat<T>().data());
-    };
     Tensor workspace;
     const cpu::Parallel parallel = parallel_on(context->eigen_device<Eigen::ThreadPoolDevice>());
     const int64_t bytes = cpu::workspace_bytes<K>(op, geometry, parallel.workers);
-    OP_REQUIRES_OK(context,
-                   context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
-    cpu::run<K>(op, geometry, data(*given[0]), data(*given[1]),
-                reinterpret_cast<K*>(result->flat<T>().data()), workspace.data(), parallel);
+    TF_RETURN_IF_ERROR(
+        context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
+    cpu::run<K>(op, geometry, a, b, static_cast<K*>(result->data()), workspace.data(), parallel);
+    return absl::OkStatus();
   }
-
- private:
-  conv::Attributes attributes_;
 };
 
-#define TF_DWBP_REGISTER_TYPE(NAME, OP, T)                                                  \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), \
-                          DepthwiseOp<OP, T>)
-#define TF_DWBP_REGISTER(NAME, OP)                  \
-  TF_DWBP_REGISTER_TYPE(NAME, OP, Eigen::half);     \
-  TF_DWBP_REGISTER_TYPE(NAME, OP, Eigen::bfloat16); \
-  TF_DWBP_REGISTER_TYPE(NAME, OP, float);           \
-  TF_DWBP_REGISTER_TYPE(NAME, OP, double)
-TF_DWBP_REGISTER("TfDwbp>DepthwiseConv2dNative", conv::Op::kForward);
-TF_DWBP_REGISTER("TfDwbp>DepthwiseConv2dNativeBackpropInput", conv::Op::kInputGrad);
-TF_DWBP_REGISTER("TfDwbp>DepthwiseConv2dNativeBackpropFilter", conv::Op::kFilterGrad);
-#undef TF_DWBP_REGISTER
-#undef TF_DWBP_REGISTER_TYPE
+TF_DWBP_REGISTER(tensorflow::DEVICE_CPU, Cpu);
 
 }  // namespace
 }  // namespace tf_dwbp

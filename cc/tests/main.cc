@@ -1,6 +1,9 @@
-// Runs all tests and closes with their count; exits with 1 when a check failed.
+// Runs all tests, or those whose names contain one of the arguments, and closes with their count;
+// exits with 1 when a check failed.
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "cc/tests/check.h"
 
@@ -26,16 +29,21 @@ std::vector<Test>& tests() {
 
 }  // namespace tf_dwbp::testing
 
-int main() {
+int main(int count, char** arguments) {
   using namespace tf_dwbp::testing;
   int passed = 0, failed = 0;
   for (const Test& test : tests()) {
+    const bool wanted = std::any_of(arguments + 1, arguments + count, [&](const char* part) {
+      return std::strstr(test.name, part) != nullptr;
+    });
+    if (count > 1 && !wanted) continue;
     const int failed_before = failed_checks, checks_before = checks;
     test.run();
     const bool good = failed_checks == failed_before && checks > checks_before;
     ++(good ? passed : failed);
     std::printf("%s %s (%d checks)\n", good ? "passed" : "FAILED", test.name,
                 checks - checks_before);
+    std::fflush(stdout);
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;

@@ -1,0 +1,300 @@
+// The gradient for the filter, where a configuration fits.
+//
+// Bound by memory like gather.cuh, and the same in its staging: the input's tile is in shared
+// memory, since each element meets several of out_backprop's; these, which only one thread wants,
+// come straight from memory. What a thread sums are the filter's taps, all of them in registers,
+// over all tiles of its block's part. At the part's end the block adds up its threads' sums and
+// leaves them in the workspace; a second kernel adds the parts. Which terms a thread has, and
+// the order in which anything is added, is fixed by the plan, so that the same call gives the same
+// bits, without an atomic.
+//
+// Sums of up to FilterGradPlan::kTerms terms are kept plain. The few that a block adds up make
+// little difference; the parts, which may be many, are added with compensation (Neumaier's): the
+// error stays that of some 300 terms however long the sum is.
+#pragma once
+
+#include "cc/gpu/device.h"
+#include "cc/gpu/plan.h"
+#include "cc/gpu/sum.cuh"
+#include "cc/gpu/tile.cuh"
+
+namespace tf_dwbp::gpu {
+
+template <typename T>
+struct FilterGradArguments {
+  const T* input;
+  const T* out;
+  AccumulatorOf<T>* partial;  // [parts, taps, channels]
+  int64_t batch;
+  int64_t channels;
+  WindowAxis height;
+  WindowAxis width;
+  FilterGradPlan plan;
+};
+
+// A tile among those of all images: innermost are a class's, then the classes, then the images.
+template <typename T, int stride>
+struct FilterGradTile {
+  TileStart y;
+  TileStart x;
+  int64_t images;  // first of the tile's images
+
+  __device__ FilterGradTile(const FilterGradArguments<T>& g, int64_t index) {
+    const Tile& tile = g.plan.tile;
+    const Divided by_x = divide(index, tile.across * g.width.classes());
+    const Divided by_y = divide(by_x.quotient, tile.down * g.height.classes());
+    y = start_of<stride, 1>(by_y.remainder, tile.down, tile.rows);
+    x = start_of<stride, 1>(by_x.remainder, tile.across, tile.columns);
+    images = by_y.quotient * g.plan.images;
+  }
+};
+
+// The positions of out_backprop at which a tile's rows or columns end.
+__device__ inline int64_t end_of(const WindowAxis& axis, int64_t j, int64_t size) {
+  return j + size < axis.positions() ? j + size : axis.positions();
+}
+
+// What a part's sum for a tap is when nothing takes part that lies outside. The strides are those
+// of channels, columns and rows; channel and image offsets are already in.
+template <int index, conv::Layout layout, typename T>
+__device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArguments<T>& g, int64_t part,
+                                                    int tap, int64_t channel) {
+  constexpr Configuration config = kFilterGradConfigurations[index];
+  constexpr bool nhwc = layout == conv::Layout::kNHWC;
+  TF_DWBP_COUNT("part again");
+  const int ky = tap / config.taps, kx = tap % config.taps;
+  const int64_t step = nhwc ? g.channels : 1;
+  const int64_t input_plane = g.height.source * g.width.source;
+  const int64_t out_plane = g.height.result * g.width.result;
+  AccumulatorOf<T> sum = 0;
+  const int64_t first = part * g.plan.tiles_of_part;
+  for (int64_t i = first; i < first + g.plan.tiles_of_part && i < g.plan.tiles; ++i) {
+    const FilterGradTile<T, config.result_step> t(g, i);
+    for (int64_t b = t.images; b < t.images + g.plan.images && b < g.batch; ++b) {
+      const T* const input =
+          g.input + (nhwc ? b * g.channels * input_plane + channel
+                          : (b * g.channels + channel) * input_plane);
+      const T* const out = g.out + (nhwc ? b * g.channels * out_plane + channel
+                                         : (b * g.channels + channel) * out_plane);
+      for (int64_t y = t.y.result; y < end_of(g.height, t.y.result, g.plan.tile.rows); ++y) {
+        const int64_t oy = result_position(g.height, t.y.residue, y);
+        const int64_t iy =
+            source_position(g.height, t.y.residue, y * config.result_step + ky);
+        if (oy >= g.height.result || !inside(iy, g.height.source)) continue;
+        for (int64_t x = t.x.result; x < end_of(g.width, t.x.result, g.plan.tile.columns); ++x) {
+          const int64_t ox = result_position(g.width, t.x.residue, x);
+          const int64_t ix =
+              source_position(g.width, t.x.residue, x * config.result_step + kx);
+          if (ox >= g.width.result || !inside(ix, g.width.source)) continue;
+          sum += widen(input[(iy * g.width.source + ix) * step]) *
+                 widen(out[(oy * g.width.result + ox) * step]);
+        }
+      }
+    }
+  }
+  return sum;
+}
+
+// Adds to the sums of all taps what a thread's elements of out_backprop meet at their window.
+template <int index, int rows, int columns, int channels, typename T, typename Sum>
+__device__ __forceinline__ void add_products(
+    const T* window, int row, int column, const Sum (&out)[rows][columns][channels],
+    Sum (&sums)[kFilterGradConfigurations[index].taps * kFilterGradConfigurations[index].taps]
+               [channels]) {
+  constexpr Configuration config = kFilterGradConfigurations[index];
+#pragma unroll
+  for (int sy = 0; sy < extent(config, rows); ++sy) {
+#pragma unroll
+    for (int sx = 0; sx < extent(config, columns); ++sx) {
+      const auto loaded =
+          *reinterpret_cast<const Vector<T, channels>*>(window + sy * row + sx * column);
+#pragma unroll
+      for (int y = 0; y < rows; ++y) {
+        const int ky = sy - config.result_step * y;
+        if (ky < 0 || ky >= config.taps) continue;
+#pragma unroll
+        for (int x = 0; x < columns; ++x) {
+          const int kx = sx - config.result_step * x;
+          if (kx < 0 || kx >= config.taps) continue;
+#pragma unroll
+          for (int c = 0; c < channels; ++c) {
+            sums[ky * config.taps + kx][c] += out[y][x][c] * widen(loaded.values[c]);
+          }
+        }
+      }
+    }
+  }
+}
+
+// NHWC: neighbouring threads are neighbouring words of channels, the groups of `lanes` threads
+// share the items of a tile.
+template <typename T, int index>
+__global__ void __launch_bounds__(kThreads)
+    filter_grad_nhwc(const __grid_constant__ FilterGradArguments<T> g) {
+  using Sum = AccumulatorOf<T>;
+  constexpr Configuration config = kFilterGradConfigurations[index];
+  constexpr int taps = config.taps, stride = config.result_step;
+  constexpr ThreadTile thread = filter_grad_tile(conv::Layout::kNHWC, sizeof(T));
+  constexpr int rows = thread.rows, columns = thread.columns, word = thread.channels;
+  const FilterGradPlan& plan = g.plan;
+  const Tile& tile = plan.tile;
+  T* const shared = reinterpret_cast<T*>(shared_memory());
+  const int lane = threadIdx.x & (plan.lanes - 1);
+  const int group = threadIdx.x / plan.lanes, groups = kThreads / plan.lanes;
+  const int column = plan.lanes * word;
+
+  for (int64_t block = blockIdx.x; block < plan.parts * plan.channel_blocks; block += gridDim.x) {
+    const Divided by_channels = divide(block, plan.channel_blocks);
+    const int64_t part = by_channels.quotient;
+    const int64_t first_channel = by_channels.remainder * plan.lanes * word;
+    const int64_t channel = first_channel + lane * word;
+    Sum sums[taps * taps][word] = {};
+    const int64_t first = part * plan.tiles_of_part;
+    for (int64_t i = first; i < first + plan.tiles_of_part && i < plan.tiles; ++i) {
+      const FilterGradTile<T, stride> t(g, i);
+      // What was there before has been read.
+      __syncthreads();
+      const Staging<T> staging{g.height, g.width, tile, t.y, t.x};
+      staging.template nhwc<word>(
+          shared, g.input + t.images * g.height.source * g.width.source * g.channels, g.channels,
+          first_channel, plan.lanes);
+      wait_for_copies();
+      __syncthreads();
+      const T* const image =
+          g.out + t.images * g.height.result * g.width.result * g.channels + channel;
+      for (Walk at(group, groups, tile.thread_columns); at.row < tile.thread_rows; at.next()) {
+        const int64_t jy = t.y.result + at.row * rows, jx = t.x.result + at.column * columns;
+        Sum out[rows][columns][word];
+#pragma unroll
+        for (int y = 0; y < rows; ++y) {
+          const int64_t oy = result_position(g.height, t.y.residue, jy + y);
+#pragma unroll
+          for (int x = 0; x < columns; ++x) {
+            const int64_t ox = result_position(g.width, t.x.residue, jx + x);
+            const bool there = oy < g.height.result && ox < g.width.result;
+            load_word<word>(there ? image + (oy * g.width.result + ox) * g.channels : nullptr,
+                            g.channels - channel, out[y][x]);
+          }
+        }
+        const T* const window = shared + at.row * rows * stride * tile.pitch +
+                                at.column * columns * stride * column + lane * word;
+        add_products<index>(window, tile.pitch, column, out, sums);
+      }
+    }
+
+    // A row of taps at a time: [groups][taps][channels], then a thread for each sum of groups.
+    Sum* const rows_of_sums = reinterpret_cast<Sum*>(shared_memory());
+#pragma unroll
+    for (int ky = 0; ky < taps; ++ky) {
+      // The tile, or the row before this one, has been read.
+      __syncthreads();
+#pragma unroll
+      for (int kx = 0; kx < taps; ++kx) {
+#pragma unroll
+        for (int c = 0; c < word; ++c) {
+          rows_of_sums[(group * taps + kx) * column + lane * word + c] = sums[ky * taps + kx][c];
+        }
+      }
+      __syncthreads();
+      for (int i = threadIdx.x; i < taps * column; i += kThreads) {
+        const int64_t c = first_channel + (i & (column - 1));
+        if (c >= g.channels) continue;
+        Sum sum = rows_of_sums[i];
+        for (int other = 1; other < groups; ++other) sum += rows_of_sums[other * taps * column + i];
+        const int tap = ky * taps + i / column;
+        if (sum != sum) sum = part_again<index, conv::Layout::kNHWC>(g, part, tap, c);
+        g.partial[(part * taps * taps + tap) * g.channels + c] = sum;
+      }
+    }
+  }
+}
+
+// NCHW: neighbouring threads are neighbouring columns; a few warps share a channel.
+template <typename T, int index>
+__global__ void __launch_bounds__(kThreads)
+    filter_grad_nchw(const __grid_constant__ FilterGradArguments<T> g) {
+  using Sum = AccumulatorOf<T>;
+  constexpr Configuration config = kFilterGradConfigurations[index];
+  constexpr int taps = config.taps, stride = config.result_step;
+  constexpr ThreadTile thread = filter_grad_tile(conv::Layout::kNCHW, sizeof(T));
+  constexpr int rows = thread.rows, columns = thread.columns;
+  const FilterGradPlan& plan = g.plan;
+  const Tile& tile = plan.tile;
+  T* const shared = reinterpret_cast<T*>(shared_memory());
+  const int plane_elements = tile.source_rows * tile.pitch;
+  const int groups = kThreads / plan.channels;
+  const int own = threadIdx.x / groups, group = threadIdx.x - own * groups;
+
+  for (int64_t block = blockIdx.x; block < plan.parts * plan.channel_blocks; block += gridDim.x) {
+    const Divided by_channels = divide(block, plan.channel_blocks);
+    const int64_t part = by_channels.quotient;
+    const int64_t first_channel = by_channels.remainder * plan.channels;
+    const int64_t channel = first_channel + own;
+    Sum sums[taps * taps][1] = {};
+    const int64_t first = part * plan.tiles_of_part;
+    for (int64_t i = first; i < first + plan.tiles_of_part && i < plan.tiles; ++i) {
+      const FilterGradTile<T, stride> t(g, i);
+      // What was there before has been read.
+      __syncthreads();
+      const Staging<T> staging{g.height, g.width, tile, t.y, t.x};
+      for (int image = 0; image < plan.images && t.images + image < g.batch; ++image) {
+        for (int c = 0; c < plan.channels && first_channel + c < g.channels; ++c) {
+          staging.nchw(shared + (image * plan.channels + c) * plane_elements,
+                       g.input + ((t.images + image) * g.channels + first_channel + c) *
+                                     g.height.source * g.width.source);
+        }
+      }
+      wait_for_copies();
+      __syncthreads();
+      if (channel >= g.channels) continue;
+      // Rows of items, of one image after the other.
+      for (Walk at(group, groups, tile.thread_columns);
+           at.row < tile.thread_rows * plan.images; at.next()) {
+        const int image = at.row / tile.thread_rows, row = at.row - image * tile.thread_rows;
+        if (t.images + image >= g.batch) continue;
+        const int64_t plane = (t.images + image) * g.channels + channel;
+        const T* const from = g.out + plane * g.height.result * g.width.result;
+        const int64_t jy = t.y.result + row * rows, jx = t.x.result + at.column * columns;
+        Sum out[rows][columns][1];
+#pragma unroll
+        for (int y = 0; y < rows; ++y) {
+          const int64_t oy = result_position(g.height, t.y.residue, jy + y);
+#pragma unroll
+          for (int x = 0; x < columns; ++x) {
+            const int64_t ox = result_position(g.width, t.x.residue, jx + x);
+            const bool there = oy < g.height.result && ox < g.width.result;
+            load_word<1>(there ? from + oy * g.width.result + ox : nullptr, 1, out[y][x]);
+          }
+        }
+        const T* const input = g.input + plane * g.height.source * g.width.source;
+        const T* const window = shared + (image * plan.channels + own) * plane_elements +
+                                staging.column_offset(input) + row * rows * stride * tile.pitch +
+                                at.column * columns * stride;
+        add_products<index>(window, tile.pitch, 1, out, sums);
+      }
+    }
+
+    // Within warps, then [warps][taps].
+    Sum* const of_warps = reinterpret_cast<Sum*>(shared_memory());
+    __syncthreads();
+#pragma unroll
+    for (int tap = 0; tap < taps * taps; ++tap) {
+      const Sum sum = sum_of_warp(sums[tap][0]);
+      if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32 * taps * taps + tap] = sum;
+    }
+    __syncthreads();
+    const int warps = groups / 32;  // of a channel
+    for (int i = threadIdx.x; i < plan.channels * taps * taps; i += kThreads) {
+      const int c = i / (taps * taps), tap = i % (taps * taps);
+      if (first_channel + c >= g.channels) continue;
+      Sum sum = 0;
+      for (int w = 0; w < warps; ++w) sum += of_warps[(c * warps + w) * taps * taps + tap];
+      if (sum != sum) {
+        sum = part_again<index, conv::Layout::kNCHW>(g, part, tap, first_channel + c);
+      }
+      g.partial[(part * taps * taps + tap) * g.channels + first_channel + c] = sum;
+    }
+  }
+}
+
+}  // namespace tf_dwbp::gpu

@@ -1,0 +1,100 @@
+// Sums in a fixed order: of a warp's threads, and of the parts that blocks leave behind.
+#pragma once
+
+#include "cc/gpu/device.h"
+#include "cc/gpu/plan.h"
+
+namespace tf_dwbp::gpu {
+
+// The sum of what the threads of a warp have; all of them must be there.
+template <typename Sum>
+__device__ __forceinline__ Sum sum_of_warp(Sum sum) {
+#pragma unroll
+  for (int distance = 16; distance > 0; distance /= 2) {
+    sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+  }
+  return sum;
+}
+
+// Loads up to n neighbours, `count` of which exist, or zeros where there is no `from`.
+template <int n, typename T, typename Sum>
+__device__ __forceinline__ void load_word(const T* from, int64_t count, Sum (&values)[n]) {
+  if (n > 1 && from != nullptr && count >= n &&
+      reinterpret_cast<uintptr_t>(from) % (n * sizeof(T)) == 0) {
+    const auto loaded = *reinterpret_cast<const Vector<T, n>*>(from);
+#pragma unroll
+    for (int i = 0; i < n; ++i) values[i] = widen(loaded.values[i]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    values[i] = from != nullptr && i < count ? widen(from[i]) : Sum{0};
+  }
+}
+
+// A sum and what rounding has taken from it (Neumaier). Not for compilers that are told that
+// floating point is associative.
+template <typename Sum>
+struct CompensatedSum {
+  Sum sum = 0;
+  Sum lost = 0;
+
+  __device__ void add(Sum x) {
+    const Sum total = sum + x;
+    const bool larger = (sum < 0 ? -sum : sum) >= (x < 0 ? -x : x);
+    lost += larger ? (sum - total) + x : (x - total) + sum;
+    sum = total;
+  }
+  // An infinite sum has lost Inf - Inf.
+  __device__ Sum value() const {
+    const Sum all = sum + lost;
+    return all == all ? all : sum;
+  }
+};
+
+template <typename T>
+struct SumPartsArguments {
+  const AccumulatorOf<T>* partial;  // [parts, elements]
+  T* result;
+  int64_t elements;
+  int64_t parts;
+};
+
+// Neighbouring threads are neighbouring elements; the warps of a block share the parts.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    sum_parts(const __grid_constant__ SumPartsArguments<T> g) {
+  using Sum = AccumulatorOf<T>;
+  constexpr int kWarps = kThreads / 32;
+  auto* const shared = reinterpret_cast<CompensatedSum<Sum>*>(shared_memory());
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (int64_t first = int64_t{blockIdx.x} * 32; first < g.elements;
+       first += int64_t{gridDim.x} * 32) {
+    const int64_t element = first + lane;
+    CompensatedSum<Sum> sum;
+    if (element < g.elements) {
+#pragma unroll 4
+      for (int64_t part = warp; part < g.parts; part += kWarps) {
+        sum.add(g.partial[part * g.elements + element]);
+      }
+    }
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp == 0 && element < g.elements) {
+      for (int other = 1; other < kWarps; ++other) {
+        sum.add(shared[other * 32 + lane].sum);
+        sum.lost += shared[other * 32 + lane].lost;
+      }
+      narrow(sum.value(), &g.result[element]);
+    }
+    __syncthreads();
+  }
+}
+
+// Where sum_parts() keeps its sums.
+template <typename T>
+constexpr int sum_parts_shared_bytes() {
+  return kThreads * static_cast<int>(sizeof(CompensatedSum<AccumulatorOf<T>>));
+}
+
+}  // namespace tf_dwbp::gpu

@@ -1,0 +1,138 @@
+// CUDA as far as cc/gpu uses it, on the CPU: for running kernels where there is no GPU, under a
+// sanitizer.
+//
+// The threads of a block are fibers, which run one after the other from barrier to barrier, in an
+// order that a test chooses: what depends on the order is a race. Shared memory is a buffer of
+// exactly the bytes asked for, full of NaN at first. Asynchronous copies happen when they are
+// waited for. A test may take barriers away, to see that it would notice.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cc/conv/attributes.h"
+#include "cc/gpu/depthwise.h"
+#include "cc/gpu/plan.h"
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __grid_constant__
+#define __launch_bounds__(threads)
+#define __syncthreads()                                                              \
+  [] {                                                                               \
+    static const int site = ::tf_dwbp::emulator::barrier_at(__FILE__, __LINE__);    \
+    ::tf_dwbp::emulator::barrier(site);                                              \
+  }()
+#define TF_DWBP_NOINLINE [[gnu::noinline]]
+#define TF_DWBP_COUNT(what) ++::tf_dwbp::emulator::state().counts[what]
+
+namespace tf_dwbp::emulator {
+
+enum class Order { kForward, kBackward, kShuffled };
+
+struct State {
+  // For the test to set.
+  Order order = Order::kForward;
+  int64_t most_blocks = 0x7fffffff;  // of a grid
+  gpu::Device device = {4, 160 << 10};
+  int removed_barrier = -1;  // index among `barriers`
+
+  // For the test to read.
+  std::set<const void*> launched;      // kernels
+  std::vector<std::string> barriers;   // that were reached, as "file:line"
+  std::map<std::string, int64_t> counts;  // of TF_DWBP_COUNT
+  int64_t blocks = 0;
+};
+
+State& state();
+
+struct Index {
+  unsigned x = 0;
+};
+extern Index thread_index, block_index, block_size, grid_size;
+
+unsigned char* shared_memory();
+// Index of a place in State::barriers.
+int barrier_at(const char* file, int line);
+void barrier(int index);
+void copy_async(void* to, const void* from, int bytes);
+void wait_for_copies();
+// Leaves 8 bytes for the other threads of the warp, and takes those of another.
+uint64_t exchange(uint64_t bits, unsigned distance);
+
+// Runs all blocks; returns an error where a block hangs, as threads wait at different places.
+conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int threads,
+                     int shared_bytes);
+
+}  // namespace tf_dwbp::emulator
+
+#define threadIdx ::tf_dwbp::emulator::thread_index
+#define blockIdx ::tf_dwbp::emulator::block_index
+#define blockDim ::tf_dwbp::emulator::block_size
+#define gridDim ::tf_dwbp::emulator::grid_size
+
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, unsigned distance) {
+  static_assert(sizeof(T) <= 8, "larger values are not exchanged");
+  (void)mask;  // all threads
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = ::tf_dwbp::emulator::exchange(bits, distance);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+template <typename T>
+T __ldg(const T* data) {
+  return *data;
+}
+
+inline int __ffsll(long long bits) { return __builtin_ffsll(bits); }
+
+namespace tf_dwbp::gpu {
+
+inline unsigned char* shared_memory() { return emulator::shared_memory(); }
+
+template <int bytes>
+void copy_async(void* to, const void* from) {
+  emulator::copy_async(to, from, bytes);
+}
+inline void wait_for_copies() { emulator::wait_for_copies(); }
+
+inline float widen(Bfloat16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline float widen(Half x) {
+  const int exponent = x.bits >> 10 & 31, mantissa = x.bits & 0x3ff;
+  const float magnitude = exponent == 31  ? (mantissa == 0 ? INFINITY : NAN)
+                          : exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
+                                          : std::ldexp(1024.0f + mantissa, exponent - 25);
+  return x.bits & 0x8000 ? -magnitude : magnitude;
+}
+void narrow(float x, Half* y);
+void narrow(float x, Bfloat16* y);
+
+inline conv::Error read_device(Device* device) {
+  *device = emulator::state().device;
+  return "";
+}
+
+template <typename Arguments>
+conv::Error launch(void (*kernel)(Arguments), const Arguments& arguments, int64_t blocks,
+                   int threads, int shared_bytes, void* stream) {
+  (void)stream;
+  emulator::state().launched.insert(reinterpret_cast<const void*>(kernel));
+  return emulator::run_grid([=] { kernel(arguments); }, blocks, threads, shared_bytes);
+}
+
+}  // namespace tf_dwbp::gpu
