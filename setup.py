@@ -19,7 +19,7 @@ TENSORFLOW_VERSION = "2.21.0"
 ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))  # an isolated build does not look here by itself
 
-from build_support import native, tensorflow_wheel  # noqa: E402
+from build_support import cuda_toolkit, native, tensorflow_wheel  # noqa: E402
 
 
 class NativeDistribution(Distribution):
@@ -39,8 +39,8 @@ class BuildLibrary(build_ext):
     def run(self):
         package = ROOT / "tf_dwbp"
         try:
-            native.build_library(tensorflow_wheel.find(), package)
-        except (native.BuildError, tensorflow_wheel.NotFound) as error:
+            native.build_library(tensorflow_wheel.find(), package, cuda_toolkit.find())
+        except (native.BuildError, tensorflow_wheel.NotFound, cuda_toolkit.NotFound) as error:
             raise SetupError(str(error)) from None
         if not self.inplace:
             for output in self.get_outputs():

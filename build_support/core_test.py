@@ -2,6 +2,7 @@
 
 --sanitize: under AddressSanitizer and UBSan.
 --old-cpu: under qemu, as a processor of 2008: what needs a later one must not be executed there.
+--gpu: the GPU kernels, on an emulated GPU, under both.
 --aarch64: with a cross compiler (aarch64-linux-gnu-g++ unless CXX says otherwise), under qemu.
 """
 
@@ -25,7 +26,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     how = parser.add_mutually_exclusive_group()
-    for option in ("--sanitize", "--old-cpu", "--aarch64"):
+    for option in ("--sanitize", "--old-cpu", "--gpu", "--aarch64"):
         how.add_argument(option, action="store_true")
     options = parser.parse_args()
 
@@ -33,6 +34,9 @@ def main() -> None:
         os.environ.setdefault("CXX", "aarch64-linux-gnu-g++")
         program = native.build_core_test(machine="aarch64")
         _run(["qemu-aarch64", program], "With the kernels for aarch64")
+        return
+    if options.gpu:
+        _run([native.build_gpu_test()], "The GPU kernels, emulated")
         return
     program = native.build_core_test(options.sanitize)
     if options.old_cpu:

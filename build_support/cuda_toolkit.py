@@ -23,7 +23,9 @@ OLDEST = 75  # kernels rely on nothing newer, and nvcc 13 knows nothing older
 # What __grid_constant__, if constexpr and cudaLaunchKernelEx need.
 OLDEST_NVCC = (11, 8)
 
-_PIP_PACKAGES = "nvidia-cuda-nvcc, nvidia-cuda-crt, nvidia-nvvm, nvidia-cuda-runtime, nvidia-cuda-cccl"
+_PIP_PACKAGES = (
+    "nvidia-cuda-nvcc, nvidia-cuda-crt, nvidia-nvvm, nvidia-cuda-runtime, nvidia-cuda-cccl"
+)
 
 
 class NotFound(Exception):
@@ -50,7 +52,7 @@ def find() -> CudaToolkit | None:
         raise NotFound(f"TF_DWBP_CUDA must be 0 or 1, but is {wanted!r}.")
     if wanted == "0":
         return None
-    problems = []
+    problems: list[str] = []
     for nvcc in _candidates():
         found = _toolkit(nvcc)
         if isinstance(found, CudaToolkit):
@@ -114,15 +116,13 @@ def _toolkit(nvcc: str) -> "CudaToolkit | str":
         return f"{nvcc} lacks libcudart_static.a"
     known = sorted(int(arch) for arch in re.findall(r"compute_(\d+)\s", listed + "\n"))
     archs = _archs(known)
-    if isinstance(archs, str):
-        return archs
     flags = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]
     # For GPUs to come, the driver compiles this.
     flags.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
     return CudaToolkit(nvcc, ".".join(release.groups()), str(runtimes[0]), archs, flags)
 
 
-def _archs(known: list[int]) -> "list[int] | str":
+def _archs(known: list[int]) -> list[int]:
     """The architectures to build for.
 
     One for each generation: what is compiled for 8.0 runs on 8.6 and 8.9 as well. Turing (7.5)
@@ -134,9 +134,10 @@ def _archs(known: list[int]) -> "list[int] | str":
             archs = sorted({int(arch) for arch in asked.split(",")})
         except ValueError:
             archs = []
-        if not archs or not set(archs) <= {arch for arch in known if arch >= OLDEST}:
-            allowed = ", ".join(str(arch) for arch in known if arch >= OLDEST)
-            return f"TF_DWBP_CUDA_ARCHS is {asked!r}, but must be some of {allowed}"
+        usable = [arch for arch in known if arch >= OLDEST]
+        if not archs or not set(archs) <= set(usable):
+            allowed = ", ".join(map(str, usable))
+            raise NotFound(f"TF_DWBP_CUDA_ARCHS is {asked!r}, but must be some of {allowed}.")
         return archs
     generations: dict[int, int] = {}
     for arch in known:

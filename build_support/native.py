@@ -10,6 +10,7 @@ import platform
 import shlex
 import subprocess
 
+from build_support.cuda_toolkit import CudaToolkit, why_not
 from build_support.tensorflow_wheel import TensorFlowWheel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -32,6 +33,9 @@ _LIBRARY_FLAGS = [
 SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 _TEST_FLAGS = [*_BASE_FLAGS, "-O1", "-g", "-fno-omit-frame-pointer"]
 
+# For g++, CUDA's sources with an emulator in CUDA's place.
+_EMULATED_FLAGS = ["-x", "c++", "-Wno-unknown-pragmas"]
+
 
 class BuildError(Exception):
     """The build failed; the message says at what."""
@@ -44,6 +48,12 @@ class Unit:
     source: str
     object: pathlib.Path
     flags: list[str]
+    nvcc: CudaToolkit | None = None  # instead of the C++ compiler
+
+    @property
+    def compiler(self) -> list[str]:
+        # nvcc calls the C++ compiler for the host's part.
+        return [self.nvcc.nvcc, f"-ccbin={compiler()[0]}"] if self.nvcc else compiler()
 
 
 def read_sources() -> dict:
@@ -88,13 +98,38 @@ def units(
     have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in targets]
 
     def unit(source, suffix, extra):
-        path = directory / f"{source.removesuffix('.cc')}{suffix}.o"
+        path = directory / f"{source.rpartition('.')[0]}{suffix}.o"
         return Unit(source, path, [*flags, *have, *extra])
 
     return [
         unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_CPU_TARGET={name}"])
         for name, extra in targets.items()
     ] + [unit(source, "", []) for source in sources]
+
+
+def gpu_kernel_units(directory: pathlib.Path, cuda: CudaToolkit) -> list[Unit]:
+    """The GPU kernels, once for each type, for a GPU."""
+    flags = [*read_sources()["GPU_FLAGS"], "-I.", *cuda.flags]
+    return _by_type(directory, flags, cuda)
+
+
+def emulated_kernel_units(directory: pathlib.Path, flags: list[str]) -> list[Unit]:
+    """The GPU kernels, once for each type, for the emulator."""
+    return _by_type(directory, [*flags, *_EMULATED_FLAGS], None)
+
+
+def _by_type(directory, flags, nvcc):
+    sources = read_sources()
+    source = sources["GPU_KERNEL_SOURCE"]
+    return [
+        Unit(
+            source,
+            directory / f"{source.removesuffix('.cu')}.{name}.o",
+            [*flags, f"-DTF_DWBP_GPU_TYPE={name}"],
+            nvcc,
+        )
+        for name in sources["GPU_TYPES"]
+    ]
 
 
 def kernel_objects() -> dict[str, pathlib.Path]:
@@ -111,7 +146,8 @@ def _stamp(unit: Unit, stamp: str) -> str | None:
     dependencies = unit.object.with_suffix(".d")
     if not (unit.object.exists() and dependencies.exists()):
         return None
-    digest = hashlib.sha256("\n".join([stamp, *unit.flags]).encode())
+    nvcc = [unit.nvcc.nvcc, unit.nvcc.version] if unit.nvcc else []
+    digest = hashlib.sha256("\n".join([stamp, *nvcc, *unit.flags]).encode())
     for name in dependencies.read_text().replace("\\\n", " ").partition(":")[2].split():
         path = ROOT / name
         digest.update(path.read_bytes() if path.exists() else b"")
@@ -125,8 +161,9 @@ def _compile(unit: Unit, system_flags: list[str], stamp: str) -> bool:
         return False
     unit.object.parent.mkdir(parents=True, exist_ok=True)
     stamped.unlink(missing_ok=True)
-    command = [*compiler(), *unit.flags, *system_flags, "-MMD", "-c", unit.source]
-    run([*command, "-o", str(unit.object)], unit.source)
+    command = [*unit.compiler, *unit.flags, *([] if unit.nvcc else system_flags)]
+    dependencies = ["-MMD", "-MF", str(unit.object.with_suffix(".d"))]
+    run([*command, *dependencies, "-c", unit.source, "-o", str(unit.object)], unit.source)
     stamped.write_text(_stamp(unit, stamp))
     return True
 
@@ -173,30 +210,103 @@ def link(command: list[str], output: pathlib.Path) -> None:
     new.replace(output)
 
 
-def build_library(wheel: TensorFlowWheel, directory: pathlib.Path) -> None:
+def build_library(
+    wheel: TensorFlowWheel, directory: pathlib.Path, cuda: CudaToolkit | None
+) -> None:
     """Writes the op library and the description of its build into the directory."""
     compiled_by = compiler_version()
     targets = list(cpu_targets())
     print(
         f"tf_dwbp: building against {wheel.distribution} {wheel.version} in {wheel.directory} "
         f"with {compiled_by} for {', '.join(targets)}",
+        f"tf_dwbp: with GPU kernels by {cuda.describe()}"
+        if cuda
+        else f"tf_dwbp: without GPU kernels: {why_not()}",
+        sep="\n",
         flush=True,
     )
+    sources = read_sources()
+    gpu_sources = sources["GPU_LIBRARY_SOURCES"] if cuda else []
+    gpu_kernels = gpu_kernel_units(BUILD / "library", cuda) if cuda else []
     objects = compile_all(
-        units(read_sources()["LIBRARY_SOURCES"], _LIBRARY_FLAGS, BUILD / "library"),
+        [
+            *gpu_kernels,
+            *units([*sources["LIBRARY_SOURCES"], *gpu_sources], _LIBRARY_FLAGS, BUILD / "library"),
+        ],
         # TensorFlow's error macros hold __FILE__: keep the folder of the day out of the library.
         ["-isystem", str(wheel.include), f"-fmacro-prefix-map={wheel.include}/="],
         stamp=f"tensorflow {wheel.version}\nCXXFLAGS={os.environ.get('CXXFLAGS', '')}",
     )
     # No run path: Python has loaded TensorFlow's library before it loads this one.
     framework = [f"-L{wheel.directory}", f"-l:{wheel.framework.name}", "-Wl,--no-undefined"]
-    link(["-shared", *objects, *framework], directory / LIBRARY_NAME)
+    runtime = _cuda_runtime(cuda) if cuda else []
+    link(["-shared", *objects, *framework, *runtime], directory / LIBRARY_NAME)
     info = {
         "tensorflow_version": wheel.version,
         "compiler": compiled_by,
         "cpu_targets": targets,
+        "cuda_version": cuda.version if cuda else None,
+        "cuda_architectures": cuda.archs if cuda else None,
     }
     (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n")
+
+
+def _cuda_runtime(cuda: CudaToolkit) -> list[str]:
+    # Static, and hidden: it must not meet TensorFlow's own, and needs no driver to be loaded.
+    return [cuda.runtime, "-Wl,--exclude-libs,ALL", "-ldl", "-lrt"]
+
+
+def build_gpu_test() -> pathlib.Path:
+    """Builds the program that runs the GPU kernels on the CPU, under sanitizers."""
+    sources = read_sources()
+    directory = BUILD / "gpu_test"
+    flags = [*_TEST_FLAGS, *SANITIZER_FLAGS]
+    tested = [*sources["CORE_SOURCES"], *sources["GPU_CORE_SOURCES"], *sources["GPU_TEST_SOURCES"]]
+    tested = [source for source in tested if not source.startswith("cc/cpu/")]
+    emulated = emulated_kernel_units(directory, flags)
+    plain = [Unit(source, directory / f"{source.rpartition('.')[0]}.o", flags) for source in tested]
+    objects = compile_all([*emulated, *plain], [], stamp="")
+    link([*SANITIZER_FLAGS, *objects], directory / "gpu_test")
+    return directory / "gpu_test"
+
+
+def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
+    """Builds the library of GPU kernels that tests/gpu/harness.py loads.
+
+    With no CUDA that is one in which the kernels are emulated.
+    """
+    sources = read_sources()
+    directory = BUILD / ("gpu_harness" if cuda else "gpu_harness_emulated")
+    host = [s for s in sources["CORE_SOURCES"] if s.startswith("cc/conv/")]
+    host += sources["GPU_CORE_SOURCES"]
+    flags = [*_BASE_FLAGS, "-O2"]
+    if cuda:
+        kernels = gpu_kernel_units(BUILD / "library", cuda)  # the very objects of the op library
+        entries = [
+            Unit(
+                source,
+                directory / f"{source.removesuffix('.cu')}.o",
+                [*sources["GPU_FLAGS"], "-I.", *cuda.flags],
+                cuda,
+            )
+            for source in sources["GPU_HARNESS_SOURCES"]
+        ]
+    else:
+        kernels = emulated_kernel_units(directory, flags)
+        host.append("cc/tests/emulator.cc")
+        entries = [
+            Unit(
+                source,
+                directory / f"{source.removesuffix('.cu')}.o",
+                [*flags, *_EMULATED_FLAGS],
+            )
+            for source in sources["GPU_HARNESS_SOURCES"]
+        ]
+    plain = [Unit(source, directory / f"{source.rpartition('.')[0]}.o", flags) for source in host]
+    objects = compile_all([*kernels, *entries, *plain], [], stamp="")
+    library = directory / "gpu_harness.so"
+    link(["-shared", *objects, *(_cuda_runtime(cuda) if cuda else [])], library)
+    return library
 
 
 def build_core_test(sanitize: bool = False, machine: str = platform.machine()) -> pathlib.Path:

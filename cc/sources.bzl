@@ -45,8 +45,8 @@ GPU_CORE_SOURCES = [
     "cc/gpu/window.cc",
 ]
 
-# Compiled by nvcc once for each of GPU_TYPES, with -DTF_DWBP_GPU_TYPE=<name>; for their emulation
-# as C++ with -DTF_DWBP_EMULATED as well.
+# Compiled once for each of GPU_TYPES, with -DTF_DWBP_GPU_TYPE=<name>: by nvcc, or, for a program
+# that emulates a GPU, as C++.
 GPU_KERNEL_SOURCE = "cc/gpu/kernels.cu"
 
 GPU_TYPES = [

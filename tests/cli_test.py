@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp import cli
+from tf_dwbp import _library, cli
 from tf_dwbp.conformance import cases
 
 _NARROW = ["--quick", "--dtype", "float", "--layout", "NHWC", "--padding", "SAME"]
@@ -89,6 +90,29 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         failures = list(suite.iter("failure"))
         self.assertLen(failures, int(suite.get("failures")))
         self.assertTrue(any("WRONG" in failure.text for failure in failures))
+
+    def test_info_tells_what_the_build_depends_on(self):
+        build = {
+            "tensorflow_version": "1.2.3",
+            "compiler": "a compiler",
+            "cpu_targets": ["baseline", "avx2"],
+            "cuda_version": "13.0",
+            "cuda_architectures": [75, 90],
+        }
+        without = build | {"cuda_version": None, "cuda_architectures": None}
+        for info, cuda in ((build, "13.0, kernels for sm_75, sm_90"), (without, "none: without")):
+            stdout = io.StringIO()
+            with (
+                contextlib.redirect_stdout(stdout),
+                mock.patch.object(_library, "build_info", return_value=info),
+            ):
+                self.assertEqual(cli.main(["info"]), 0)
+            for text in ("TensorFlow  1.2.3", "a compiler", "baseline, avx2", cuda):
+                self.assertIn(text, stdout.getvalue())
+        stdout = io.StringIO()
+        with contextlib.redirect_stdout(stdout):
+            self.assertEqual(cli.main(["info", "--json"]), 0)
+        self.assertEqual(json.loads(stdout.getvalue()), _library.build_info())
 
     @parameterized.parameters(
         ([], "required: COMMAND"),

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
+import tf_dwbp
 from tf_dwbp import _library
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent
@@ -55,8 +56,16 @@ class RequirementsTest(tf.test.TestCase):
 class SourcesTest(tf.test.TestCase):
     def test_each_source_is_listed_once(self):
         lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
-        listed = lists["LIBRARY_SOURCES"] + [lists["KERNEL_SOURCE"]] + lists["TEST_SOURCES"]
-        there = [path.relative_to(ROOT).as_posix() for path in (ROOT / "cc").glob("**/*.cc")]
+        names = ("LIBRARY_SOURCES", "TEST_SOURCES", "GPU_LIBRARY_SOURCES", "GPU_HARNESS_SOURCES")
+        listed = [source for name in names for source in lists[name]]
+        listed += [lists["KERNEL_SOURCE"], lists["GPU_KERNEL_SOURCE"]]
+        # The two test programs share their main().
+        listed += set(lists["GPU_TEST_SOURCES"]) - set(lists["TEST_SOURCES"])
+        there = [
+            path.relative_to(ROOT).as_posix()
+            for pattern in ("**/*.cc", "**/*.cu")
+            for path in (ROOT / "cc").glob(pattern)
+        ]
         self.assertEqual(collections.Counter(listed), collections.Counter(there))
         self.assertContainsSubset(lists["CORE_SOURCES"], lists["LIBRARY_SOURCES"])
 
@@ -67,6 +76,15 @@ class BuildTest(tf.test.TestCase):
         self.assertEqual(info["tensorflow_version"], tf.__version__)
         self.assertNotEmpty(info["compiler"])
         self.assertIn("baseline", info["cpu_targets"])
+        self.assertEqual(tf_dwbp.build_info(), info)
+
+    def test_cuda_is_all_there_or_not_at_all(self):
+        info = tf_dwbp.build_info()
+        if info["cuda_version"] is None:
+            self.assertIsNone(info["cuda_architectures"])
+        else:
+            self.assertRegex(info["cuda_version"], r"^\d+\.\d+$")
+            self.assertAllGreaterEqual(info["cuda_architectures"], 75)
 
 
 class ReadmeTest(tf.test.TestCase):

@@ -6,9 +6,10 @@ SavedModels that hold the ops can be served after `import tf_dwbp`.
 """
 
 from tf_dwbp import _library
+from tf_dwbp._library import build_info
 
 _library.load()
 
 from tf_dwbp import gradients, nn, ops, vectorize  # noqa: E402  (need the library)
 
-__all__ = ["gradients", "nn", "ops", "vectorize"]
+__all__ = ["build_info", "gradients", "nn", "ops", "vectorize"]

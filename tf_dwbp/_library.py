@@ -53,17 +53,28 @@ def check_cpu_isa(asked: str | None, built: list[str]) -> None:
         )
 
 
-@functools.cache
-def load():
-    """Loads the op library once a process and returns its module of generated wrappers."""
-    tensorflow = _import_tensorflow()
+def build_info() -> dict:
+    """What the package was built with.
+
+    Returns:
+      A dictionary: `tensorflow_version`, `compiler`, `cpu_targets` (names of instruction sets),
+      `cuda_version` (for example "13.0") and `cuda_architectures` (90 stands for sm_90); the last
+      two are None in a build without GPU kernels.
+    """
     try:
-        build_info = json.loads(BUILD_INFO_PATH.read_text())
+        return json.loads(BUILD_INFO_PATH.read_text())
     except FileNotFoundError:
         raise ImportError(
             f"tf_dwbp is not built: {BUILD_INFO_PATH} is missing; "
             "run `pip install .` (or `pip install -e .`) in its source tree."
         ) from None
-    check_version(build_info["tensorflow_version"], tensorflow.__version__)
-    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), build_info["cpu_targets"])
+
+
+@functools.cache
+def load():
+    """Loads the op library once a process and returns its module of generated wrappers."""
+    tensorflow = _import_tensorflow()
+    info = build_info()
+    check_version(info["tensorflow_version"], tensorflow.__version__)
+    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_targets"])
     return tensorflow.load_op_library(str(LIBRARY_PATH))

@@ -3,10 +3,11 @@
 import argparse
 import sys
 
+from tf_dwbp import info
 from tf_dwbp.bench import command as bench
 from tf_dwbp.conformance import command as conformance
 
-_COMMANDS = (conformance, bench)
+_COMMANDS = (conformance, bench, info)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -123,7 +123,9 @@ struct Gathering {
   Gather width;
 
   constexpr int64_t source_channels() const { return channels / repeat * multiplier; }
-  constexpr int64_t result_elements() const { return batch * channels * height.result() * width.result(); }
+  constexpr int64_t result_elements() const {
+    return batch * channels * height.result() * width.result();
+  }
   constexpr int64_t source_elements() const {
     return batch * source_channels() * height.source() * width.source();
   }

@@ -30,8 +30,12 @@ struct Geometry {
 
   constexpr int64_t out_channels() const { return channels * multiplier; }
   constexpr int64_t input_elements() const { return batch * channels * height.in * width.in; }
-  constexpr int64_t filter_elements() const { return height.filter * width.filter * out_channels(); }
-  constexpr int64_t output_elements() const { return batch * out_channels() * height.out * width.out; }
+  constexpr int64_t filter_elements() const {
+    return height.filter * width.filter * out_channels();
+  }
+  constexpr int64_t output_elements() const {
+    return batch * out_channels() * height.out * width.out;
+  }
 };
 
 }  // namespace tf_dwbp::conv

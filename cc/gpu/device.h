@@ -58,8 +58,8 @@ inline conv::Error read_device(Device* device) {
   int index = 0;
   cudaError_t status = cudaGetDevice(&index);
   if (status == cudaSuccess) {
-    status = cudaDeviceGetAttribute(&device->multiprocessors, cudaDevAttrMultiProcessorCount,
-                                    index);
+    status =
+        cudaDeviceGetAttribute(&device->multiprocessors, cudaDevAttrMultiProcessorCount, index);
   }
   if (status == cudaSuccess) {
     status = cudaDeviceGetAttribute(&device->shared_bytes,

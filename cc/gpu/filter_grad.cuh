@@ -57,8 +57,8 @@ __device__ inline int64_t end_of(const WindowAxis& axis, int64_t j, int64_t size
 // What a part's sum for a tap is when nothing takes part that lies outside. The strides are those
 // of channels, columns and rows; channel and image offsets are already in.
 template <int index, conv::Layout layout, typename T>
-__device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArguments<T>& g, int64_t part,
-                                                    int tap, int64_t channel) {
+__device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArguments<T>& g,
+                                                        int64_t part, int tap, int64_t channel) {
   constexpr Configuration config = kFilterGradConfigurations[index];
   constexpr bool nhwc = layout == conv::Layout::kNHWC;
   TF_DWBP_COUNT("part again");
@@ -71,20 +71,17 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArgument
   for (int64_t i = first; i < first + g.plan.tiles_of_part && i < g.plan.tiles; ++i) {
     const FilterGradTile<T, config.result_step> t(g, i);
     for (int64_t b = t.images; b < t.images + g.plan.images && b < g.batch; ++b) {
-      const T* const input =
-          g.input + (nhwc ? b * g.channels * input_plane + channel
-                          : (b * g.channels + channel) * input_plane);
+      const T* const input = g.input + (nhwc ? b * g.channels * input_plane + channel
+                                             : (b * g.channels + channel) * input_plane);
       const T* const out = g.out + (nhwc ? b * g.channels * out_plane + channel
                                          : (b * g.channels + channel) * out_plane);
       for (int64_t y = t.y.result; y < end_of(g.height, t.y.result, g.plan.tile.rows); ++y) {
         const int64_t oy = result_position(g.height, t.y.residue, y);
-        const int64_t iy =
-            source_position(g.height, t.y.residue, y * config.result_step + ky);
+        const int64_t iy = source_position(g.height, t.y.residue, y * config.result_step + ky);
         if (oy >= g.height.result || !inside(iy, g.height.source)) continue;
         for (int64_t x = t.x.result; x < end_of(g.width, t.x.result, g.plan.tile.columns); ++x) {
           const int64_t ox = result_position(g.width, t.x.residue, x);
-          const int64_t ix =
-              source_position(g.width, t.x.residue, x * config.result_step + kx);
+          const int64_t ix = source_position(g.width, t.x.residue, x * config.result_step + kx);
           if (ox >= g.width.result || !inside(ix, g.width.source)) continue;
           sum += widen(input[(iy * g.width.source + ix) * step]) *
                  widen(out[(oy * g.width.result + ox) * step]);
@@ -248,8 +245,8 @@ __global__ void __launch_bounds__(kThreads)
       __syncthreads();
       if (channel >= g.channels) continue;
       // Rows of items, of one image after the other.
-      for (Walk at(group, groups, tile.thread_columns);
-           at.row < tile.thread_rows * plan.images; at.next()) {
+      for (Walk at(group, groups, tile.thread_columns); at.row < tile.thread_rows * plan.images;
+           at.next()) {
         const int image = at.row / tile.thread_rows, row = at.row - image * tile.thread_rows;
         if (t.images + image >= g.batch) continue;
         const int64_t plane = (t.images + image) * g.channels + channel;

@@ -55,11 +55,10 @@ struct FilterOf {
 // A sum from scratch, in which nothing takes part that lies outside. The strides are those of
 // positions in the source.
 template <int index, typename T>
-__device__ TF_DWBP_NOINLINE AccumulatorOf<T> sum_again(const WindowAxis& height,
-                                                   const WindowAxis& width, int64_t residue_y,
-                                                   int64_t residue_x, int64_t jy, int64_t jx,
-                                                   const T* source, int64_t row, int64_t column,
-                                                   FilterOf<Gathered<index>::config.taps, T> f) {
+__device__ TF_DWBP_NOINLINE AccumulatorOf<T> sum_again(
+    const WindowAxis& height, const WindowAxis& width, int64_t residue_y, int64_t residue_x,
+    int64_t jy, int64_t jx, const T* source, int64_t row, int64_t column,
+    FilterOf<Gathered<index>::config.taps, T> f) {
   constexpr Configuration c = Gathered<index>::config;
   TF_DWBP_COUNT("gather again");
   AccumulatorOf<T> sum = 0;
@@ -171,8 +170,7 @@ __global__ void __launch_bounds__(kThreads)
                              start_of<rs, ss>(by_y.remainder, tile.down, tile.rows),
                              start_of<rs, ss>(by_x.remainder, tile.across, tile.columns)};
     const int64_t first_channel = by_channels.remainder * plan.lanes * word;
-    const T* const image =
-        g.source + by_y.quotient * g.height.source * g.width.source * g.channels;
+    const T* const image = g.source + by_y.quotient * g.height.source * g.width.source * g.channels;
     staging.template nhwc<word>(shared, image, g.channels, first_channel, plan.lanes);
 
     const int64_t channel = first_channel + lane * word;
@@ -276,12 +274,11 @@ __global__ void __launch_bounds__(kThreads)
 
     const T* const source = g.source + plane * source_plane;
     T* const result = g.result + plane * g.height.result * g.width.result;
-    const T* const first_window =
-        shared + own * plane_elements + staging.column_offset(source);
+    const T* const first_window = shared + own * plane_elements + staging.column_offset(source);
     for (Walk at(threadIdx.x - own * items, blockDim.x, tile.thread_columns);
          at.row < tile.thread_rows; at.next()) {
-      const T* const window = first_window + at.row * rows * rs / ss * tile.pitch +
-                              at.column * columns * rs / ss;
+      const T* const window =
+          first_window + at.row * rows * rs / ss * tile.pitch + at.column * columns * rs / ss;
       Sum sums[rows][columns][1] = {};
       add_window<index>(window, tile.pitch, 1, filter, sums);
 

@@ -36,9 +36,12 @@ struct GeneralGatherArguments {
     const int64_t stretch = kGeneralRun * (g.layout == conv::Layout::kNHWC ? 1 : 32);
     const int64_t stretches = (positions + stretch - 1) / stretch;
     const int64_t runs = stretches * (stretch / kGeneralRun);
-    return {source, filter,
-            result, g,
-            g.width.taps(), runs,
+    return {source,
+            filter,
+            result,
+            g,
+            g.width.taps(),
+            runs,
             g.batch * g.channels * g.height.result() * classes * runs};
   }
 };
@@ -50,8 +53,7 @@ __global__ void __launch_bounds__(kThreads)
   const conv::Gathering& all = g.gathering;
   const conv::Gather &height = all.height, &width = all.width;
   const bool nhwc = all.layout == conv::Layout::kNHWC;
-  const int64_t classes =
-      width.class_step() < width.result() ? width.class_step() : width.result();
+  const int64_t classes = width.class_step() < width.result() ? width.class_step() : width.result();
   const int64_t filter_channels = all.channels * all.multiplier;
   const int64_t source_channels = all.source_channels();
   // From a column to the next, in each tensor.
@@ -81,8 +83,9 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t y = by_row.remainder;
     const conv::TapRange down = height.at(y);
     const conv::TapRange first = width.without_borders(by_class.remainder);
-    const int64_t result_row = nhwc ? (b * height.result() + y) * width.result() * all.channels + channel
-                                    : ((b * all.channels + channel) * height.result() + y) * width.result();
+    const int64_t result_row =
+        nhwc ? (b * height.result() + y) * width.result() * all.channels + channel
+             : ((b * all.channels + channel) * height.result() + y) * width.result();
     const int64_t begin = nhwc ? by_run.remainder * kGeneralRun
                                : by_run.remainder / 32 * 32 * kGeneralRun + by_run.remainder % 32;
     for (int run = 0; run < kGeneralRun; ++run) {
@@ -96,9 +99,8 @@ __global__ void __launch_bounds__(kThreads)
       for (int64_t m = 0; m < all.multiplier; ++m) {
         const int64_t filter_channel = channel * all.multiplier + m;
         const int64_t from = filter_channel / all.repeat;
-        const T* const source =
-            g.source + (nhwc ? b * source_plane * source_channels + from
-                             : (b * source_channels + from) * source_plane);
+        const T* const source = g.source + (nhwc ? b * source_plane * source_channels + from
+                                                 : (b * source_channels + from) * source_plane);
         for (int64_t ny = 0; ny < down.count; ++ny) {
           const int64_t tap_row = (down.tap + ny * height.tap_step()) * g.filter_columns;
           const T* const row =
@@ -107,7 +109,8 @@ __global__ void __launch_bounds__(kThreads)
             const int64_t tap = tap_row + across.tap + nx * width.tap_step();
             const T* const f =
                 g.filter + (all.reversed ? last_tap - tap : tap) * filter_channels + filter_channel;
-            sum += widen(*f) * widen(row[(across.source - nx * width.source_step()) * source_column]);
+            sum +=
+                widen(*f) * widen(row[(across.source - nx * width.source_step()) * source_column]);
           }
         }
       }
@@ -177,14 +180,14 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t iy =
           oy * call.height.stride + tap.quotient * call.height.dilation - call.height.pad_before;
       const T* const out =
-          g.out + (nhwc ? r * call.width.out * out_channels + channel
-                        : ((at.quotient * out_channels + channel) * call.height.out + oy) *
-                              call.width.out);
+          g.out +
+          (nhwc ? r * call.width.out * out_channels + channel
+                : ((at.quotient * out_channels + channel) * call.height.out + oy) * call.width.out);
       const T* const input =
-          g.input +
-          (nhwc ? (at.quotient * call.height.in + iy) * call.width.in * call.channels + input_channel
-                : ((at.quotient * call.channels + input_channel) * call.height.in + iy) *
-                      call.width.in);
+          g.input + (nhwc ? (at.quotient * call.height.in + iy) * call.width.in * call.channels +
+                                input_channel
+                          : ((at.quotient * call.channels + input_channel) * call.height.in + iy) *
+                                call.width.in);
       for (int64_t ox = across.begin + column; ox < across.end; ox += plan.column_threads) {
         const int64_t ix =
             ox * call.width.stride + tap.remainder * call.width.dilation - call.width.pad_before;

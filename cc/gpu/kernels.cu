@@ -49,8 +49,7 @@ using FilterGradIndices = std::make_integer_sequence<int, std::size(kFilterGradC
 
 template <typename T>
 Error gather(Op op, const Geometry& g, const T* filter, const T* source, T* result, void* stream) {
-  const Gathering gathering =
-      op == Op::kForward ? Gathering::forward(g) : Gathering::input_grad(g);
+  const Gathering gathering = op == Op::kForward ? Gathering::forward(g) : Gathering::input_grad(g);
   if (gathering.result_elements() == 0) return "";
   const auto windows = windows_of(op, g);
   const int index = windows ? index_of(windows->configuration, kGatherConfigurations) : -1;
@@ -63,16 +62,14 @@ Error gather(Op op, const Geometry& g, const T* filter, const T* source, T* resu
   Error error = read_device(&device);
   if (!error.empty()) return error;
   const GatherPlan plan(g, *windows, device, gathering.channels, sizeof(T));
-  const GatherArguments<T> arguments{source,          filter,
-                                     result,          g.batch,
-                                     g.channels,      windows->height,
-                                     windows->width,  gathering.reversed,
-                                     plan};
-  const auto kernel = g.layout == Layout::kNHWC
-                          ? pick<GatherArguments<T>>(index, GatherKernels<T, Layout::kNHWC>(),
-                                                     GatherIndices())
-                          : pick<GatherArguments<T>>(index, GatherKernels<T, Layout::kNCHW>(),
-                                                     GatherIndices());
+  const GatherArguments<T> arguments{
+      source,     filter,          result,         g.batch,
+      g.channels, windows->height, windows->width, gathering.reversed,
+      plan};
+  const auto kernel =
+      g.layout == Layout::kNHWC
+          ? pick<GatherArguments<T>>(index, GatherKernels<T, Layout::kNHWC>(), GatherIndices())
+          : pick<GatherArguments<T>>(index, GatherKernels<T, Layout::kNCHW>(), GatherIndices());
   return launch(kernel, arguments, plan.blocks, plan.threads, plan.shared_bytes, stream);
 }
 
@@ -91,21 +88,22 @@ Error filter_grad(const Geometry& g, const T* input, const T* out, T* result, vo
     const FilterGradPlan plan(g, *windows, sizeof(T));
     const FilterGradArguments<T> arguments{
         input, out, partial, g.batch, g.channels, windows->height, windows->width, plan};
-    const auto kernel = g.layout == Layout::kNHWC
-                            ? pick<FilterGradArguments<T>>(
-                                  index, FilterGradKernels<T, Layout::kNHWC>(), FilterGradIndices())
-                            : pick<FilterGradArguments<T>>(
-                                  index, FilterGradKernels<T, Layout::kNCHW>(), FilterGradIndices());
+    const auto kernel =
+        g.layout == Layout::kNHWC
+            ? pick<FilterGradArguments<T>>(index, FilterGradKernels<T, Layout::kNHWC>(),
+                                           FilterGradIndices())
+            : pick<FilterGradArguments<T>>(index, FilterGradKernels<T, Layout::kNCHW>(),
+                                           FilterGradIndices());
     parts = plan.parts;
-    error = launch(kernel, arguments, plan.parts * plan.channel_blocks, kThreads,
-                   plan.shared_bytes, stream);
+    error = launch(kernel, arguments, plan.parts * plan.channel_blocks, kThreads, plan.shared_bytes,
+                   stream);
   } else {
     const GeneralFilterGradPlan plan(g);
     parts = plan.parts;
-    error = launch(filter_grad_general<T>,
-                   GeneralFilterGradArguments<T>{input, out, partial, g, plan},
-                   plan.channel_blocks * g.height.filter * g.width.filter * plan.parts, kThreads,
-                   general_filter_grad_shared_bytes<T>(), stream);
+    error =
+        launch(filter_grad_general<T>, GeneralFilterGradArguments<T>{input, out, partial, g, plan},
+               plan.channel_blocks * g.height.filter * g.width.filter * plan.parts, kThreads,
+               general_filter_grad_shared_bytes<T>(), stream);
   }
   if (!error.empty()) return error;
   const int64_t elements = g.filter_elements();
@@ -124,10 +122,9 @@ template <typename T>
 int64_t workspace_bytes(Op op, const Geometry& g) {
   if (op != Op::kFilterGrad || g.input_elements() == 0 || g.output_elements() == 0) return 0;
   const auto windows = windows_of(op, g);
-  const int64_t parts =
-      windows && index_of(windows->configuration, kFilterGradConfigurations) >= 0
-          ? FilterGradPlan(g, *windows, sizeof(T)).parts
-          : GeneralFilterGradPlan(g).parts;
+  const int64_t parts = windows && index_of(windows->configuration, kFilterGradConfigurations) >= 0
+                            ? FilterGradPlan(g, *windows, sizeof(T)).parts
+                            : GeneralFilterGradPlan(g).parts;
   return parts * g.filter_elements() * static_cast<int64_t>(sizeof(AccumulatorOf<T>));
 }
 

@@ -63,7 +63,8 @@ void for_each_size(const Windows& w, const ThreadTile& thread, int most_columns,
   const int64_t down = std::max<int64_t>(1, ceil_div(w.height.positions(), thread.rows));
   const int64_t across = std::max<int64_t>(1, ceil_div(w.width.positions(), thread.columns));
   // Even cuts of the width, from the widest to single thread tiles.
-  for (int64_t cuts = ceil_div(across, most_columns), last = 0; last != 1; cuts = cuts * 3 / 2 + 1) {
+  for (int64_t cuts = ceil_div(across, most_columns), last = 0; last != 1;
+       cuts = cuts * 3 / 2 + 1) {
     const int columns = static_cast<int>(ceil_div(across, std::min(cuts, across)));
     if (columns == last) continue;
     last = columns;
@@ -111,8 +112,7 @@ GatherPlan::GatherPlan(const conv::Geometry& g, const Windows& w, const Device& 
       const int try_threads = round_up(ceil_div(items * try_planes, passes), kWarp);
       const double busy = static_cast<double>(items * try_planes) / (passes * try_threads);
       const double cost = traffic(w, try_tile) * try_channel_blocks * width * idle(enough, all) *
-                          (1 + 0.2 * (1 - busy)) *
-                          (try_lanes == 16 ? 1.05 : 1);
+                          (1 + 0.2 * (1 - busy)) * (try_lanes == 16 ? 1.05 : 1);
       if (cost >= best) return;
       best = cost;
       tile = try_tile;
@@ -132,15 +132,16 @@ FilterGradPlan::FilterGradPlan(const conv::Geometry& g, const Windows& w, int el
   const int terms_of_item = thread.rows * thread.columns;
   double best = std::numeric_limits<double>::infinity();
   // NHWC: words of channels; NCHW: channels, each of whole warps.
-  for (const int most : nhwc ? std::vector<int>{32, 16} : std::vector<int>{kThreads / kWarp, 2, 1}) {
+  for (const int most :
+       nhwc ? std::vector<int>{32, 16} : std::vector<int>{kThreads / kWarp, 2, 1}) {
     const int try_lanes = nhwc ? lanes_for(g.channels, thread, most) : 1;
     const int try_channels = nhwc ? 1 : power_of_two_from(g.channels, most);
     const int width = nhwc ? try_lanes * thread.channels : try_channels;
     const int groups = kThreads / try_lanes / try_channels;  // that share the items of a tile
     for_each_size(w, thread, nhwc ? 8 : kThreads, [&](int rows, int columns) {
       const Tile try_tile = tile_of(w, thread, rows, columns, element_bytes, nhwc ? try_lanes : 0);
-      const int64_t plane = int64_t{try_tile.source_rows} * try_tile.pitch * element_bytes *
-                            try_channels;
+      const int64_t plane =
+          int64_t{try_tile.source_rows} * try_tile.pitch * element_bytes * try_channels;
       const int64_t items = int64_t{rows} * columns;
       if (plane > (items == 1 ? kMostSharedBytes : kSharedBytes)) return;
       int64_t try_images = 1;

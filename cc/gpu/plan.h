@@ -31,8 +31,8 @@ struct Tile {
   int columns = 0;
   int source_rows = 0;
   int source_columns = 0;
-  int pitch = 0;      // elements of T from a row of the source to the next
-  int64_t down = 0;   // tiles of a class
+  int pitch = 0;     // elements of T from a row of the source to the next
+  int64_t down = 0;  // tiles of a class
   int64_t across = 0;
 };
 

@@ -118,8 +118,7 @@ struct Staging {
       const int64_t sy = source_position(height, y.residue, y.source + at.row);
       const int64_t sx = source_position(width, x.residue, x.source + at.column);
       const bool there = inside(sy, height.source) && inside(sx, width.source);
-      const T* const from =
-          there ? image + (sy * width.source + sx) * channels + channel : nullptr;
+      const T* const from = there ? image + (sy * width.source + sx) * channels + channel : nullptr;
       if constexpr (unit * sizeof(T) == 16) {
         if (there && channel < channels) {
           copy_async<16>(to, from);

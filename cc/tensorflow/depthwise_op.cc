@@ -2,12 +2,13 @@
 
 #define EIGEN_USE_THREADS
 
+#include "cc/tensorflow/depthwise_op.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "cc/conv/call.h"
 #include "cc/cpu/depthwise.h"
-#include "cc/tensorflow/depthwise_op.h"
 #include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_dwbp {

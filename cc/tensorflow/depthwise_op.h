@@ -66,9 +66,8 @@ class DepthwiseOp : public tensorflow::OpKernel {
     const auto data = [](const tensorflow::Tensor& tensor) {
       return reinterpret_cast<const K*>(tensor.flat<T>().data());
     };
-    OP_REQUIRES_OK(context,
-                   Device::template run<K>(context, op, conv::geometry_of(call), data(*given[0]),
-                                           data(*given[1]), result));
+    OP_REQUIRES_OK(context, Device::template run<K>(context, op, conv::geometry_of(call),
+                                                    data(*given[0]), data(*given[1]), result));
   }
 
  private:
@@ -76,19 +75,19 @@ class DepthwiseOp : public tensorflow::OpKernel {
 };
 
 // The names of the ops, and where they take the sizes of the result from the host.
-#define TF_DWBP_REGISTER_TYPE(DEVICE, POLICY, T)                                                \
-  REGISTER_KERNEL_BUILDER(                                                                      \
-      Name("TfDwbp>DepthwiseConv2dNative").Device(DEVICE).TypeConstraint<T>("T"),               \
-      DepthwiseOp<conv::Op::kForward, T, POLICY>);                                              \
-  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropInput")                     \
-                              .Device(DEVICE)                                                   \
-                              .TypeConstraint<T>("T")                                           \
-                              .HostMemory("input_sizes"),                                       \
-                          DepthwiseOp<conv::Op::kInputGrad, T, POLICY>);                        \
-  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropFilter")                    \
-                              .Device(DEVICE)                                                   \
-                              .TypeConstraint<T>("T")                                           \
-                              .HostMemory("filter_sizes"),                                      \
+#define TF_DWBP_REGISTER_TYPE(DEVICE, POLICY, T)                                  \
+  REGISTER_KERNEL_BUILDER(                                                        \
+      Name("TfDwbp>DepthwiseConv2dNative").Device(DEVICE).TypeConstraint<T>("T"), \
+      DepthwiseOp<conv::Op::kForward, T, POLICY>);                                \
+  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropInput")       \
+                              .Device(DEVICE)                                     \
+                              .TypeConstraint<T>("T")                             \
+                              .HostMemory("input_sizes"),                         \
+                          DepthwiseOp<conv::Op::kInputGrad, T, POLICY>);          \
+  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropFilter")      \
+                              .Device(DEVICE)                                     \
+                              .TypeConstraint<T>("T")                             \
+                              .HostMemory("filter_sizes"),                        \
                           DepthwiseOp<conv::Op::kFilterGrad, T, POLICY>)
 #define TF_DWBP_REGISTER(DEVICE, POLICY)                  \
   TF_DWBP_REGISTER_TYPE(DEVICE, POLICY, Eigen::half);     \

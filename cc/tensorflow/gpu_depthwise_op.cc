@@ -26,8 +26,7 @@ struct Gpu {
     const int64_t bytes = gpu::workspace_bytes<K>(op, geometry);
     TF_RETURN_IF_ERROR(
         context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
-    void* const stream =
-        context->op_device_context()->stream()->platform_specific_handle().stream;
+    void* const stream = context->op_device_context()->stream()->platform_specific_handle().stream;
     const conv::Error error =
         gpu::run<K>(op, geometry, a, b, static_cast<K*>(result->data()), workspace.data(), stream);
     return error.empty() ? absl::OkStatus() : absl::InternalError(error);

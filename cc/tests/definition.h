@@ -64,7 +64,7 @@ bool same(T a, T b) {
 
 // Offset of an element in a tensor of `channels` planes.
 inline int64_t offset(Layout layout, int64_t b, int64_t y, int64_t x, int64_t c, int64_t height,
-               int64_t width, int64_t channels) {
+                      int64_t width, int64_t channels) {
   return layout == Layout::kNHWC ? ((b * height + y) * width + x) * channels + c
                                  : ((b * channels + c) * height + y) * width + x;
 }
@@ -77,7 +77,7 @@ inline int64_t elements_of(conv::Operand operand, const Geometry& g) {
 
 // Walks over all that the filter links, and adds products to the result.
 inline std::vector<int> by_definition(Op op, const Geometry& g, const std::vector<int>& a,
-                               const std::vector<int>& b) {
+                                      const std::vector<int>& b) {
   std::vector<int> result(elements_of(result_of(op), g));
   const Axis &h = g.height, &w = g.width;
   for (int64_t n = 0; n < g.batch; ++n)

@@ -55,8 +55,8 @@ struct Context {
 
   void start(char* stack, size_t bytes, void (*entry)()) {
     // As if `entry` had been called: what tf_dwbp_switch() pops, and where it returns to.
-    void** const top = reinterpret_cast<void**>(
-        reinterpret_cast<uintptr_t>(stack + bytes) / 16 * 16) - 1;
+    void** const top =
+        reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + bytes) / 16 * 16) - 1;
     top[-1] = reinterpret_cast<void*>(entry);
     std::fill_n(top - 7, 6, nullptr);
     stack_pointer = top - 7;
@@ -143,8 +143,7 @@ void resume(int index) {
 
 void yield() {
   Thread& thread = block.threads[block.current];
-  before_switch(&thread.fake_stack, block.scheduler_stack,
-                block.scheduler_stack_bytes);
+  before_switch(&thread.fake_stack, block.scheduler_stack, block.scheduler_stack_bytes);
   thread.context.switch_to(block.scheduler);
   after_switch(thread.fake_stack, &block.scheduler_stack, &block.scheduler_stack_bytes);
 }
@@ -285,7 +284,8 @@ uint64_t exchange(uint64_t bits, unsigned distance) {
 
 conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int threads,
                      int shared_bytes) {
-  if (blocks < 1 || threads < 1 || threads > gpu::kThreads || shared_bytes > gpu::kMostSharedBytes) {
+  if (blocks < 1 || threads < 1 || threads > gpu::kThreads ||
+      shared_bytes > gpu::kMostSharedBytes) {
     return "no such launch: " + std::to_string(blocks) + " blocks, " + std::to_string(threads) +
            " threads, " + std::to_string(shared_bytes) + " bytes";
   }

@@ -25,10 +25,10 @@
 #define __forceinline__ inline
 #define __grid_constant__
 #define __launch_bounds__(threads)
-#define __syncthreads()                                                              \
-  [] {                                                                               \
-    static const int site = ::tf_dwbp::emulator::barrier_at(__FILE__, __LINE__);    \
-    ::tf_dwbp::emulator::barrier(site);                                              \
+#define __syncthreads()                                                          \
+  [] {                                                                           \
+    static const int site = ::tf_dwbp::emulator::barrier_at(__FILE__, __LINE__); \
+    ::tf_dwbp::emulator::barrier(site);                                          \
   }()
 #define TF_DWBP_NOINLINE [[gnu::noinline]]
 #define TF_DWBP_COUNT(what) ++::tf_dwbp::emulator::state().counts[what]
@@ -45,8 +45,8 @@ struct State {
   int removed_barrier = -1;  // index among `barriers`
 
   // For the test to read.
-  std::set<const void*> launched;      // kernels
-  std::vector<std::string> barriers;   // that were reached, as "file:line"
+  std::set<const void*> launched;         // kernels
+  std::vector<std::string> barriers;      // that were reached, as "file:line"
   std::map<std::string, int64_t> counts;  // of TF_DWBP_COUNT
   int64_t blocks = 0;
 };

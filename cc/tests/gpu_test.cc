@@ -92,9 +92,7 @@ struct Problem {
   }
 };
 
-int64_t taken_again() {
-  return state().counts["gather again"] + state().counts["part again"];
-}
+int64_t taken_again() { return state().counts["gather again"] + state().counts["part again"]; }
 
 // Each call takes the next order. Nothing that is finite may come out as NaN and be taken again:
 // that would hide that something was read before it was written.
@@ -174,15 +172,14 @@ TF_DWBP_TEST(dilated) {
 TF_DWBP_TEST(the_rest_is_general) {
   for (const int64_t multiplier : {1, 2, 3})
     for (const int64_t channels : {1, 9})
-      for (const auto& [h, w] :
-           {std::pair(same_padded(6, 1, 1), same_padded(7, 1, 1)),
-            std::pair(same_padded(6, 2, 1), same_padded(7, 4, 1)),
-            std::pair(same_padded(9, 3, 2), same_padded(8, 3, 1)),
-            std::pair(same_padded(9, 3, 1), same_padded(8, 3, 3)),
-            std::pair(same_padded(9, 3, 2, 2), same_padded(8, 3, 2, 3)),
-            std::pair(same_padded(9, 3, 3, 2), same_padded(8, 3, 6, 4)),
-            std::pair(same_padded(4, 9, 1), same_padded(3, 11, 1)),
-            std::pair(same_padded(5, 3, 1), same_padded(5, 3, 1))}) {
+      for (const auto& [h, w] : {std::pair(same_padded(6, 1, 1), same_padded(7, 1, 1)),
+                                 std::pair(same_padded(6, 2, 1), same_padded(7, 4, 1)),
+                                 std::pair(same_padded(9, 3, 2), same_padded(8, 3, 1)),
+                                 std::pair(same_padded(9, 3, 1), same_padded(8, 3, 3)),
+                                 std::pair(same_padded(9, 3, 2, 2), same_padded(8, 3, 2, 3)),
+                                 std::pair(same_padded(9, 3, 3, 2), same_padded(8, 3, 6, 4)),
+                                 std::pair(same_padded(4, 9, 1), same_padded(3, 11, 1)),
+                                 std::pair(same_padded(5, 3, 1), same_padded(5, 3, 1))}) {
         compare_all({Layout::kNHWC, 2, channels, multiplier, h, w});
       }
 }
@@ -191,8 +188,10 @@ TF_DWBP_TEST(the_rest_is_general) {
 TF_DWBP_TEST(tiles_have_ends) {
   for (int64_t size = 1; size <= 40; size += size < 17 ? 1 : 5)
     for (const int64_t stride : {1, 2}) {
-      compare_all({Layout::kNHWC, 1, 4, 1, same_padded(size, 3, stride), same_padded(5, 3, stride)});
-      compare_all({Layout::kNHWC, 1, 4, 1, same_padded(5, 5, stride), same_padded(size, 5, stride)});
+      compare_all(
+          {Layout::kNHWC, 1, 4, 1, same_padded(size, 3, stride), same_padded(5, 3, stride)});
+      compare_all(
+          {Layout::kNHWC, 1, 4, 1, same_padded(5, 5, stride), same_padded(size, 5, stride)});
     }
   compare_all({Layout::kNHWC, 1, 36, 1, same_padded(60, 3, 1), same_padded(70, 3, 1)});
   compare_all({Layout::kNHWC, 1, 2, 1, same_padded(40, 7, 1), same_padded(300, 7, 1)});
@@ -214,7 +213,8 @@ TF_DWBP_TEST(any_device) {
   for (const int kilobytes : {48, 228})
     for (const int64_t filter : {3, 7}) {
       state().device = {kilobytes, kilobytes << 10};
-      compare_all({Layout::kNHWC, 1, 18, 1, same_padded(30, filter, 1), same_padded(30, filter, 1)});
+      compare_all(
+          {Layout::kNHWC, 1, 18, 1, same_padded(30, filter, 1), same_padded(30, filter, 1)});
       compare_all({Layout::kNHWC, 1, 34, 1, same_padded(9, filter, 1), same_padded(30, filter, 1)});
     }
   state().device = before.device;
@@ -225,7 +225,8 @@ TF_DWBP_TEST(grids_are_limited) {
   for (const int64_t blocks : {1, 3}) {
     state().most_blocks = blocks;
     for (const int64_t stride : {1, 2}) {
-      compare_all({Layout::kNHWC, 2, 70, 1, same_padded(20, 3, stride), same_padded(30, 3, stride)});
+      compare_all(
+          {Layout::kNHWC, 2, 70, 1, same_padded(20, 3, stride), same_padded(30, 3, stride)});
       compare_all({Layout::kNHWC, 2, 70, 2, same_padded(9, 3, stride), same_padded(8, 3, stride)});
     }
   }
@@ -259,10 +260,10 @@ void check_confined(Op op, const Geometry& g, T bad) {
     const std::vector<int> ones((in_first ? clean.b : clean.a).size(), 1);
     const std::vector<int> met =
         in_first ? by_definition(op, g, where, ones) : by_definition(op, g, ones, where);
-    const std::vector<int> rest = in_first ? by_definition(op, g, finite, clean.b)
-                                           : by_definition(op, g, clean.a, finite);
-    const std::vector<T> result = in_first ? call<T>(op, g, values, to<T>(clean.b))
-                                           : call<T>(op, g, to<T>(clean.a), values);
+    const std::vector<int> rest =
+        in_first ? by_definition(op, g, finite, clean.b) : by_definition(op, g, clean.a, finite);
+    const std::vector<T> result =
+        in_first ? call<T>(op, g, values, to<T>(clean.b)) : call<T>(op, g, to<T>(clean.a), values);
     bool right = true;
     for (size_t i = 0; i < result.size(); ++i) {
       const bool is_finite = std::isfinite(static_cast<double>(widen(result[i])));
@@ -278,8 +279,8 @@ TF_DWBP_TEST(operands_that_are_not_finite) {
       for (const int64_t multiplier : {1, 2})
         for (const int64_t stride : {1, 2})
           for (const int64_t width : {5, 17}) {
-            const Geometry g{layout, 2, 5, multiplier, same_padded(6, 3, stride),
-                             same_padded(width, 3, stride)};
+            const Geometry g{
+                layout, 2, 5, multiplier, same_padded(6, 3, stride), same_padded(width, 3, stride)};
             for (const float bad : {INFINITY, NAN}) {
               check_confined<float>(op, g, bad);
               check_confined<double>(op, g, bad);
@@ -349,8 +350,8 @@ TF_DWBP_TEST(no_barrier_is_missed_unseen) {
   for (const Layout layout : kLayouts)
     for (const Op op : kOps)
       for (const int64_t multiplier : {1, 2}) {
-        problems.emplace_back(op, Geometry{layout, 6, 40, multiplier, same_padded(20, 3, 1),
-                                           same_padded(21, 3, 1)});
+        problems.emplace_back(
+            op, Geometry{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)});
       }
   const auto solves_all = [&](int removed) {
     state().removed_barrier = removed;

@@ -1,0 +1,215 @@
+"""Our kernels beside PyTorch's and beside a copy of the same bytes, on a GPU."""
+
+import dataclasses
+import json
+import statistics
+
+import numpy as np
+
+from tf_dwbp.bench import shapes
+from tf_dwbp.bench.call import DTYPES, Call
+
+_NAMES = {"float32": "float", "float16": "half", "bfloat16": "bfloat16", "float64": "double"}
+
+# So many bytes are walked through before the same ones are met again: more than caches hold.
+_COLD_BYTES = 512 << 20
+
+
+def calls(options):
+    """The shapes of the core group at each batch size, in each type and layout, for each op."""
+    core = [shape for shape in shapes.select(options.shapes, shapes.CORE)]
+    found = {}
+    for shape in core:
+        for batch in options.batch:
+            resized = dataclasses.replace(shape, batch=batch, tags=())
+            found.setdefault(resized.name, resized)
+    return [
+        Call(shape, dtype, layout, op)
+        for op in options.op
+        for dtype in options.dtype
+        for layout in options.layout
+        for shape in found.values()
+    ]
+
+
+def run(library, options):
+    """Prints a row for each call, and returns all as a JSON document."""
+    import torch
+
+    device = torch.cuda.get_device_name(0)
+    print(f"{device}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
+    columns = ("copy", "torch", "last", "torch-", "last-")
+    print(f"{'':62} {'us':>8} {'of copy':>8}  times slower: {' '.join(f'{c:>7}' for c in columns)}")
+    rows = []
+    for call in calls(options):
+        times, wrong = _measure(torch, library, call, options.rounds)
+        ours = times["ours"]
+        row = {
+            "shape": call.shape.name,
+            "op": call.op,
+            "dtype": call.dtype,
+            "layout": call.layout,
+            "microseconds": {name: 1e6 * seconds for name, seconds in times.items()},
+            "share_of_copy": times["copy"] / ours,
+            "differs_from_torch": wrong,
+        }
+        rows.append(row)
+        peers = " ".join(f"{times[c] / ours:7.2f}" if c in times else "      -" for c in columns)
+        title = f"{call.op} {call.dtype} {call.layout} {call.shape.name}"
+        print(
+            f"{title:62} {1e6 * ours:8.1f} {row['share_of_copy']:8.0%}  {peers} {wrong}", flush=True
+        )
+    document = {"device": device, "torch": torch.__version__, "rows": rows}
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 1 if any(row["differs_from_torch"] for row in rows) else 0
+
+
+def _measure(torch, library, call, rounds):
+    """Seconds of a call of ours ("ours"), of PyTorch and of a copy; and what is wrong, if any."""
+    sets = max(1, min(64, _COLD_BYTES // max(1, call.moved_bytes)))
+    dtype = getattr(torch, call.dtype)
+    tensors = []
+    for _ in range(sets):
+        made = [
+            torch.randn(shape, device="cuda", dtype=torch.float32).to(dtype)
+            for shape in (call.input_sizes, call.filter_shape, call.out_backprop_shape)
+        ]
+        tensors.append(dict(zip(("input", "filter", "output"), made, strict=True)))
+    result_role = {"forward": "output", "input_grad": "input", "filter_grad": "filter"}[call.op]
+    results = [torch.empty_like(t[result_role]) for t in tensors]
+    attributes = {"explicit_paddings": (), **call.attributes}
+    request = library.request(
+        call.op, _NAMES[call.dtype], call.input_sizes, call.filter_shape, **attributes
+    )
+    size = library.workspace_bytes(request)
+    workspace = torch.empty(max(1, size), device="cuda", dtype=torch.uint8)
+    operands = [role for role in ("input", "filter", "output") if role != result_role]
+
+    def ours(i):
+        a, b = (tensors[i][role].data_ptr() for role in operands)
+        stream = torch.cuda.current_stream().cuda_stream
+        library.launch(request, a, b, results[i].data_ptr(), workspace.data_ptr(), stream)
+
+    half = call.moved_bytes // 2
+    sources = torch.empty(sets, half, device="cuda", dtype=torch.uint8)
+    targets = torch.empty_like(sources)
+
+    def copy(i):
+        targets[i].copy_(sources[i])
+
+    sides = {"ours": (ours, True), "copy": (copy, True)}
+    for name, last, cudnn in (
+        ("torch", False, True),
+        ("last", True, True),
+        ("torch-", False, False),
+        ("last-", True, False),
+    ):
+        peer = _torch_side(torch, call, tensors, last)
+        if peer is not None:
+            sides[name] = (peer, cudnn)
+    wrong = _difference(torch, call, results, ours, sides)
+    graphs = {}
+    for name, (function, cudnn) in sides.items():
+        torch.backends.cudnn.enabled = cudnn
+        graphs[name] = _captured(torch, function, sets)
+    torch.backends.cudnn.enabled = True
+    found = {name: [] for name in graphs}
+    for _ in range(rounds):
+        for name, graph in graphs.items():
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            graph.replay()
+            start.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            found[name].append(start.elapsed_time(end) / 1e3 / sets)
+    return {name: statistics.median(times) for name, times in found.items()}, wrong
+
+
+def _captured(torch, function, sets):
+    """A graph of calls, so that what the host does between them takes no time."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream), torch.inference_mode():
+        for i in range(min(sets, 3)):
+            function(i)
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            for i in range(sets):
+                function(i)
+    torch.cuda.synchronize()
+    return graph
+
+
+def _torch_side(torch, call, tensors, channels_last):
+    """PyTorch's op on the same call, or None where it can't express the padding.
+
+    Where SAME pads by one more after than before, it is given the mirror image (see
+    tf_dwbp/bench/torch_peer.py): for times that is the same; answers are compared mirrored.
+    """
+    padding = []
+    for axis in (call.rows, call.columns):
+        after = axis.padding[1]
+        reach = (axis.filter - 1) * axis.dilation + 1
+        if (axis.size + 2 * after - reach) // axis.stride + 1 != axis.out_size:
+            return None
+        padding.append(after)
+    memory = torch.channels_last if channels_last else torch.contiguous_format
+    shape, taps = call.shape, call.shape.filter
+    mirrored = _mirrored(call)
+
+    def image(tensor):
+        nchw = tensor.permute(0, 3, 1, 2) if call.layout == "NHWC" else tensor
+        return nchw.flip(mirrored).contiguous(memory_format=memory)
+
+    sets = [
+        (
+            image(t["output"]),
+            image(t["input"]),
+            t["filter"].permute(2, 3, 0, 1).reshape(-1, 1, taps, taps).flip(mirrored).contiguous(),
+        )
+        for t in tensors
+    ]
+    strides, dilations = [shape.stride] * 2, [shape.dilation] * 2
+    geometry = (strides, padding, dilations, False, [0, 0], shape.channels)
+    mask = [call.op == "input_grad", call.op == "filter_grad", False]
+
+    def run(i):
+        upstream, input, weight = sets[i]
+        if call.op == "forward":
+            return torch.ops.aten.convolution(input, weight, None, *geometry)
+        found = torch.ops.aten.convolution_backward(upstream, input, weight, None, *geometry, mask)
+        return next(gradient for gradient in found if gradient is not None)
+
+    return run
+
+
+def _mirrored(call):
+    axes = ((2, call.rows), (3, call.columns))
+    return [dimension for dimension, axis in axes if axis.padding[1] > axis.padding[0]]
+
+
+def _difference(torch, call, results, ours, sides):
+    """What is wrong with our answer, as PyTorch's in float64 sees it; "" if nothing."""
+    peer = sides.get("torch")
+    if peer is None:
+        return ""
+    ours(0)
+    with torch.inference_mode():
+        theirs = peer[0](0).flip(_mirrored(call)).double()
+    mine = results[0].double()
+    if call.op == "filter_grad":
+        taps = call.shape.filter
+        mine = mine.permute(2, 3, 0, 1).reshape(-1, 1, taps, taps)
+    elif call.layout == "NHWC":
+        mine = mine.permute(0, 3, 1, 2)
+    # Both round sums of so many products; conformance is what judges closely.
+    unit = {"float32": 2**-23, "float16": 2**-10, "bfloat16": 2**-7, "float64": 2**-52}[call.dtype]
+    scale = np.sqrt(max(1, call.terms(call.op)))
+    bound = 32 * unit * float(scale) * max(1.0, float(theirs.abs().max()))
+    error = float((mine - theirs).abs().max())
+    return "" if error <= bound else f"DIFFERS by {error:.3g}"
+
+
+DTYPE_CHOICES = tuple(name for name in DTYPES if name != "float64")

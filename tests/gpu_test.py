@@ -1,0 +1,129 @@
+"""The ops on GPUs: registered wherever nvcc was there to build them, right where there is a GPU."""
+
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl.testing import parameterized
+from tensorflow.python.framework import kernels
+
+import tf_dwbp
+from tf_dwbp.conformance import cases, reference, verdicts
+from tf_dwbp.conformance.verdicts import Verdict
+
+_OPS = {
+    "forward": ("TfDwbp>DepthwiseConv2dNative", []),
+    "input_grad": ("TfDwbp>DepthwiseConv2dNativeBackpropInput", ["input_sizes"]),
+    "filter_grad": ("TfDwbp>DepthwiseConv2dNativeBackpropFilter", ["filter_sizes"]),
+}
+_FUNCTIONS = {
+    "forward": tf_dwbp.ops.depthwise_conv2d,
+    "input_grad": tf_dwbp.ops.depthwise_conv2d_backprop_input,
+    "filter_grad": tf_dwbp.ops.depthwise_conv2d_backprop_filter,
+}
+
+
+class RegistrationTest(tf.test.TestCase, parameterized.TestCase):
+    """Needs no GPU, nor a TensorFlow that could use one."""
+
+    @parameterized.parameters(*_OPS)
+    def test_for_every_type_where_there_was_an_nvcc(self, op):
+        name, on_host = _OPS[op]
+        found = [
+            kernel
+            for kernel in kernels.get_registered_kernels_for_op(name).kernel
+            if kernel.device_type == "GPU"
+        ]
+        types = [kernel.constraint[0].allowed_values.list.type[0] for kernel in found]
+        expected = [tf.half, tf.bfloat16, tf.float32, tf.float64]
+        if tf_dwbp.build_info()["cuda_version"] is None:
+            expected = []
+        self.assertCountEqual(types, [dtype.as_datatype_enum for dtype in expected])
+        for kernel in found:
+            self.assertEqual(list(kernel.host_memory_arg), on_host)
+
+
+def _compute(case, device):
+    arguments = case.arguments()
+    with tf.device(device):
+        tensors = {
+            name: tf.constant(value) if isinstance(value, np.ndarray) else value
+            for name, value in arguments.items()
+            if not name.endswith("_sizes")
+        }
+        sizes = {name: value for name, value in arguments.items() if name.endswith("_sizes")}
+        return _FUNCTIONS[case.op](**tensors, **sizes)
+
+
+@pytest.mark.gpu
+class OnGpuTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.product(op=list(cases.OPS), dtype=list(cases.DTYPES))
+    def test_right_in_a_cut_of_the_matrix(self, op, dtype):
+        for case in cases.select(dtypes=[dtype], ops=[op], orders=[0], quick=True):
+            answer = _compute(case, "GPU:0")
+            self.assertIn("GPU", answer.device)
+            outcome = verdicts.judge(answer.numpy(), case, verdicts.expectation(case))
+            self.assertIs(outcome.verdict, Verdict.AGREES, f"{case.id}: {outcome.evidence}")
+
+    @parameterized.parameters(*cases.OPS)
+    def test_the_same_bits_from_every_run(self, op):
+        random = np.random.default_rng(0)
+        sizes, filter_shape = (64, 56, 56, 32), (3, 3, 32, 1)
+        tensors = {
+            "input": random.standard_normal(sizes).astype(np.float32),
+            "filter": random.standard_normal(filter_shape).astype(np.float32),
+            "output": random.standard_normal(sizes).astype(np.float32),
+        }
+        arguments = {
+            "forward": (tensors["input"], tensors["filter"]),
+            "input_grad": (sizes, tensors["filter"], tensors["output"]),
+            "filter_grad": (tensors["input"], filter_shape, tensors["output"]),
+        }[op]
+        with tf.device("GPU:0"):
+            answers = [
+                _FUNCTIONS[op](*arguments, strides=[1, 1, 1, 1], padding="SAME").numpy()
+                for _ in range(5)
+            ]
+        self.assertLen({zlib.crc32(answer.tobytes()) for answer in answers}, 1)
+        expected = getattr(reference, op)(*arguments, [1, 1, 1, 1], "SAME")
+        scale = np.abs(expected).max()
+        self.assertAllClose(answers[0] / scale, expected / scale, rtol=0, atol=1e-5)
+
+    def test_gradients_in_a_function(self):
+        case = next(
+            case
+            for case in cases.select(dtypes=["float"], ops=["forward"], orders=[1])
+            if case.shape.name == "plain"
+        )
+        tensors = case.tensors()
+
+        @tf.function
+        def gradients(image, kernel, upstream):
+            with tf.GradientTape() as tape:
+                tape.watch([image, kernel])
+                output = tf_dwbp.ops.depthwise_conv2d(image, kernel, **case.attributes)
+            return tape.gradient(output, [image, kernel], upstream)
+
+        with tf.device("GPU:0"):
+            answers = gradients(*(tf.constant(tensors[role]) for role in reference.ROLES))
+        outcome = verdicts.judge_all(
+            [answer.numpy() for answer in answers], case, verdicts.expectations(case)
+        )
+        self.assertIs(outcome.verdict, Verdict.AGREES, outcome.evidence)
+
+    def test_empty_tensors(self):
+        with tf.device("GPU:0"):
+            nothing = tf.zeros([0, 4, 4, 2])
+            kernel = tf.ones([3, 3, 2, 1])
+            output = tf_dwbp.ops.depthwise_conv2d(nothing, kernel, [1, 1, 1, 1], "SAME")
+            self.assertEqual(output.shape, [0, 4, 4, 2])
+            gradient = tf_dwbp.ops.depthwise_conv2d_backprop_filter(
+                nothing, [3, 3, 2, 1], nothing, [1, 1, 1, 1], "SAME"
+            )
+            self.assertAllEqual(gradient, tf.zeros([3, 3, 2, 1]))
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

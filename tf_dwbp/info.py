@@ -1,0 +1,43 @@
+"""`tf-dwbp info`: what this installation was built with."""
+
+import json
+
+from tf_dwbp import _library
+
+
+def register(subparsers) -> None:
+    """Adds the subcommand to `tf-dwbp`."""
+    parser = subparsers.add_parser(
+        "info",
+        help="tell what the package was built with",
+        description="Prints TensorFlow's version, the compiler, the CPU instruction sets, and "
+        "CUDA's version and architectures, as tf_dwbp.build_info() returns them.",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options) -> int:
+    """Prints the description of the build."""
+    info = _library.build_info()
+    if options.json:
+        print(json.dumps(info, indent=2))
+        return 0
+    for line in describe(info):
+        print(line)
+    return 0
+
+
+def describe(info: dict) -> list[str]:
+    """A line for each thing that the build depends on."""
+    if info["cuda_version"] is None:
+        cuda = "none: without GPU kernels"
+    else:
+        archs = ", ".join(f"sm_{arch}" for arch in info["cuda_architectures"])
+        cuda = f"{info['cuda_version']}, kernels for {archs} and newer GPUs"
+    return [
+        f"TensorFlow  {info['tensorflow_version']}",
+        f"compiler    {info['compiler']}",
+        f"CPU         {', '.join(info['cpu_targets'])}",
+        f"CUDA        {cuda}",
+    ]
