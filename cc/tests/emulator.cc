@@ -196,16 +196,31 @@ const std::vector<int>& turns(int threads, uint64_t round) {
   return turns;
 }
 
+// Lets threads run up to where they wait next; false if none can.
+bool run_some(std::vector<int>::const_iterator begin, std::vector<int>::const_iterator end) {
+  bool progress = false;
+  for (; begin != end; ++begin) {
+    const Thread& thread = block.threads[*begin];
+    if (thread.finished || thread.barrier >= 0) continue;
+    if (thread.warp_turn == block.warps[*begin / kWarp].turn) continue;
+    resume(*begin);
+    progress = true;
+  }
+  return progress;
+}
+
 conv::Error run_block(int threads, int shared_bytes) {
   start(threads, shared_bytes);
   for (uint64_t round = 0;; ++round) {
     bool progress = false;
-    for (const int i : turns(threads, round)) {
-      Thread& thread = block.threads[i];
-      if (thread.finished || thread.barrier >= 0) continue;
-      if (thread.warp_turn == block.warps[i / kWarp].turn) continue;
-      resume(i);
-      progress = true;
+    const std::vector<int>& order = turns(threads, round);
+    if (state().order == Order::kShuffled) {
+      progress = run_some(order.begin(), order.end());
+    } else {
+      // A warp goes as far as it can while others have not even begun.
+      for (auto warp = order.begin(); warp != order.end(); warp += kWarp) {
+        while (run_some(warp, warp + kWarp)) progress = true;
+      }
     }
     if (progress) continue;
     std::set<std::string> waiting;
@@ -284,7 +299,7 @@ uint64_t exchange(uint64_t bits, unsigned distance) {
 
 conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int threads,
                      int shared_bytes) {
-  if (blocks < 1 || threads < 1 || threads > gpu::kThreads ||
+  if (blocks < 1 || threads < 1 || threads > gpu::kThreads || threads % kWarp != 0 ||
       shared_bytes > gpu::kMostSharedBytes) {
     return "no such launch: " + std::to_string(blocks) + " blocks, " + std::to_string(threads) +
            " threads, " + std::to_string(shared_bytes) + " bytes";

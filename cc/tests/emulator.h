@@ -35,6 +35,7 @@
 
 namespace tf_dwbp::emulator {
 
+// Warp by warp, as far as each can go, or all threads of a block in a mixed order.
 enum class Order { kForward, kBackward, kShuffled };
 
 struct State {

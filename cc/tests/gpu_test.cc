@@ -136,7 +136,7 @@ TF_DWBP_TEST(configurations_and_channels) {
   for (const int64_t filter : {3, 5, 7})
     for (const int64_t stride : {1, 2})
       for (const int64_t channels : {1, 3, 8, 40, 50}) {
-        if (filter > 3 && channels % 8 != 0) continue;
+        if (filter > 3 && channels != 8) continue;
         compare_all({Layout::kNHWC, 2, channels, 1, same_padded(9, filter, stride),
                      same_padded(16, filter, stride)});
       }
@@ -186,7 +186,7 @@ TF_DWBP_TEST(the_rest_is_general) {
 
 // Tiles of blocks and of threads end with the image or before, and there are several each way.
 TF_DWBP_TEST(tiles_have_ends) {
-  for (int64_t size = 1; size <= 40; size += size < 17 ? 1 : 5)
+  for (int64_t size = 1; size <= 40; size += size < 10 ? 1 : 6)
     for (const int64_t stride : {1, 2}) {
       compare_all(
           {Layout::kNHWC, 1, 4, 1, same_padded(size, 3, stride), same_padded(5, 3, stride)});
@@ -200,7 +200,7 @@ TF_DWBP_TEST(tiles_have_ends) {
 // Many images and channels: several planes a block, several tiles and images a part.
 TF_DWBP_TEST(planes_and_parts) {
   const Axis seven = same_padded(7, 3, 1);
-  for (const int64_t channels : {1, 2, 7, 40}) {
+  for (const int64_t channels : {1, 2, 7, 33}) {
     compare_all({Layout::kNHWC, 30, channels, 1, seven, seven});
     compare_all({Layout::kNHWC, 9, channels, 1, same_padded(14, 5, 2), same_padded(14, 5, 2)});
   }
@@ -214,7 +214,7 @@ TF_DWBP_TEST(any_device) {
     for (const int64_t filter : {3, 7}) {
       state().device = {kilobytes, kilobytes << 10};
       compare_all(
-          {Layout::kNHWC, 1, 18, 1, same_padded(30, filter, 1), same_padded(30, filter, 1)});
+          {Layout::kNHWC, 1, 18, 1, same_padded(20, filter, 1), same_padded(30, filter, 1)});
       compare_all({Layout::kNHWC, 1, 34, 1, same_padded(9, filter, 1), same_padded(30, filter, 1)});
     }
   state().device = before.device;

@@ -17,7 +17,7 @@ _COLD_BYTES = 512 << 20
 
 def calls(options):
     """The shapes of the core group at each batch size, in each type and layout, for each op."""
-    core = [shape for shape in shapes.select(options.shapes, shapes.CORE)]
+    core = shapes.select(options.shapes, shapes.CORE)
     found = {}
     for shape in core:
         for batch in options.batch:

@@ -33,9 +33,9 @@ _package.__path__ = [str(ROOT / "tf_dwbp")]
 sys.modules.setdefault("tf_dwbp", _package)
 
 import numpy as np  # noqa: E402
+from gpu import bench, kernels  # noqa: E402
 
 from build_support import cuda_toolkit, native  # noqa: E402
-from gpu import bench, kernels  # noqa: E402
 from tf_dwbp.conformance import cases, verdicts  # noqa: E402
 
 NO_GPU = 3
