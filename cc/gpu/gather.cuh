@@ -229,6 +229,18 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+template <int taps, typename T>
+__device__ FilterOf<taps, T> filter_of_plane(const GatherArguments<T>& g, int64_t plane) {
+  return {g.filter + divide(plane, g.channels).remainder, g.channels, g.reversed};
+}
+
+template <int taps, typename T, typename Sum>
+__device__ __forceinline__ void load_filter(const FilterOf<taps, T>& f,
+                                            Sum (&filter)[taps * taps][1]) {
+#pragma unroll
+  for (int tap = 0; tap < taps * taps; ++tap) filter[tap][0] = f(tap);
+}
+
 // NCHW: neighbouring threads are neighbouring columns, of one plane or several small ones.
 template <typename T, int index>
 __global__ void __launch_bounds__(kThreads)
@@ -244,8 +256,8 @@ __global__ void __launch_bounds__(kThreads)
   T* const shared = reinterpret_cast<T*>(shared_memory());
   const int plane_elements = tile.source_rows * tile.pitch;
   const int items = tile.thread_rows * tile.thread_columns;
-  // Several planes have a thread for each of their items, so that a thread has one plane.
-  const int own = plan.planes == 1 ? 0 : static_cast<int>(threadIdx.x) / items;
+  // Planes that are taken at the same time have a thread for each of their items.
+  const int own = plan.planes_at_once == 1 ? 0 : static_cast<int>(threadIdx.x) / items;
 
   for (int64_t block = blockIdx.x; block < plan.blocks; block += gridDim.x) {
     // The tile before this one has been read.
@@ -261,57 +273,61 @@ __global__ void __launch_bounds__(kThreads)
       staging.nchw(shared + p * plane_elements, g.source + (first_plane + p) * source_plane);
     }
 
-    const int64_t plane = first_plane + own;
-    const bool there = own < plan.planes && plane < g.batch * g.channels;
-    const FilterOf<taps, T> f{g.filter + divide(plane, g.channels).remainder, g.channels,
-                              g.reversed};
-    Sum filter[taps * taps][1];
-#pragma unroll
-    for (int tap = 0; tap < taps * taps; ++tap) filter[tap][0] = there ? f(tap) : Sum{0};
+    const int64_t planes = g.batch * g.channels;
+    Sum filter[taps * taps][1] = {};
+    // The first of its planes, while the copies are under way.
+    if (own < plan.planes_at_once && first_plane + own < planes) {
+      load_filter(filter_of_plane<taps>(g, first_plane + own), filter);
+    }
     wait_for_copies();
     __syncthreads();
-    if (!there) continue;
+    if (own >= plan.planes_at_once) continue;
 
-    const T* const source = g.source + plane * source_plane;
-    T* const result = g.result + plane * g.height.result * g.width.result;
-    const T* const first_window = shared + own * plane_elements + staging.column_offset(source);
-    for (Walk at(threadIdx.x - own * items, blockDim.x, tile.thread_columns);
-         at.row < tile.thread_rows; at.next()) {
-      const T* const window =
-          first_window + at.row * rows * rs / ss * tile.pitch + at.column * columns * rs / ss;
-      Sum sums[rows][columns][1] = {};
-      add_window<index>(window, tile.pitch, 1, filter, sums);
+    for (int p = own; p < plan.planes && first_plane + p < planes; p += plan.planes_at_once) {
+      const int64_t plane = first_plane + p;
+      const FilterOf<taps, T> f = filter_of_plane<taps>(g, plane);
+      if (p != own) load_filter(f, filter);
+      const T* const source = g.source + plane * source_plane;
+      T* const result = g.result + plane * g.height.result * g.width.result;
+      const T* const first_window = shared + p * plane_elements + staging.column_offset(source);
+      for (Walk at(threadIdx.x - own * items, blockDim.x, tile.thread_columns);
+           at.row < tile.thread_rows; at.next()) {
+        const T* const window =
+            first_window + at.row * rows * rs / ss * tile.pitch + at.column * columns * rs / ss;
+        Sum sums[rows][columns][1] = {};
+        add_window<index>(window, tile.pitch, 1, filter, sums);
 
-      const int64_t jy = staging.y.result + at.row * rows;
-      const int64_t jx = staging.x.result + at.column * columns;
-      const int64_t rx = result_position(g.width, staging.x.residue, jx);
+        const int64_t jy = staging.y.result + at.row * rows;
+        const int64_t jx = staging.x.result + at.column * columns;
+        const int64_t rx = result_position(g.width, staging.x.residue, jx);
 #pragma unroll
-      for (int y = 0; y < rows; ++y) {
-        const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
-        if (!inside(ry, g.height.result)) continue;
-        T* const to = result + ry * g.width.result;
-        Sum row[columns];
+        for (int y = 0; y < rows; ++y) {
+          const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
+          if (!inside(ry, g.height.result)) continue;
+          T* const to = result + ry * g.width.result;
+          Sum row[columns];
 #pragma unroll
-        for (int x = 0; x < columns; ++x) row[x] = sums[y][x][0];
-        if (g.width.step == 1 && rx >= 0) {
-          store<T, columns>(to + rx, row, g.width.result - rx);
-          continue;
+          for (int x = 0; x < columns; ++x) row[x] = sums[y][x][0];
+          if (g.width.step == 1 && rx >= 0) {
+            store<T, columns>(to + rx, row, g.width.result - rx);
+            continue;
+          }
+#pragma unroll
+          for (int x = 0; x < columns; ++x) {
+            const int64_t position = rx + g.width.step * x;
+            if (inside(position, g.width.result)) narrow(row[x], to + position);
+          }
         }
-#pragma unroll
-        for (int x = 0; x < columns; ++x) {
+        for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
+          const int bit = __ffsll(static_cast<long long>(bits)) - 1;
+          const int x = bit % columns, y = bit / columns;
+          const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
           const int64_t position = rx + g.width.step * x;
-          if (inside(position, g.width.result)) narrow(row[x], to + position);
+          if (!inside(ry, g.height.result) || !inside(position, g.width.result)) continue;
+          narrow(sum_again<index, T>(g.height, g.width, staging.y.residue, staging.x.residue,
+                                     jy + y, jx + x, source, g.width.source, 1, f),
+                 result + ry * g.width.result + position);
         }
-      }
-      for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
-        const int bit = __ffsll(static_cast<long long>(bits)) - 1;
-        const int x = bit % columns, y = bit / columns;
-        const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
-        const int64_t position = rx + g.width.step * x;
-        if (!inside(ry, g.height.result) || !inside(position, g.width.result)) continue;
-        narrow(sum_again<index, T>(g.height, g.width, staging.y.residue, staging.x.residue, jy + y,
-                                   jx + x, source, g.width.source, 1, f),
-               result + ry * g.width.result + position);
       }
     }
   }

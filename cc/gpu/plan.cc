@@ -57,19 +57,26 @@ double traffic(const Windows& w, const Tile& tile) {
 // How much longer a device takes that has room for more blocks than there are.
 double idle(double wanted, double blocks) { return std::max(1.0, wanted / blocks); }
 
-// Calls try_tile(rows, columns) for all sizes, in thread tiles, that are worth a look.
+// Calls try_size(size) for even cuts of `all`, from the largest allowed to 1.
+template <typename Try>
+void for_each_cut(int64_t all, int most, Try try_size) {
+  int last = 0;
+  for (int64_t cuts = ceil_div(all, most); last != 1; cuts = cuts * 3 / 2 + 1) {
+    const int size = static_cast<int>(ceil_div(all, std::min(cuts, all)));
+    if (size != last) try_size(size);
+    last = size;
+  }
+}
+
+// Calls try_tile(rows, columns) for the sizes, in thread tiles, that are worth a look.
 template <typename Try>
 void for_each_size(const Windows& w, const ThreadTile& thread, int most_columns, Try try_tile) {
+  constexpr int kMostRows = 32;
   const int64_t down = std::max<int64_t>(1, ceil_div(w.height.positions(), thread.rows));
   const int64_t across = std::max<int64_t>(1, ceil_div(w.width.positions(), thread.columns));
-  // Even cuts of the width, from the widest to single thread tiles.
-  for (int64_t cuts = ceil_div(across, most_columns), last = 0; last != 1;
-       cuts = cuts * 3 / 2 + 1) {
-    const int columns = static_cast<int>(ceil_div(across, std::min(cuts, across)));
-    if (columns == last) continue;
-    last = columns;
-    for (int rows = 1; rows <= std::min<int64_t>(down, 32); ++rows) try_tile(rows, columns);
-  }
+  for_each_cut(across, most_columns, [&](int columns) {
+    for_each_cut(down, kMostRows, [&](int rows) { try_tile(rows, columns); });
+  });
 }
 
 // Words of channels that share a block: up to a cache line's, or a half.
@@ -98,19 +105,21 @@ GatherPlan::GatherPlan(const conv::Geometry& g, const Windows& w, const Device& 
       const int64_t items = int64_t{rows} * columns * try_lanes;
       const int64_t images = nhwc ? g.batch : g.batch * all_channels;
       const int64_t try_channel_blocks = nhwc ? ceil_div(all_channels, width) : 1;
-      int64_t try_planes = 1;
+      int64_t at_once = 1, try_planes = 1;
       if (!nhwc && is_whole_plane(w, try_tile)) {
-        try_planes = std::clamp<int64_t>(kThreads / items, 1, kMostSharedBytes / bytes);
-        const int64_t spread = static_cast<int64_t>(static_cast<double>(images) / enough);
-        try_planes = std::clamp<int64_t>(spread, 1, try_planes);
+        const auto spread = static_cast<int64_t>(static_cast<double>(images) / enough);
+        at_once = std::clamp<int64_t>(kThreads / items, 1, kMostSharedBytes / bytes);
+        at_once = std::clamp<int64_t>(spread, 1, at_once);
+        const int64_t turns = std::min(kWantedBytes / (bytes * at_once), spread / at_once);
+        try_planes = at_once * std::max<int64_t>(1, turns);
       }
       const int64_t plane_blocks = ceil_div(images, try_planes);
       const double all =
           static_cast<double>(plane_blocks) * try_channel_blocks * count(w, try_tile);
       // Half a cache line at a time is slower, if a little; threads without a tile are idle.
-      const int64_t passes = ceil_div(items * try_planes, kThreads);
-      const int try_threads = round_up(ceil_div(items * try_planes, passes), kWarp);
-      const double busy = static_cast<double>(items * try_planes) / (passes * try_threads);
+      const int64_t passes = ceil_div(items * at_once, kThreads);
+      const int try_threads = round_up(ceil_div(items * at_once, passes), kWarp);
+      const double busy = static_cast<double>(items * at_once) / (passes * try_threads);
       const double cost = traffic(w, try_tile) * try_channel_blocks * width * idle(enough, all) *
                           (1 + 0.2 * (1 - busy)) * (try_lanes == 16 ? 1.05 : 1);
       if (cost >= best) return;
@@ -118,6 +127,7 @@ GatherPlan::GatherPlan(const conv::Geometry& g, const Windows& w, const Device& 
       tile = try_tile;
       lanes = try_lanes;
       planes = static_cast<int>(try_planes);
+      planes_at_once = static_cast<int>(at_once);
       threads = try_threads;
       shared_bytes = static_cast<int>(bytes * try_planes);
       channel_blocks = nhwc ? try_channel_blocks : plane_blocks;
@@ -129,7 +139,8 @@ GatherPlan::GatherPlan(const conv::Geometry& g, const Windows& w, const Device& 
 FilterGradPlan::FilterGradPlan(const conv::Geometry& g, const Windows& w, int element_bytes) {
   const ThreadTile thread = filter_grad_tile(g.layout, element_bytes);
   const bool nhwc = g.layout == Layout::kNHWC;
-  const int terms_of_item = thread.rows * thread.columns;
+  const int terms_of_item = thread.rows * thread.columns, taps = w.configuration.taps;
+  const int sum_bytes = std::max<int>(sizeof(float), element_bytes);
   double best = std::numeric_limits<double>::infinity();
   // NHWC: words of channels; NCHW: channels, each of whole warps.
   for (const int most :
@@ -146,35 +157,41 @@ FilterGradPlan::FilterGradPlan(const conv::Geometry& g, const Windows& w, int el
       if (plane > (items == 1 ? kMostSharedBytes : kSharedBytes)) return;
       int64_t try_images = 1;
       if (!nhwc && is_whole_plane(w, try_tile)) {
-        try_images = std::clamp<int64_t>(groups / items, 1, kSharedBytes / plane);
-        try_images = std::clamp<int64_t>(g.batch, 1, try_images);
+        // As many as threads take at the same time, or so that enough is staged.
+        const int64_t most = std::max<int64_t>(1, kSharedBytes / plane);
+        const int64_t wanted = std::max(groups / items, kWantedBytes / plane);
+        try_images = std::min(g.batch, std::clamp<int64_t>(wanted, 1, most));
       }
       const int64_t passes = ceil_div(items * try_images, groups);
-      if (passes * terms_of_item > kTerms) return;
+      const int64_t by_terms = kTerms / (passes * terms_of_item);
+      if (by_terms == 0) return;
       const int64_t all = ceil_div(g.batch, try_images) * count(w, try_tile);
       const int64_t try_channel_blocks = ceil_div(g.channels, width);
       const double busy = static_cast<double>(items * try_images) / (passes * groups);
-      const double cost = traffic(w, try_tile) * try_channel_blocks * width *
-                          (1 + 0.5 * (1 - busy)) *
-                          idle(kBlocks, static_cast<double>(all) * try_channel_blocks) *
-                          (try_lanes == 16 ? 1.05 : 1);
-      if (cost >= best) return;
-      best = cost;
-      tile = try_tile;
-      lanes = try_lanes;
-      channels = try_channels;
-      images = static_cast<int>(try_images);
-      // What threads add up at the end, a row of taps at a time, is there too.
-      const int sums = kThreads * thread.channels * w.configuration.taps *
-                       std::max<int>(sizeof(float), element_bytes);
-      shared_bytes = std::max(static_cast<int>(plane * try_images), sums);
-      channel_blocks = try_channel_blocks;
-      tiles = all;
-      const int64_t by_terms = kTerms / (passes * terms_of_item);
-      const int64_t by_blocks = static_cast<int64_t>(static_cast<double>(all) *
-                                                     static_cast<double>(channel_blocks) / kBlocks);
-      tiles_of_part = std::max<int64_t>(1, std::min(by_terms, by_blocks));
-      parts = ceil_div(all, tiles_of_part);
+      const double data = traffic(w, try_tile) * static_cast<double>(g.batch) *
+                          (1 + 0.5 * (1 - busy)) * (try_lanes == 16 ? 1.05 : 1);
+      // Few long parts leave the device idle, many short ones have much to write and read again,
+      // though that may still be in the L2 cache.
+      for (int64_t of_part = std::min(by_terms, all); of_part > 0; of_part /= 2) {
+        const int64_t try_parts = ceil_div(all, of_part);
+        const double sums =
+            static_cast<double>(try_parts) * taps * taps * sum_bytes / element_bytes;
+        const double cost = (data + sums) * try_channel_blocks * width *
+                            idle(kBlocks, static_cast<double>(try_parts) * try_channel_blocks);
+        if (cost >= best) continue;
+        best = cost;
+        tile = try_tile;
+        lanes = try_lanes;
+        channels = try_channels;
+        images = static_cast<int>(try_images);
+        // What threads add up at the end, a row of taps at a time, is there too.
+        shared_bytes = std::max(static_cast<int>(plane * try_images),
+                                kThreads * thread.channels * taps * sum_bytes);
+        channel_blocks = try_channel_blocks;
+        tiles = all;
+        tiles_of_part = of_part;
+        parts = try_parts;
+      }
     });
   }
 }

@@ -20,6 +20,9 @@ struct Device {
 
 // Blocks of shared memory on a multiprocessor that are enough to hide one's wait.
 inline constexpr int kResidentBlocks = 4;
+// So much of small planes is staged together, if there are enough: memory answers late, and what
+// was asked for by then has to keep it busy.
+inline constexpr int kWantedBytes = 16 << 10;
 // What any GPU gives a block without being asked.
 inline constexpr int kMostSharedBytes = 48 << 10;
 
@@ -43,8 +46,10 @@ struct GatherPlan {
   Tile tile;
   // NHWC: words of channels in a block; a power of two. NCHW: 1.
   int lanes;
-  // NCHW: planes, of an image's channel each, in a block. NHWC: 1.
+  // NCHW: planes, of an image's channel each, in a block, and those that its threads take at the
+  // same time. NHWC: 1.
   int planes;
+  int planes_at_once;
   int64_t channel_blocks;  // NCHW: blocks of planes
   int64_t blocks;
 
@@ -58,7 +63,7 @@ struct FilterGradPlan {
   static constexpr int kTerms = 256;
   // Blocks that keep any GPU of today busy. A constant: how sums are split into parts must not
   // depend on the device.
-  static constexpr int64_t kBlocks = 512;
+  static constexpr int64_t kBlocks = 256;
   static constexpr int kSharedBytes = 32 << 10;
 
   int shared_bytes;
