@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import tempfile
 from unittest import mock
 
 import pytest
@@ -25,7 +26,7 @@ esac
 class CudaToolkitTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
-        self.directory = pathlib.Path(self.create_tempdir().full_path)
+        self.directory = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
         # Only what a test puts there is found.
         self.enter_context(mock.patch.object(cuda_toolkit, "_candidates", self._nvccs))
         for name in ("TF_DWBP_CUDA", "TF_DWBP_CUDA_ARCHS"):

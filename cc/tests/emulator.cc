@@ -308,8 +308,10 @@ conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int th
   const int64_t grid = std::min(blocks, state().most_blocks);
   grid_size.x = static_cast<unsigned>(grid);
   block_size.x = static_cast<unsigned>(threads);
-  for (int64_t i = 0; i < grid; ++i) {
-    block_index.x = static_cast<unsigned>(state().order == Order::kForward ? i : grid - 1 - i);
+  const int64_t first = std::max<int64_t>(0, grid - state().last_blocks);
+  for (int64_t i = first; i < grid; ++i) {
+    block_index.x =
+        static_cast<unsigned>(state().order == Order::kForward ? i : grid - 1 - (i - first));
     ++state().blocks;
     conv::Error error = run_block(threads, shared_bytes);
     if (!error.empty()) return error;

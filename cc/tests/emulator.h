@@ -42,6 +42,7 @@ struct State {
   // For the test to set.
   Order order = Order::kForward;
   int64_t most_blocks = 0x7fffffff;  // of a grid
+  int64_t last_blocks = 0x7fffffff;  // of a grid: those before are left out
   gpu::Device device = {4, 160 << 10};
   int removed_barrier = -1;  // index among `barriers`
 

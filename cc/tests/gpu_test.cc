@@ -2,6 +2,8 @@
 // layout, in several orders of a block's threads. Buffers are exactly as large as the tensors, so
 // that a sanitizer sees any access beyond them.
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -307,6 +309,71 @@ TF_DWBP_TEST(long_sums_lose_nothing) {
         check(std::abs(sums[tap] - exact) <= 4e-6 * exact, "a long sum");
       }
     }
+}
+
+// Zeros that take no memory as long as they are not written.
+struct Zeros {
+  explicit Zeros(int64_t elements)
+      : bytes(elements * sizeof(Half)),
+        data(static_cast<Half*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {}
+  ~Zeros() { munmap(data, bytes); }
+  size_t bytes;
+  Half* data;
+};
+
+// How many taps link a position to one in the last four of the other tensor.
+int links(Op op, const Axis& axis, int64_t position, int64_t first) {
+  int count = 0;
+  for (int64_t k = 0; k < axis.filter; ++k) {
+    const int64_t offset = k - axis.pad_before;
+    const int64_t other = op == Op::kForward ? position + offset : position - offset;
+    count += other >= first && other < axis.in;
+  }
+  return count;
+}
+
+// Tensors of more than 2^31 elements, all zero but for their last rows, which are 1. Only the last
+// blocks are run: those that have these rows.
+TF_DWBP_TEST(elements_beyond_32_bits) {
+  state().last_blocks = 256;
+  state().order = Order::kForward;
+  for (const Layout layout : kLayouts)
+    for (const int64_t filter : {3, 4})
+      for (const Op op : kOps) {
+        const Axis h = same_padded(262147, filter, 1), w = same_padded(64, filter, 1);
+        const Geometry g{layout, 1, 128, 1, h, w};
+        const auto [first, second] = operands_of(op);
+        Zeros a(elements_of(first, g)), b(elements_of(second, g));
+        Zeros result(elements_of(result_of(op), g)), workspace(workspace_bytes<Half>(op, g));
+        const int64_t channels = layout == Layout::kNHWC ? g.channels : 1;
+        const int64_t row = w.in * channels, ones = 4 * row;
+        for (const auto& [operand, zeros] : {std::pair(first, &a), std::pair(second, &b)}) {
+          const int64_t size = elements_of(operand, g);
+          const int64_t filled = operand == Operand::kFilter ? size : ones;
+          std::fill_n(zeros->data + size - filled, filled, from_int<Half>(1));
+        }
+        check(g.input_elements() > int64_t{1} << 31, "so many elements");
+        const conv::Error error =
+            run<Half>(op, g, a.data, b.data, result.data, workspace.data, nullptr);
+        check(error.empty(), error);
+        const int64_t size = elements_of(result_of(op), g);
+        bool right = true;
+        if (op == Op::kFilterGrad) {
+          // The last tap, for the last channel, in the last row and column of taps.
+          const int64_t reach = filter - 1 - h.pad_before;
+          const auto expected = from_int<Half>(static_cast<int>((4 - reach) * (w.in - reach)));
+          right = same(result.data[size - 1], expected);
+        } else {
+          for (int64_t i = 0; i < 2 * row; ++i) {
+            const int64_t x = i / channels % w.in, y = h.in - 2 + i / row;
+            const int expected = links(op, h, y, h.in - 4) * links(op, w, x, 0);
+            right &= same(result.data[size - 2 * row + i], from_int<Half>(expected));
+          }
+        }
+        check(right, "the end of large tensors: " + describe(op, g));
+      }
+  state().last_blocks = 0x7fffffff;
 }
 
 TF_DWBP_TEST(empty_tensors) {

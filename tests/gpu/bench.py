@@ -65,32 +65,25 @@ def run(library, options):
     return 1 if any(row["differs_from_torch"] for row in rows) else 0
 
 
+def compare(library, options):
+    """The answers only, by an emulated GPU: that PyTorch is given the same call as our kernels."""
+    import torch
+
+    failed = 0
+    for call in calls(options):
+        results, ours, sides = _sides(torch, library, call, "cpu", sets=1)
+        wrong = _difference(torch, call, results, ours, sides)
+        failed += bool(wrong)
+        title = f"{call.op} {call.dtype} {call.layout} {call.shape.name}"
+        print(title, wrong or ("agrees" if "torch" in sides else "has no peer"), flush=True)
+    return 1 if failed else 0
+
+
 def _measure(torch, library, call, rounds):
     """Seconds of a call of ours ("ours"), of PyTorch and of a copy; and what is wrong, if any."""
     sets = max(1, min(64, _COLD_BYTES // max(1, call.moved_bytes)))
-    dtype = getattr(torch, call.dtype)
-    tensors = []
-    for _ in range(sets):
-        made = [
-            torch.randn(shape, device="cuda", dtype=torch.float32).to(dtype)
-            for shape in (call.input_sizes, call.filter_shape, call.out_backprop_shape)
-        ]
-        tensors.append(dict(zip(("input", "filter", "output"), made, strict=True)))
-    result_role = {"forward": "output", "input_grad": "input", "filter_grad": "filter"}[call.op]
-    results = [torch.empty_like(t[result_role]) for t in tensors]
-    attributes = {"explicit_paddings": (), **call.attributes}
-    request = library.request(
-        call.op, _NAMES[call.dtype], call.input_sizes, call.filter_shape, **attributes
-    )
-    size = library.workspace_bytes(request)
-    workspace = torch.empty(max(1, size), device="cuda", dtype=torch.uint8)
-    operands = [role for role in ("input", "filter", "output") if role != result_role]
-
-    def ours(i):
-        a, b = (tensors[i][role].data_ptr() for role in operands)
-        stream = torch.cuda.current_stream().cuda_stream
-        library.launch(request, a, b, results[i].data_ptr(), workspace.data_ptr(), stream)
-
+    results, ours, peers = _sides(torch, library, call, "cuda", sets)
+    wrong = _difference(torch, call, results, ours, peers)
     half = call.moved_bytes // 2
     sources = torch.empty(sets, half, device="cuda", dtype=torch.uint8)
     targets = torch.empty_like(sources)
@@ -98,20 +91,9 @@ def _measure(torch, library, call, rounds):
     def copy(i):
         targets[i].copy_(sources[i])
 
-    sides = {"ours": (ours, True), "copy": (copy, True)}
-    for name, last, cudnn in (
-        ("torch", False, True),
-        ("last", True, True),
-        ("torch-", False, False),
-        ("last-", True, False),
-    ):
-        peer = _torch_side(torch, call, tensors, last)
-        if peer is not None:
-            sides[name] = (peer, cudnn)
-    wrong = _difference(torch, call, results, ours, sides)
     graphs = {}
-    for name, (function, cudnn) in sides.items():
-        torch.backends.cudnn.enabled = cudnn
+    for name, function in {"ours": ours, "copy": copy, **peers}.items():
+        torch.backends.cudnn.enabled = not name.endswith("-")
         graphs[name] = _captured(torch, function, sets)
     torch.backends.cudnn.enabled = True
     found = {name: [] for name in graphs}
@@ -125,6 +107,43 @@ def _measure(torch, library, call, rounds):
             end.synchronize()
             found[name].append(start.elapsed_time(end) / 1e3 / sets)
     return {name: statistics.median(times) for name, times in found.items()}, wrong
+
+
+def _sides(torch, library, call, device, sets):
+    """Our results, and functions that compute the i-th of `sets` of them: ours, and PyTorch's.
+
+    PyTorch's are "torch" on contiguous tensors and "last" on channels_last ones; with a "-" they
+    are the same, to be called without cuDNN.
+    """
+    dtype = getattr(torch, call.dtype)
+    tensors = []
+    for _ in range(sets):
+        made = [
+            torch.randn(shape, device=device, dtype=torch.float32).to(dtype)
+            for shape in (call.input_sizes, call.filter_shape, call.out_backprop_shape)
+        ]
+        tensors.append(dict(zip(("input", "filter", "output"), made, strict=True)))
+    result_role = {"forward": "output", "input_grad": "input", "filter_grad": "filter"}[call.op]
+    results = [torch.empty_like(t[result_role]) for t in tensors]
+    attributes = {"explicit_paddings": (), **call.attributes}
+    request = library.request(
+        call.op, _NAMES[call.dtype], call.input_sizes, call.filter_shape, **attributes
+    )
+    size = library.workspace_bytes(request)
+    workspace = torch.empty(max(1, size), device=device, dtype=torch.uint8)
+    operands = [role for role in ("input", "filter", "output") if role != result_role]
+
+    def ours(i):
+        a, b = (tensors[i][role].data_ptr() for role in operands)
+        stream = torch.cuda.current_stream().cuda_stream if device == "cuda" else None
+        library.launch(request, a, b, results[i].data_ptr(), workspace.data_ptr(), stream)
+
+    peers = {}
+    for name, last in (("torch", False), ("last", True)):
+        peer = _torch_side(torch, call, tensors, last)
+        if peer is not None:
+            peers |= {name: peer, f"{name}-": peer}
+    return results, ours, peers
 
 
 def _captured(torch, function, sets):
@@ -197,7 +216,7 @@ def _difference(torch, call, results, ours, sides):
         return ""
     ours(0)
     with torch.inference_mode():
-        theirs = peer[0](0).flip(_mirrored(call)).double()
+        theirs = peer(0).flip(_mirrored(call)).double()
     mine = results[0].double()
     if call.op == "filter_grad":
         taps = call.shape.filter

@@ -9,7 +9,8 @@
   python tests/gpu/harness.py list          the calls that conformance and bench would make
 
 It needs NumPy, ml_dtypes, g++ and nvcc (found as setup.py finds it), for bench PyTorch too.
-`--emulated` runs conformance on the CPU, by cc/tests/emulator.h instead of nvcc.
+`--emulated` runs conformance on the CPU, by cc/tests/emulator.h instead of nvcc, and bench's
+comparison with PyTorch's answers, without times.
 
 Exit status: 0 if all is well, 1 if something is wrong, 3 where there is no GPU (or no nvcc).
 """
@@ -48,7 +49,7 @@ def _parse(arguments):
     parser.add_argument(
         "command", choices=("conformance", "large", "sanitize", "bench", "build", "list")
     )
-    parser.add_argument("--emulated", action="store_true", help="on the CPU; conformance only")
+    parser.add_argument("--emulated", action="store_true", help="on the CPU")
     parser.add_argument("--quick", action="store_true", help="a tenth of the conformance cases")
     parser.add_argument("--op", nargs="+", choices=cases.OPS, default=list(cases.OPS))
     parser.add_argument("--layout", nargs="+", choices=cases.LAYOUTS, default=list(cases.LAYOUTS))
@@ -187,8 +188,8 @@ def _list(options):
 
 def main(arguments=None):
     parser, options = _parse(arguments)
-    if options.emulated and options.command not in ("conformance", "build"):
-        parser.error("--emulated is for conformance and build")
+    if options.emulated and options.command not in ("build", "conformance", "bench"):
+        parser.error("--emulated is for build, conformance and bench")
     if options.command == "list":
         return _list(options)
     try:
@@ -214,7 +215,7 @@ def main(arguments=None):
         return _large(library, options)
     if options.command == "sanitize":
         return _sanitize(options)
-    return bench.run(library, options)
+    return bench.compare(library, options) if library.emulated else bench.run(library, options)
 
 
 if __name__ == "__main__":
