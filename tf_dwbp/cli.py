@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a subcommand and returns the exit status; 130 when interrupted by Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="tf-dwbp",
-        description="Depthwise convolution's input gradient for TensorFlow.",
+        description="Depthwise convolution and its gradients for TensorFlow.",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:

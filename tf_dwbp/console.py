@@ -1,8 +1,11 @@
-"""What the subcommands share: progress, files to write, and exceptions in one line."""
+"""What the subcommands share: progress, files to write, Ctrl-C, and exceptions in one line."""
 
 import argparse
+import contextlib
 import pathlib
 import re
+import signal
+import threading
 
 import rich.console
 import rich.progress
@@ -59,6 +62,22 @@ def writable(text: str) -> pathlib.Path:
     if not existed:
         path.unlink()
     return path
+
+
+@contextlib.contextmanager
+def interrupts_held():
+    """Ctrl-C inside the block is raised at its end: a process is started, and known, or neither."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which no interrupt reaches
+        return
+    held = []
+    handler = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def one_line(error: Exception) -> str:

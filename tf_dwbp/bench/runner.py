@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
+from tf_dwbp import console
 from tf_dwbp.bench.peers import PEERS
 from tf_dwbp.bench.results import OURS, Plan, Row, Run
 from tf_dwbp.bench.shapes import Shape
@@ -40,7 +41,8 @@ def run(
     remaining = list(selected)
     while remaining:
         begun = None
-        with _Worker(plan, [shape.name for shape in remaining]) as worker:
+        with _Worker() as worker:
+            worker.start(plan, [shape.name for shape in remaining])
             for message in worker.messages():
                 if "matmul_rate" in message:
                     rates.append(message["matmul_rate"])
@@ -65,27 +67,34 @@ def run(
 class _Worker:
     """The process, from its start to its end."""
 
-    def __init__(self, plan, names):
+    def __init__(self):
+        self._process = None
         self._silent = False
+
+    def start(self, plan, names):
         self._pipe, childs_pipe = os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (__exit__ closes it)
         arguments = [str(childs_pipe), json.dumps(vars(plan)), *names]
         peer = PEERS.get(plan.peer, PEERS["onednn"])
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", _WORKER_MODULE, *arguments],  # -u: last words are not lost
-            env=os.environ | peer.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=[childs_pipe],
-            start_new_session=True,  # Ctrl-C is for us alone
-        )
+        with console.interrupts_held():
+            self._process = subprocess.Popen(
+                # -u: last words are not lost
+                [sys.executable, "-u", "-m", _WORKER_MODULE, *arguments],
+                env=os.environ | peer.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[childs_pipe],
+                start_new_session=True,  # Ctrl-C is for us alone
+            )
         os.close(childs_pipe)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
+        if self._process is None:
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
+from tf_dwbp import console
 from tf_dwbp.conformance import targets
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.results import Cell, Run
@@ -230,17 +231,18 @@ class _Worker:
         self._received = b""
         self._pipe, childs_pipe = os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (stop closes it)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", _WORKER_MODULE, str(childs_pipe), *self._target_names],
-            env=os.environ | self._environment | {"XLA_FLAGS": _xla_flags()},
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=self._log,
-            pass_fds=[childs_pipe],
-            start_new_session=True,  # Ctrl-C is for us alone
-        )
-        os.close(childs_pipe)
-        self._selector.register(self._pipe, selectors.EVENT_READ, self)
+        with console.interrupts_held():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _WORKER_MODULE, str(childs_pipe), *self._target_names],
+                env=os.environ | self._environment | {"XLA_FLAGS": _xla_flags()},
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[childs_pipe],
+                start_new_session=True,  # Ctrl-C is for us alone
+            )
+            os.close(childs_pipe)
+            self._selector.register(self._pipe, selectors.EVENT_READ, self)
         self._heard()
 
     def give(self, job):
