@@ -341,7 +341,7 @@ TF_DWBP_TEST(elements_beyond_32_bits) {
   for (const Layout layout : kLayouts)
     for (const int64_t filter : {3, 4})
       for (const Op op : kOps) {
-        const Axis h = same_padded(262147, filter, 1), w = same_padded(64, filter, 1);
+        const Axis h = same_padded(262150, filter, 1), w = same_padded(64, filter, 1);
         const Geometry g{layout, 1, 128, 1, h, w};
         const auto [first, second] = operands_of(op);
         Zeros a(elements_of(first, g)), b(elements_of(second, g));
