@@ -185,13 +185,18 @@ def compile_all(units: list[Unit], system_flags: list[str], stamp: str) -> list[
       units: what to compile.
       system_flags: flags that may differ from build to build and change nothing, such as
         where TensorFlow's headers happen to lie.
-      stamp: what the objects depend on besides their flags, sources and own headers.
+      stamp: what the objects depend on besides their flags, sources and own headers; not those
+        of nvcc, which sees neither TensorFlow nor CXXFLAGS.
     """
-    stamp = f"{compiler_version()}\n{stamp}"
+    by_nvcc = compiler_version()  # the host's part
+    stamp = f"{by_nvcc}\n{stamp}"
     system_flags = [*system_flags, *shlex.split(os.environ.get("CXXFLAGS", ""))]
     cores = len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        jobs = [pool.submit(_compile, unit, system_flags, stamp) for unit in units]
+        jobs = [
+            pool.submit(_compile, unit, system_flags, by_nvcc if unit.nvcc else stamp)
+            for unit in units
+        ]
         try:
             compiled = sum(job.result() for job in jobs)
         except BuildError:
