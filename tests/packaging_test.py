@@ -3,6 +3,7 @@
 import collections
 import json
 import pathlib
+import re
 import runpy
 import sys
 import warnings
@@ -92,6 +93,17 @@ class ReadmeTest(tf.test.TestCase):
         readme = (ROOT / "README.md").read_text()
         self.assertIn('pip install ".[cpu]" && tf-dwbp conformance', readme)
         self.assertIn('pip install -e ".[cpu,test]" && pytest', readme)
+
+    def test_tells_which_gpu_kernels_there_are(self):
+        header = (ROOT / "cc" / "gpu" / "configurations.h").read_text()
+        lists = re.findall(r"k\w+Configurations\[\] = \{(.*?)\n\};", header, re.DOTALL)
+        self.assertLen(lists, 2)
+        for listed in lists:
+            steps = [tuple(map(int, row)) for row in re.findall(r"\{(\d), (\d), (\d)\}", listed)]
+            taps = sorted({taps for taps, _, _ in steps})
+            strides = sorted({max(result, source) for _, result, source in steps})
+            row = f"| {', '.join(f'{n}x{n}' for n in taps)} | {', '.join(map(str, strides))} (both "
+            self.assertIn(row, (ROOT / "README.md").read_text())
 
 
 if __name__ == "__main__":

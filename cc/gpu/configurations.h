@@ -1,5 +1,5 @@
 // The one list of what kernels are compiled for: dispatch, the tests' proof that each was run, and
-// `python -m build_support.gpu_configurations` (the README's table) read it.
+// the test of the README's table read it.
 //
 // All is in terms of *windows*. Along an axis, result position j and source position s, counted
 // from a tile's corner, meet at tap result_step * j + taps - 1 - source_step * s, if that is one:

@@ -6,10 +6,10 @@
 // it uses for all sums that the element has a part in. While a block waits for its tile, the
 // others of the multiprocessor multiply; a tile is at most a quarter of the shared memory.
 //
-// 3x3 and 5x5 leave the multipliers idle most of the time. 7x7 does not: on an H100 (67 TFLOP/s,
-// 3.3 TB/s) float may take 160 multiply-adds for each element that moves once in and once out
-// at the full rate of memory, and 16-bit types 80, of which 49 are the sums' own. Fewer than half
-// are left for loads, conversions and addresses.
+// The limit of 3x3 and 5x5 is memory. 7x7 has another one near: an H100 (33 tera multiply-adds and
+// 3.3 TB a second) can do 80 of them while a float moves in and one moves out, but 40 for a 16-bit
+// number, fewer than the 49 of a sum: there the multipliers are the limit, at four fifths of
+// memory's rate at best, before loads, conversions and addresses have taken their share.
 #pragma once
 
 #include "cc/gpu/device.h"
