@@ -1,6 +1,8 @@
 // Runs all tests and closes with their count; exits with 1 when a check failed.
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "cc/tests/check.h"
 
@@ -17,6 +19,13 @@ void check(bool passed, const std::string& what) {
   if (passed) return;
   // The first failures tell enough.
   if (++failed_checks <= 20) std::printf("FAILED: %s\n", what.c_str());
+}
+
+bool sampled() {
+  static const char* const text = std::getenv("TF_DWBP_TEST_ONE_OF");
+  static const int one_of = text == nullptr ? 1 : std::max(1, std::atoi(text));
+  static int cases = 0;
+  return cases++ % one_of == 0;
 }
 
 std::vector<Test>& tests() {
