@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "cc/cpu/tables.h"
 
@@ -20,7 +21,8 @@ constexpr int64_t kPrefetchBytes = 1 << 20;
 // which spares reading it first.
 constexpr int64_t kStreamBytes = 32 << 20;
 // Columns this far apart share few sets of the caches. Written in longer pieces, they evict each
-// other less.
+// other less. Processors take a load for one of what was stored this far away until they know
+// better.
 constexpr int64_t kConflictBytes = 4096;
 // Groups of a chunk at least: narrow strips of memory are slow to read.
 constexpr int64_t kLeastGroups = 4;
@@ -45,6 +47,11 @@ int best_width(int64_t columns, int most) {
   return best;
 }
 
+// Whether neighbours gather from the same positions, through every other tap.
+bool alternate(const Gather& axis) {
+  return axis.tap_step() == 2 && axis.class_step() == 2 && axis.source_step() == 1;
+}
+
 }  // namespace
 
 template <typename T>
@@ -64,8 +71,10 @@ DirectGather<T>::DirectGather(const Gathering& call, const GatherPlan& plan,
       filter_(filter),
       source_(source),
       result_(result),
-      row_period_(std::min(g_.height.result(), g_.height.period())),
-      column_period_(std::min(g_.width.result(), g_.width.period())) {
+      pairs_(alternate(g_.width) && g_.width.taps() <= kMostDirectTaps &&
+             kernels<T>().direct_pairs[g_.width.taps() - 1][0] != nullptr),
+      row_period_(alternate(g_.height) ? 1 : std::min(g_.height.result(), g_.height.period())),
+      column_period_(pairs_ ? 1 : std::min(g_.width.result(), g_.width.period())) {
   make_tiles();
   cut(workers);
   const int64_t bytes = g_.result_elements() * int64_t{sizeof(T)};
@@ -76,37 +85,69 @@ DirectGather<T>::DirectGather(const Gathering& call, const GatherPlan& plan,
                        g_.channels * int64_t{sizeof(T)} % vector_bytes == 0;
   prefetch_ = chunks_ == 1 && bytes + source_bytes >= kPrefetchBytes;
   stream_ = chunks_ == 1 && bytes >= kStreamBytes && aligned;
-  stage_ = stream_ || column_bytes % kConflictBytes == 0;
+  stage_ = stream_ || (!pairs_ && column_bytes % kConflictBytes == 0);
+  downwards_ = !stage_ && stores_meet_loads();
 }
 
 template <typename T>
 void DirectGather<T>::make_tiles() {
-  const Gather& width = g_.width;
-  const int64_t shift = width.shift();
-  for (int64_t first = 0; first < column_period_; ++first) {
-    const TapRange taps = width.without_borders(first);
-    const int held_taps = std::max<int>(1, static_cast<int>(taps.count));
-    const int64_t columns = (width.result() - 1 - first) / column_period_ + 1;
-    const int tile_width = best_width(columns, kernel_table().direct_columns[shift - 1]);
-    const int64_t tiles = divide_up(columns, tile_width);
-    classes_.push_back(
-        {taps.tap, held_taps, tile_width, static_cast<int64_t>(tiles_.size()), tiles});
-    for (int64_t i = 0; i < tiles; ++i) {
-      const int64_t skipped = std::min(i * tile_width, columns - tile_width);
-      DirectTile tile{(first + skipped * column_period_) * g_.channels, 0, 0};
-      if (taps.count > 0) {
-        const int64_t lowest =
-            taps.source + (skipped * shift - (taps.count - 1)) * width.source_step();
-        tile.source = lowest * g_.channels;
-        const int64_t held = (tile_width - 1) * shift + held_taps;
-        for (int64_t j = 0; j < held; ++j) {
-          const int64_t column = lowest + j * width.source_step();
-          if (column >= 0 && column < width.source()) tile.inside |= uint32_t{1} << j;
-        }
-      }
-      tiles_.push_back(tile);
-    }
+  if (pairs_) {
+    // Where the first column has the odd taps, it is the second of a pair.
+    const int64_t first = -g_.width.without_borders(0).tap;
+    const int taps = static_cast<int>(g_.width.taps());
+    add_class(first, 2, 2, taps, kernel_table().direct_pairs);
+    return;
   }
+  for (int64_t first = 0; first < column_period_; ++first) {
+    const int64_t taps = g_.width.without_borders(first).count;
+    add_class(first, column_period_, 1, std::max<int>(1, static_cast<int>(taps)),
+              kernel_table().direct_columns[g_.width.shift() - 1]);
+  }
+}
+
+// Adds the tiles of columns `first`, `first` + period, ..., or of as many neighbours of each.
+template <typename T>
+void DirectGather<T>::add_class(int64_t first, int64_t period, int neighbours, int taps, int most) {
+  const Gather& width = g_.width;
+  const TapRange range = width.without_borders(first);
+  const int64_t columns = (width.result() - 1 - first) / period + 1;
+  const int tile_width = best_width(columns, most);
+  const int64_t tiles = divide_up(columns, tile_width);
+  classes_.push_back({range.tap, taps, tile_width, static_cast<int64_t>(tiles_.size()), tiles});
+  const int64_t reached = std::max<int64_t>(1, range.count);
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t skipped = std::min(i * tile_width, columns - tile_width);
+    const int64_t column = first + skipped * period;
+    DirectTile tile{column * g_.channels, 0, 0, 0};
+    for (int64_t x = 0; x < tile_width; ++x) {
+      for (int64_t n = 0; n < neighbours; ++n) {
+        const int64_t at = column + x * period + n;
+        if (at >= 0 && at < width.result()) tile.write |= uint32_t{1} << (x * neighbours + n);
+      }
+    }
+    if (range.count > 0) {
+      const int64_t lowest =
+          range.source + (skipped * width.shift() - (reached - 1)) * width.source_step();
+      tile.source = lowest * g_.channels;
+      const int64_t held = (tile_width - 1) * width.shift() + reached;
+      for (int64_t j = 0; j < held; ++j) {
+        const int64_t from = lowest + j * width.source_step();
+        if (from >= 0 && from < width.source()) tile.inside |= uint32_t{1} << j;
+      }
+    }
+    tiles_.push_back(tile);
+  }
+}
+
+// Whether the groups' vectors of a few steps on would be loaded from where, modulo kConflictBytes,
+// vectors are being stored: then loads wait for these.
+template <typename T>
+bool DirectGather<T>::stores_meet_loads() const {
+  const int64_t column_bytes = g_.channels * int64_t{sizeof(T)};
+  const int64_t same = std::gcd(column_bytes, kConflictBytes);
+  const int64_t ahead =
+      (reinterpret_cast<intptr_t>(result_) - reinterpret_cast<intptr_t>(source_)) & (same - 1);
+  return ahead > 0 && ahead < same / 2;
 }
 
 template <typename T>
@@ -147,7 +188,7 @@ void DirectGather<T>::run(int64_t item) const {
 
   const int64_t first_group = plan_.begin(plan_.groups, chunks_, chunk);
   const int64_t channel = first_group * plan_.lanes;
-  alignas(64) T stage[2 * kMostDirectColumns * kStageGroups * 64 / sizeof(AccumulatorOf<T>)];
+  alignas(64) T stage[2 * kMostDirectResults * kStageGroups * 64 / sizeof(AccumulatorOf<T>)];
   DirectJob<T> job{};
   job.groups = plan_.begin(plan_.groups, chunks_, chunk + 1) - first_group;
   job.last = std::min((job.groups - 1) * plan_.lanes, g_.channels - plan_.lanes - channel);
@@ -156,6 +197,7 @@ void DirectGather<T>::run(int64_t item) const {
   job.filter_column = g_.width.tap_step() * plan_.lanes;
   job.source_column = g_.width.source_step() * g_.channels;
   job.result_column = column_period_ * g_.channels;
+  job.downwards = downwards_;
   job.stage = stage_ ? stage : nullptr;
   job.stage_column = std::min<int64_t>(kStageGroups, job.groups) * plan_.lanes;
   job.stream = stream_;
@@ -208,7 +250,11 @@ void DirectGather<T>::run_rows(int64_t row, bool two, int64_t column_block,
         c.first_tile + plan_.begin(c.tiles, column_blocks_, column_block + 1) - first_tile;
     job.filter = filter + c.first_tap * plan_.lanes;
     if (prefetch_) ask(row, column_block, i, &job);
-    kernels<T>().direct[g_.width.shift() - 1][c.taps - 1][c.width - 1](job);
+    if (pairs_) {
+      kernels<T>().direct_pairs[c.taps - 1][c.width - 1](job);
+    } else {
+      kernels<T>().direct[g_.width.shift() - 1][c.taps - 1][c.width - 1](job);
+    }
   }
 }
 
@@ -222,6 +268,7 @@ void DirectGather<T>::ask(int64_t row, int64_t column_block, int64_t column_clas
   // Result positions of one class step gather from the same source positions: one of them asks.
   const int64_t row_classes = g_.height.period() / g_.height.class_step();
   const int64_t column_classes = g_.width.period() / g_.width.class_step();
+  const int64_t next_rows = alternate(g_.height) ? 1 : 2 * g_.height.shift();
   const bool asks = column_class < column_classes && (near || row % row_period_ < row_classes);
   const auto share = [&](int64_t columns, int64_t classes) {
     return plan_.begin(columns, column_blocks_ * classes, column_block * classes + column_class);
@@ -233,7 +280,7 @@ void DirectGather<T>::ask(int64_t row, int64_t column_block, int64_t column_clas
                                  : (1 + r) * g_.height.source_step();
     const int64_t at =
         (rows.source - source_) + (skipped * g_.width.source() + source_column) * g_.channels;
-    const bool exists = asks && r < 2 * g_.height.shift() && at >= 0 && at < g_.source_elements();
+    const bool exists = asks && r < next_rows && at >= 0 && at < g_.source_elements();
     job->next_source[r] = exists ? reinterpret_cast<const char*>(source_ + at) : nullptr;
   }
   for (int64_t r = 0; r < 2; ++r) {

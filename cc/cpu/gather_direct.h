@@ -27,17 +27,20 @@ class DirectGather {
   void run(int64_t item) const;
 
  private:
-  // Columns that are equal modulo the period, and so have the same horizontal taps.
+  // Columns that are equal modulo the period, and so have the same horizontal taps; or pairs of
+  // columns, whose taps are the even and the odd ones.
   struct Class {
     int64_t first_tap;
     int taps;
-    int width;  // columns of each tile
+    int width;  // columns, or pairs, of each tile
     int64_t first_tile;
     int64_t tiles;
   };
 
   void make_tiles();
+  void add_class(int64_t first, int64_t period, int neighbours, int taps, int most);
   void cut(int64_t workers);
+  bool stores_meet_loads() const;
   void run_rows(int64_t row, bool two, int64_t column_block, DirectJob<T> job) const;
   void ask(int64_t row, int64_t column_block, int64_t column_class, DirectJob<T>* job) const;
 
@@ -47,7 +50,10 @@ class DirectGather {
   const T* source_;
   T* result_;
 
-  // Rows and columns this far apart have the same taps, as long as these reach no border.
+  // Whether columns are summed in pairs that gather from the same columns of the source.
+  bool pairs_;
+  // Rows this far apart are summed together, and columns, if not in pairs: they gather from the
+  // same positions or from neighbours among these.
   int64_t row_period_;
   int64_t column_period_;
   std::vector<Class> classes_;
@@ -58,6 +64,7 @@ class DirectGather {
   int64_t column_blocks_;
   int64_t chunks_;
 
+  bool downwards_;
   bool prefetch_;
   bool stage_;
   bool stream_;

@@ -108,10 +108,12 @@ struct SumJob {
   int64_t horizontal_column;
 };
 
-// What DirectJobs may have: horizontal taps, columns of a tile, and steps between what the columns
-// of a tile gather from.
+// What DirectJobs may have: horizontal taps, columns of a tile or pairs of them, both in columns of
+// the result, and steps between what the columns of a tile gather from.
 constexpr int kMostDirectTaps = 7;
 constexpr int kMostDirectColumns = 7;
+constexpr int kMostDirectPairs = 4;
+constexpr int kMostDirectResults = 8;
 constexpr int kMostDirectShift = 2;
 constexpr int kStageGroups = 8;
 
@@ -136,6 +138,7 @@ struct DirectTile {
   int64_t result;   // the first column, and ...
   int64_t source;   // ... the first column of the source that it needs, in elements
   uint32_t inside;  // bit i: whether the i-th column that it needs is inside
+  uint32_t write;   // bit i: whether the i-th column of the result is to be written
 };
 
 // Sums tiles of two rows from the source itself. Columns that aren't inside count as zeros.
@@ -158,6 +161,8 @@ struct DirectJob {
   // nothing is.
   const char* next_source[2 * kMostDirectShift];
   const char* next_result[2];
+
+  bool downwards;  // groups, from the last to the first; not with a stage
 
   // If not nullptr, results take the way over this buffer, which holds kStageGroups groups of a
   // tile, so that they are written in longer pieces.
@@ -249,6 +254,8 @@ struct Kernels {
   // For shifts of 1 and 2, 1, 2, ... taps, and tiles of 1, 2, ... columns. nullptr where no model
   // needs one.
   void (*direct[kMostDirectShift][kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
+  // For a filter of 1, 2, ... columns, and tiles of 1, 2, ... pairs.
+  void (*direct_pairs[kMostDirectTaps][kMostDirectPairs])(const DirectJob<T>&);
   // For shifts of 1 and 2, and 1, 2, ... horizontal taps; nullptr as above.
   void (*filter_sum[kMostDirectShift][kMostDirectTaps])(const FilterSumJob<T>&);
   void (*filter_fold)(const FilterFoldJob<AccumulatorOf<T>>&);
@@ -258,6 +265,7 @@ struct Kernels {
 struct KernelTable {
   int vector_bytes;
   int direct_columns[kMostDirectShift];  // of a tile at most: as many as the registers hold
+  int direct_pairs;                      // of columns of a tile at most
   int filter_columns;                    // of a wide FilterTile
   int filter_rows[kMostDirectTaps];      // vertical taps at most, for 1, 2, ... horizontal ones
   Kernels<Half> half_;

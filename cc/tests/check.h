@@ -10,6 +10,10 @@ namespace tf_dwbp::testing {
 // Counts a check; prints `what` where it failed.
 void check(bool passed, const std::string& what);
 
+// Whether to take one of a long test's cases: all, or one in so many as TF_DWBP_TEST_ONE_OF says,
+// for emulators, which need minutes for what a machine does in seconds.
+bool sampled();
+
 struct Test {
   const char* name;
   std::function<void()> run;

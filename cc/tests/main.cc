@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "cc/tests/check.h"
@@ -20,6 +21,13 @@ void check(bool passed, const std::string& what) {
   if (passed) return;
   // The first failures tell enough.
   if (++failed_checks <= 20) std::printf("FAILED: %s\n", what.c_str());
+}
+
+bool sampled() {
+  static const char* const text = std::getenv("TF_DWBP_TEST_ONE_OF");
+  static const int one_of = text == nullptr ? 1 : std::max(1, std::atoi(text));
+  static int cases = 0;
+  return cases++ % one_of == 0;
 }
 
 std::vector<Test>& tests() {
