@@ -133,7 +133,8 @@ struct DirectRows {
   int64_t end[2];
 };
 
-// Columns of the result, a period apart.
+// Columns of the result, a period apart, or, in direct_pairs, neighbours of which each second one
+// takes the filter's odd taps.
 struct DirectTile {
   int64_t result;   // the first column, and ...
   int64_t source;   // ... the first column of the source that it needs, in elements
