@@ -257,7 +257,12 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_interrupting_ends_the_process_that_measures(self):
         process = subprocess.Popen(
-            [sys.executable, "-m", "tf_dwbp", "bench"], cwd=_ROOT, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "tf_dwbp", "bench"],
+            cwd=_ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where the tests run in the background, Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         while not (measuring := _measuring_children(process)) and process.poll() is None:
             time.sleep(0.1)

@@ -138,7 +138,12 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_interrupting_ends_the_workers(self):
         process = subprocess.Popen(
-            [*_PROGRAM, "conformance"], cwd=_ROOT, stderr=subprocess.PIPE, text=True
+            [*_PROGRAM, "conformance"],
+            cwd=_ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where the tests run in the background, Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         while len(workers := _children(process)) < 2 and process.poll() is None:
             time.sleep(0.1)
