@@ -108,12 +108,13 @@ struct SumJob {
   int64_t horizontal_column;
 };
 
-// What DirectJobs may have: horizontal taps, columns of a tile or pairs of them, both in columns of
-// the result, and steps between what the columns of a tile gather from.
+// What DirectJobs may have: horizontal taps, columns of a tile or pairs of them, either way so many
+// columns of the result, and steps between what the columns of a tile gather from.
 constexpr int kMostDirectTaps = 7;
 constexpr int kMostDirectColumns = 7;
 constexpr int kMostDirectPairs = 4;
-constexpr int kMostDirectResults = 8;
+constexpr int kMostDirectResults =
+    kMostDirectColumns > 2 * kMostDirectPairs ? kMostDirectColumns : 2 * kMostDirectPairs;
 constexpr int kMostDirectShift = 2;
 constexpr int kStageGroups = 8;
 
