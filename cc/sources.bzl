@@ -67,6 +67,9 @@ GPU_FLAGS = [
 
 # The shared library that TensorFlow loads.
 LIBRARY_SOURCES = CORE_SOURCES + [
+    "cc/swap/graph_optimizer.cc",
+    "cc/swap/ledger.cc",
+    "cc/swap/rename.cc",
     "cc/tensorflow/depthwise_op.cc",
     "cc/tensorflow/ops.cc",
     "cc/tensorflow/read_call.cc",

@@ -1,7 +1,7 @@
 """Depthwise convolution and its gradients for TensorFlow: right in every combination.
 
 `tf_dwbp.nn` has the functions of `tf.nn`, `tf_dwbp.ops` the ops themselves, with the signatures of
-`tf.raw_ops`. Importing the package loads the op library and registers the ops' gradients, so that
+`tf.raw_ops`; `tf_dwbp.swap` puts them in stock's place while a model trains. Importing the package loads the op library and registers the ops' gradients, so that
 SavedModels that hold the ops can be served after `import tf_dwbp`.
 """
 
@@ -10,6 +10,6 @@ from tf_dwbp._library import build_info
 
 _library.load()
 
-from tf_dwbp import gradients, nn, ops, vectorize  # noqa: E402  (need the library)
+from tf_dwbp import gradients, nn, ops, swap, vectorize  # noqa: E402  (need the library)
 
-__all__ = ["build_info", "gradients", "nn", "ops", "vectorize"]
+__all__ = ["build_info", "gradients", "nn", "ops", "swap", "vectorize"]

@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from tf_dwbp import info
+from tf_dwbp import info, run
 from tf_dwbp.bench import command as bench
 from tf_dwbp.conformance import command as conformance
 
-_COMMANDS = (conformance, bench, info)
+_COMMANDS = (conformance, bench, run, info)
 
 
 def main(arguments: list[str] | None = None) -> int:

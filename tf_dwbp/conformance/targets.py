@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 
+from tf_dwbp import family
 from tf_dwbp.conformance import cases
 
 OURS, STOCK = "ours", "stock"
@@ -32,17 +33,6 @@ STOCK_PATHS = (
     Path(XLA, STOCK, (0, 1), everywhere=False, jit=True),
 )
 
-_STOCK_OPS = {
-    "forward": "DepthwiseConv2dNative",
-    "input_grad": "DepthwiseConv2dNativeBackpropInput",
-    "filter_grad": "DepthwiseConv2dNativeBackpropFilter",
-}
-_OUR_OPS = {
-    "forward": "depthwise_conv2d",
-    "input_grad": "depthwise_conv2d_backprop_input",
-    "filter_grad": "depthwise_conv2d_backprop_filter",
-}
-
 
 def paths(target=None, stock=True) -> tuple[list[Path], list[str]]:
     """The paths to ask when `target` (None: our ops) is judged, and the names of those judged.
@@ -66,11 +56,11 @@ def load(target):
     if target == STOCK:
         import tensorflow as tf
 
-        return {op: getattr(tf.raw_ops, name) for op, name in _STOCK_OPS.items()}
+        return {op: getattr(tf.raw_ops, names.stock) for op, names in family.OPS.items()}
     if target == OURS:
         from tf_dwbp import ops
 
-        return {op: getattr(ops, name) for op, name in _OUR_OPS.items()}
+        return {op: getattr(ops, names.function) for op, names in family.OPS.items()}
     module_name, _, attribute = target.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

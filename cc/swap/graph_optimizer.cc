@@ -1,0 +1,92 @@
+// A graph optimizer, through TensorFlow's plug-in interface, that renames stock's depthwise ops to
+// ours, and the C functions by which tf_dwbp.swap turns it on and off and reads what it did.
+//
+// TensorFlow calls it for each function that is instantiated, after its own optimizers.
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cc/swap/ledger.h"
+#include "cc/swap/rename.h"
+#include "tensorflow/c/experimental/grappler/grappler.h"
+#include "tensorflow/c/tf_buffer.h"
+#include "tensorflow/c/tf_status.h"
+#include "tensorflow/core/framework/graph.pb.h"
+#include "tensorflow/core/grappler/grappler_item.h"
+
+#define TF_DWBP_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace tf_dwbp::swap {
+namespace {
+
+std::atomic<Ops> g_ops{0};
+
+// Never destroyed: TensorFlow's threads may outlive static objects.
+Ledger& ledger() {
+  static Ledger* const ledger = new Ledger;
+  return *ledger;
+}
+
+void set_output(const char* bytes, size_t size, TF_Buffer* output, TF_Status* status) {
+  void* data = std::malloc(size);
+  if (data == nullptr && size > 0) {
+    TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "tf_dwbp: no memory for the graph");
+    return;
+  }
+  std::memcpy(data, bytes, size);
+  output->data = data;
+  output->length = size;
+  output->data_deallocator = [](void* bytes, size_t) { std::free(bytes); };
+  TF_SetStatus(status, TF_OK, "");
+}
+
+void optimize(void*, const TF_Buffer* input, const TF_GrapplerItem* item, TF_Buffer* output,
+              TF_Status* status) {
+  const char* bytes = static_cast<const char*>(input->data);
+  tensorflow::GraphDef graph;
+  if (!may_have_depthwise(bytes, input->length) ||
+      !graph.ParseFromArray(bytes, static_cast<int>(input->length))) {
+    set_output(bytes, input->length, output, status);
+    return;
+  }
+  int renamed = 0;
+  std::vector<Entry> entries = rename(&graph, g_ops, &renamed);
+  // The function's name, which the C interface has no call for; in TensorFlow the item is this
+  // struct behind an opaque pointer. The op library loads under no other version than it was built
+  // for, so the layout is the right one.
+  const auto* grappler_item = reinterpret_cast<const tensorflow::grappler::GrapplerItem*>(item);
+  ledger().record(grappler_item->id, std::move(entries));
+  if (renamed == 0) {
+    set_output(bytes, input->length, output, status);
+    return;
+  }
+  const std::string result = graph.SerializeAsString();
+  set_output(result.data(), result.size(), output, status);
+}
+
+}  // namespace
+}  // namespace tf_dwbp::swap
+
+// What TensorFlow looks for in a plug-in. The device type says when the plug-in is asked, not
+// which nodes it sees: every process has a CPU.
+TF_DWBP_EXPORT void TF_InitGraph(TP_OptimizerRegistrationParams* params, TF_Status* status) {
+  params->device_type = "CPU";
+  params->optimizer->create_func = [] { return static_cast<void*>(&tf_dwbp::swap::g_ops); };
+  params->optimizer->optimize_func = tf_dwbp::swap::optimize;
+  params->optimizer->destroy_func = [](void*) {};
+  TF_SetStatus(status, TF_OK, "");
+}
+
+// Bit 0 asks for the forward op, bit 1 for the input gradient, bit 2 for the filter gradient.
+TF_DWBP_EXPORT void tf_dwbp_swap_set_ops(unsigned ops) { tf_dwbp::swap::g_ops = ops; }
+
+// Ledger::text(), to be freed by the next function.
+TF_DWBP_EXPORT char* tf_dwbp_swap_ledger() {
+  return strdup(tf_dwbp::swap::ledger().text().c_str());
+}
+
+TF_DWBP_EXPORT void tf_dwbp_swap_free(char* text) { std::free(text); }
