@@ -1,8 +1,9 @@
 """Depthwise convolution and its gradients for TensorFlow: right in every combination.
 
 `tf_dwbp.nn` has the functions of `tf.nn`, `tf_dwbp.ops` the ops themselves, with the signatures of
-`tf.raw_ops`; `tf_dwbp.swap` puts them in stock's place while a model trains. Importing the package loads the op library and registers the ops' gradients, so that
-SavedModels that hold the ops can be served after `import tf_dwbp`.
+`tf.raw_ops`, and `tf_dwbp.swap` puts them in stock's place while a model trains. Importing the
+package loads the op library and registers the ops' gradients, so that SavedModels that hold the ops
+can be served after `import tf_dwbp`.
 """
 
 from tf_dwbp import _library

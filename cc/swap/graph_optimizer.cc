@@ -3,9 +3,12 @@
 //
 // TensorFlow calls it for each function that is instantiated, after its own optimizers.
 
+#include <dlfcn.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +19,9 @@
 #include "tensorflow/c/tf_buffer.h"
 #include "tensorflow/c/tf_status.h"
 #include "tensorflow/core/framework/graph.pb.h"
+#include "tensorflow/core/framework/types.h"
 #include "tensorflow/core/grappler/grappler_item.h"
+#include "tensorflow/core/grappler/optimizers/custom_graph_optimizer_registry.h"
 
 #define TF_DWBP_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -68,17 +73,48 @@ void optimize(void*, const TF_Buffer* input, const TF_GrapplerItem* item, TF_Buf
   set_output(result.data(), result.size(), output, status);
 }
 
+// Whether a plug-in is registered for the type of device.
+bool is_taken(const std::string& type) {
+  using Create = decltype(tensorflow::grappler::PluginGraphOptimizerRegistry::CreateOptimizers);
+  // Of libtensorflow_cc, which this library is not linked to, but Python has loaded.
+  auto* const create = reinterpret_cast<Create*>(
+      dlsym(RTLD_DEFAULT,
+            "_ZN10tensorflow8grappler28PluginGraphOptimizerRegistry16CreateOptimizersERKSt3set"
+            "INSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt4lessIS8_ESaIS8_EE"));
+  return create != nullptr && !create({type}).empty();
+}
+
+// The types of device that this plug-in is registered for, and is to be registered for next.
+// TensorFlow asks it about graphs with nodes on such a device, and then shows it all of their
+// nodes: one for the CPU alone would miss graphs that lie on a GPU as a whole.
+std::set<std::string>& registered_types() {
+  static auto* const types = new std::set<std::string>;
+  return *types;
+}
+const char* g_next_type = tensorflow::DEVICE_CPU;
+
 }  // namespace
 }  // namespace tf_dwbp::swap
 
-// What TensorFlow looks for in a plug-in. The device type says when the plug-in is asked, not
-// which nodes it sees: every process has a CPU.
+// What TensorFlow looks for in a plug-in, each time that it is told to load one.
 TF_DWBP_EXPORT void TF_InitGraph(TP_OptimizerRegistrationParams* params, TF_Status* status) {
-  params->device_type = "CPU";
-  params->optimizer->create_func = [] { return static_cast<void*>(&tf_dwbp::swap::g_ops); };
-  params->optimizer->optimize_func = tf_dwbp::swap::optimize;
+  using namespace tf_dwbp::swap;
+  registered_types().insert(g_next_type);
+  params->device_type = g_next_type;
+  params->optimizer->create_func = [] { return static_cast<void*>(&g_ops); };
+  params->optimizer->optimize_func = optimize;
   params->optimizer->destroy_func = [](void*) {};
   TF_SetStatus(status, TF_OK, "");
+}
+
+// To be called, by one thread, before TensorFlow is told to load the plug-in for the CPU (0) or
+// for GPUs (1): 0 if it may be; 1 if it is registered; 2 if another plug-in is. TensorFlow would
+// abort the process at a second one.
+TF_DWBP_EXPORT int tf_dwbp_swap_prepare(int gpu) {
+  using namespace tf_dwbp::swap;
+  g_next_type = gpu ? tensorflow::DEVICE_GPU : tensorflow::DEVICE_CPU;
+  if (registered_types().count(g_next_type) > 0) return 1;
+  return is_taken(g_next_type) ? 2 : 0;
 }
 
 // Bit 0 asks for the forward op, bit 1 for the input gradient, bit 2 for the filter gradient.

@@ -8,7 +8,7 @@
 Graphs (`tf.function`, `model.fit`, SavedModels, `tf.data`) are reached when TensorFlow instantiates
 a function, which it does when the function is first called: its depthwise ops are renamed, by a
 graph optimizer in the op library. Functions that have run before keep what they have, and so do,
-after `uninstall`, those that ran meanwhile; what is traced and saved holds stock's ops at all times.
+after `uninstall`, those that ran meanwhile; what is traced, and saved, holds stock's ops always.
 Eager calls, and functions that XLA compiles, are reached in Python while they are called or traced.
 
 The swap is the whole process's, for all of its threads. `report` tells whose ops run.

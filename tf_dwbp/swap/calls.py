@@ -13,7 +13,6 @@ import inspect
 import threading
 
 import tensorflow as tf
-from tensorflow.python.eager import backprop  # noqa: F401  (makes execute record gradients)
 from tensorflow.python.eager import context as eager_context
 from tensorflow.python.eager import execute, record
 from tensorflow.python.framework import ops as framework_ops

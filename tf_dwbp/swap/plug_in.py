@@ -30,7 +30,7 @@ class Record(NamedTuple):
 class Registration(NamedTuple):
     """How registering went."""
 
-    error: str | None  # why it was not possible
+    error: str | None  # why graphs cannot be reached
     uid: int  # TensorFlow's names of functions end in numbers that grow: the last one before
 
 
@@ -38,12 +38,19 @@ class Registration(NamedTuple):
 def register() -> Registration:
     """Registers the optimizer with TensorFlow, once a process."""
     uid = framework_ops.uid()
-    try:
+    taken = [_register(gpu) for gpu in (0, 1)]
+    return Registration(
+        "another plug-in optimizes TensorFlow's graphs for CPUs" if taken[0] else None, uid
+    )
+
+
+def _register(gpu):
+    """For graphs that are on CPUs, or as a whole on GPUs; whether another plug-in is."""
+    state = _functions().tf_dwbp_swap_prepare(gpu)
+    if state == 0:
         # Not load_pluggable_device_library, which lists the devices anew: there are no new ones.
         pywrap_tf_session.TF_LoadPluggableDeviceLibrary(str(_library.LIBRARY_PATH))
-    except Exception as error:  # of whatever type; another plug-in for CPUs may be there already
-        return Registration(f"{type(error).__name__}: {error}", uid)
-    return Registration(None, uid)
+    return state == 2
 
 
 def select(ops: frozenset[str]) -> None:
@@ -67,6 +74,7 @@ def ledger() -> list[Record]:
 @functools.cache
 def _functions():
     library = ctypes.CDLL(str(_library.LIBRARY_PATH))
+    library.tf_dwbp_swap_prepare.argtypes = [ctypes.c_int]
     library.tf_dwbp_swap_set_ops.argtypes = [ctypes.c_uint]
     library.tf_dwbp_swap_set_ops.restype = None
     library.tf_dwbp_swap_ledger.restype = ctypes.c_void_p

@@ -11,7 +11,7 @@ from tf_dwbp.swap import calls, graphs, plug_in
 
 _NOT_RUN = "not run yet: decided when it first runs"
 _UNKNOWN = "traced before the first install(): stock's if it has run, else decided when it does"
-_AS_TRACED = "compiled by XLA as it was traced"
+_COMPILED = "compiled by XLA as it was traced"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,18 +110,26 @@ def _of_function(function):
     traced = graphs.depthwise_nodes(
         function.graph.as_graph_def(), graphs.is_compiled(function.function_def.attr)
     )
-    # What XLA compiles, the graph optimizer does not see.
     entries = [_entry(record) for record in ran]
     name = _text(function.name)
     for node in traced:
-        where = node.function or name
-        by = "ours" if node.ours else "stock"
-        if node.compiled:
-            entries.append(Entry(node.op, by, _AS_TRACED, where, node.node.name))
-        elif not ran:
-            why = _UNKNOWN if _number(name) <= plug_in.register().uid else _NOT_RUN
-            entries.append(Entry(node.op, "undecided", why, where, node.node.name))
+        if node.compiled or not ran:
+            by, why = _as_traced(node, name)
+            entries.append(Entry(node.op, by, why, node.function or name, node.node.name))
     return entries
+
+
+def _as_traced(node, name):
+    """Whose op it is that the graph optimizer has not seen, and why."""
+    by = "ours" if node.ours else "stock"
+    if node.compiled:
+        return by, _COMPILED
+    registration = plug_in.register()
+    if node.ours:
+        return by, "traced so"
+    if registration.error:
+        return by, registration.error
+    return "undecided", _UNKNOWN if _number(name) <= registration.uid else _NOT_RUN
 
 
 def _number(name):
