@@ -83,6 +83,8 @@ setup(
         "test": ["absl-py", "pytest", "pytest-xdist"],
         # What `tf-dwbp bench` takes for its --plot and its --peer torch, as measured.
         "bench": ["matplotlib", "torch==2.13.0"],
+        # The images of `tf-dwbp train`, and its --plot.
+        "train": ["matplotlib", "scikit-learn"],
     },
     # The headers to build against, for isolated builds; --no-build-isolation uses what is there.
     setup_requires=(

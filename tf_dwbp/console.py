@@ -50,6 +50,13 @@ class Progress:
             self._console.print(f"{done:,} of {total:,} {self._unit}", highlight=False)
 
 
+def count(text: str, least: int = 1) -> int:
+    """A whole number, for `argparse`."""
+    if not text.isascii() or not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return int(text)
+
+
 def writable(text: str) -> pathlib.Path:
     """A file that can be written, found out before the minutes that the run takes."""
     path = pathlib.Path(text)

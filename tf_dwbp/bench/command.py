@@ -1,7 +1,6 @@
 """`tf-dwbp bench`: the command line's view of the package."""
 
 import argparse
-import importlib.util
 import json
 import os
 import pathlib
@@ -58,13 +57,17 @@ def register(subparsers) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=_count,
+        type=console.count,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
         help="for both sides and the copy; default: every core (%(default)s)",
     )
     parser.add_argument(
-        "--rounds", type=_count, default=11, metavar="N", help="blocks of each side; default: 11"
+        "--rounds",
+        type=console.count,
+        default=11,
+        metavar="N",
+        help="blocks of each side; default: 11",
     )
     parser.add_argument(
         "--load", type=_saved, metavar="FILE", help="show what --json wrote; measure nothing"
@@ -74,7 +77,7 @@ def register(subparsers) -> None:
     )
     parser.add_argument(
         "--plot",
-        type=_plottable,
+        type=plot.plottable,
         metavar="FILE",
         help="draw time against bytes (pip install matplotlib); the file's ending says the format",
     )
@@ -118,12 +121,6 @@ def _measure(parser, arguments):
         parser.exit(1, f"{parser.prog}: the process that measures ended: {error}\n")
 
 
-def _count(text):
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
 def _saved(text):
     try:
         return Run.from_json(json.loads(pathlib.Path(text).read_text()))
@@ -131,13 +128,3 @@ def _saved(text):
         raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None
-
-
-def _plottable(text):
-    if not importlib.util.find_spec("matplotlib"):
-        raise argparse.ArgumentTypeError("matplotlib is not installed: pip install matplotlib")
-    path = pathlib.Path(text)
-    if path.suffix.lower() not in plot.SUFFIXES:
-        choices = ", ".join(plot.SUFFIXES)
-        raise argparse.ArgumentTypeError(f"{text!r} ends in none of {choices}")
-    return console.writable(text)

@@ -13,21 +13,21 @@ from tf_dwbp import _library
 _FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd")
 
 
-def describe(plan) -> dict:
-    """The processor and the software, as plain data."""
+def describe(threads: int, peer: str = "") -> dict:
+    """The processor and the software, as plain data; PyTorch too where that is the peer."""
     model, features = _processor()
     found = {
         "cpu": model,
         "cpu_features": features,
         "cores": len(os.sched_getaffinity(0)),
-        "threads": plan.threads,
+        "threads": threads,
         "cpu_targets": json.loads(_library.BUILD_INFO_PATH.read_text()).get("cpu_targets"),
         "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
         "tensorflow": tf.__version__,
         "python": platform.python_version(),
     }
-    if plan.peer == "torch":
+    if peer == "torch":
         import torch
 
         found["torch"] = torch.__version__

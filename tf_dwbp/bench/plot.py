@@ -1,47 +1,68 @@
 """The run as a picture: time against bytes, with the copy as the limit."""
 
+import argparse
+import importlib.util
 import pathlib
 
 import numpy as np
 
+from tf_dwbp import console
 from tf_dwbp.bench import report
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Run
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-_INCHES = (10.667, 6.667)
-_DOTS_PER_INCH = 150  # 1600 x 1000 pixels
+INCHES = (10.667, 6.667)
+DOTS_PER_INCH = 150  # 1600 x 1000 pixels
 
 # Okabe and Ito's colours, which all eyes can tell apart.
-_BLUE, _ORANGE = "#0072B2", "#D55E00"
-_INK, _FAINT, _SHADE, _PAPER = "#333333", "#BBBBBB", "#F1F1EE", "#FFFFFF"
+BLUE, ORANGE = "#0072B2", "#D55E00"
+INK, FAINT, _SHADE, PAPER = "#333333", "#BBBBBB", "#F1F1EE", "#FFFFFF"
 _MARKERS = {3: "o", 5: "s", 7: "D"}  # by filter size
+
+
+def plottable(text: str) -> pathlib.Path:
+    """A file that a picture can be written to, for `argparse`."""
+    if not importlib.util.find_spec("matplotlib"):
+        raise argparse.ArgumentTypeError("matplotlib is not installed: pip install matplotlib")
+    path = pathlib.Path(text)
+    if path.suffix.lower() not in SUFFIXES:
+        choices = ", ".join(SUFFIXES)
+        raise argparse.ArgumentTypeError(f"{text!r} ends in none of {choices}")
+    return console.writable(text)
 
 
 def draw(run: Run, path: pathlib.Path) -> None:
     """Writes the picture in the format that the path's ending names."""
-    import matplotlib
     import matplotlib.figure
 
-    style = {
-        "axes.edgecolor": _FAINT,
-        "axes.labelcolor": _INK,
-        "font.size": 11,
-        "legend.fontsize": 10,
-        "text.color": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-    }
-    with matplotlib.rc_context(style):
-        figure = matplotlib.figure.Figure(figsize=_INCHES, facecolor=_PAPER)
+    with style():
+        figure = matplotlib.figure.Figure(figsize=INCHES, facecolor=PAPER)
         axes = figure.add_axes((0.085, 0.115, 0.895, 0.735))
         _set_up(axes)
         _draw_points(axes, run)
         _draw_copy(axes, run)
         axes.legend(loc="lower right", frameon=False, labelspacing=0.6)  # where no point can be
         _write_texts(figure, axes, run)
-        figure.savefig(path, dpi=_DOTS_PER_INCH)
+        figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def style():
+    """A context in which matplotlib draws the project's pictures."""
+    import matplotlib
+
+    return matplotlib.rc_context(
+        {
+            "axes.edgecolor": FAINT,
+            "axes.labelcolor": INK,
+            "font.size": 11,
+            "legend.fontsize": 10,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+        }
+    )
 
 
 def _set_up(axes):
@@ -73,9 +94,9 @@ def _draw_copy(axes, run):
     medians = np.array([np.median(times[size]) for size in sizes])
     # What copies more bytes in less time shows what a copy can do, and so where the limit lies.
     limit = np.minimum.accumulate(medians[::-1])[::-1]
-    axes.scatter(sizes, medians, s=9, color=_INK, zorder=2)
-    axes.plot(sizes, limit, color=_INK, linewidth=1.6)
-    axes.plot([], [], color=_INK, linewidth=1.6, marker="o", markersize=3, label="memory copy")
+    axes.scatter(sizes, medians, s=9, color=INK, zorder=2)
+    axes.plot(sizes, limit, color=INK, linewidth=1.6)
+    axes.plot([], [], color=INK, linewidth=1.6, marker="o", markersize=3, label="memory copy")
     # What moves as many bytes and more takes as long and longer: the shade goes on to the right.
     right = axes.get_xlim()[1]
     sizes, limit = np.append(sizes, right), np.append(limit, limit[-1])
@@ -86,13 +107,13 @@ def _draw_copy(axes, run):
 def _draw_points(axes, run):
     """Ours, the peer's, and a line between what belongs together."""
     peer = run.plan.peer
-    sides = [(OURS, _BLUE, "tf_dwbp")]
+    sides = [(OURS, BLUE, "tf_dwbp")]
     if peer != COPY:
-        sides.append((peer, _ORANGE, run.plan.peer_title))
+        sides.append((peer, ORANGE, run.plan.peer_title))
     for row in run.rows:
         size = run.call(row).moved_bytes
         medians = [time.median for side, *_ in sides if (time := row.time(side))]
-        axes.plot([size] * len(medians), medians, color=_FAINT, linewidth=1.1, zorder=2)
+        axes.plot([size] * len(medians), medians, color=FAINT, linewidth=1.1, zorder=2)
         for side, color, _ in sides:
             if time := row.time(side):
                 axes.scatter(
@@ -101,7 +122,7 @@ def _draw_points(axes, run):
                     s=52,
                     marker=_MARKERS.get(row.shape.filter, "o"),
                     color=color,
-                    edgecolor=_PAPER,
+                    edgecolor=PAPER,
                     linewidth=0.9,
                     zorder=4 if side == OURS else 3,
                 )

@@ -43,17 +43,18 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
 
 def machine_line(run: Run) -> str:
     """What was measured on, in one line."""
-    machine = run.machine
+    return f"{machine_text(run.machine)}; matmul {run.matmul_rate / 1e9:.0f} GFLOP/s"
+
+
+def machine_text(machine: dict) -> str:
+    """The processor and the software, in one line."""
     software = f"TensorFlow {machine['tensorflow']}, oneDNN "
     software += "on" if machine["onednn"] == "1" else "off"
     if "torch" in machine:
         software += f", PyTorch {machine['torch']}"
     if machine["forced_cpu_isa"]:
         software += f", TF_DWBP_CPU_ISA={machine['forced_cpu_isa']}"
-    return (
-        f"{machine['cpu']}, {machine['threads']} threads; {software}; "
-        f"matmul {run.matmul_rate / 1e9:.0f} GFLOP/s"
-    )
+    return f"{machine['cpu']}, {machine['threads']} threads; {software}"
 
 
 def milliseconds(time: Spread | None, spread: bool = True) -> str:
@@ -86,7 +87,7 @@ def _rows_table(run, text, spreads):
 
     def ratio(row, side):
         found = row.ratio(side)
-        return _NONE if found is None else f"{found.median:.2f}{_quartiles(found, spreads)}"
+        return _NONE if found is None else f"{found.median:.2f}{quartiles(found, spreads)}"
 
     columns = {
         **{f"{side} ms": lambda row, side=side: time(row, side) for side in sides},
@@ -94,7 +95,7 @@ def _rows_table(run, text, spreads):
         "of copy": lambda row: percent(copy.median if (copy := row.ratio(COPY)) else None),
         "of matmul": lambda row: percent(run.share_of_matmul(row)),
     }
-    table = _table(collapse_padding=True)
+    table = new_table(collapse_padding=True)
     table.add_column("shape", no_wrap=True)
     for heading in columns:
         narrow = heading.replace(" ", "\n").replace("/", "/\n")
@@ -105,7 +106,7 @@ def _rows_table(run, text, spreads):
     return table
 
 
-def _table(**options):
+def new_table(**options) -> rich.table.Table:
     """A table with few lines, and nothing around it."""
     return rich.table.Table(
         header_style="bold",
@@ -118,7 +119,7 @@ def _table(**options):
 
 def _summary_table(run):
     """One line for each group that has shapes, for the peer and for the copy."""
-    table = _table()
+    table = new_table()
     for heading, justify in (
         ("group", "left"),
         ("shapes", "right"),
@@ -143,5 +144,6 @@ def _summary_table(run):
     return table
 
 
-def _quartiles(ratio, spread):
+def quartiles(ratio: Spread, spread: bool = True) -> str:
+    """A ratio's quartiles, in brackets."""
     return f" ({ratio.low:.2f}–{ratio.high:.2f})" if spread else ""

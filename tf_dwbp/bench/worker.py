@@ -30,7 +30,8 @@ def main(pipe, plan, names):
         os.write(pipe, (json.dumps(message) + "\n").encode())
 
     tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
-    send(machine=machine.describe(plan), matmul_rate=limits.matmul_rate(plan.dtype))
+    found = machine.describe(plan.threads, plan.peer)
+    send(machine=found, matmul_rate=limits.matmul_rate(plan.dtype))
     for name in names:
         send(begin=name)
         send(row=measure_row(plan, shapes.named(name)).to_json())

@@ -1,0 +1,150 @@
+"""`tf-dwbp train`: the command line's view of the package."""
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import sys
+
+from tf_dwbp import console
+from tf_dwbp.bench import plot as bench_plot
+from tf_dwbp.train import data
+from tf_dwbp.train.models import MODELS, POLICIES
+
+_ALL = "all"
+
+_DESCRIPTION = """\
+Trains Keras's applications on handwritten digits that scikit-learn brings along, from random
+weights, by our depthwise ops or by stock TensorFlow's. With --compare both, each step in turn, from
+one checkpoint, with the same batches and dropout: their losses must agree within a bound that a
+third training gives, stock's from weights changed in their last bit. Exit status: 0; 1 if the bound
+was exceeded, a loss was not finite or the wrong ops ran; 2 on wrong usage."""
+
+_EPILOG = """\
+Not as in keras.applications: ConvNeXt's depthwise convolutions, which are Conv2D(groups=channels)
+there and run through XLA, are DepthwiseConv2D layers of the same weights; BatchNormalization's
+momentum is 0.9, LayerScale begins at 0.1. The optimizer is SGD with momentum: Adam would hide a
+gradient of a wrong size. The learning rate is 0.01 in the warm-up and 0.003 after."""
+
+
+def register(subparsers) -> None:
+    """Adds the subcommand to `tf-dwbp`."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a real model, by our ops or stock's, or compare the two",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        choices=[*MODELS, _ALL],
+        default=["mobilenet"],
+        metavar="MODEL",
+        help=f"some of {', '.join(MODELS)}, or {_ALL}; default: mobilenet",
+    )
+    parser.add_argument(
+        "--swap",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="by our ops, which is the default, or by stock's",
+    )
+    parser.add_argument("--compare", action="store_true", help="both ways, and say how they differ")
+    from_none = functools.partial(console.count, least=0)
+    for name, type_, text in (
+        ("warm-up", from_none, "steps at the higher learning rate; by stock's ops with --compare"),
+        ("steps", _steps, "steps after these"),
+        ("batch", console.count, "images a step"),
+        ("image-size", console.count, "height and width that images are enlarged to"),
+    ):
+        parser.add_argument(f"--{name}", type=type_, metavar="N", help=f"{text}; default: by model")
+    parser.add_argument("--seed", type=from_none, default=0, metavar="N", help="default: 0")
+    parser.add_argument(
+        "--policy", choices=POLICIES, default=POLICIES[0], help="Keras's; default: %(default)s"
+    )
+    parser.add_argument(
+        "--load", type=_saved, metavar="FILE", help="show what --json wrote; train nothing"
+    )
+    parser.add_argument(
+        "--json", type=console.writable, metavar="FILE", help="write every loss and step time"
+    )
+    parser.add_argument(
+        "--plot",
+        type=bench_plot.plottable,
+        metavar="FILE",
+        help="draw losses, differences and step times; the file's ending says the format",
+    )
+    parser.set_defaults(run=lambda arguments: _run(parser, arguments))
+
+
+def _run(parser, arguments):
+    from tf_dwbp.train import plot, report, results
+
+    runs, machine = arguments.load or _train(parser, arguments)
+    report.show(runs, machine)
+    for path, write in ((arguments.json, results.save), (arguments.plot, plot.draw)):
+        if path:
+            write(runs, machine, path)
+            print(f"wrote {path}", file=sys.stderr)
+    return 1 if any(run.faults() for run in runs) else 0
+
+
+def _train(parser, arguments):
+    if arguments.compare and arguments.swap is not None:
+        parser.error("--compare trains both ways: --swap and --no-swap have no place beside it")
+    plans = [_plan(parser, arguments, name) for name in _names(arguments.model)]
+    if reason := data.missing():
+        parser.error(reason)
+
+    from tf_dwbp.bench import machine
+    from tf_dwbp.train import compare
+
+    runs = []
+    for plan in plans:
+        with console.Progress(f"steps of {plan.model}") as progress:
+            if arguments.compare:
+                runs.append(compare.compare(plan, progress.update))
+            else:
+                swapped = arguments.swap is not False
+                runs.append(compare.train(plan, swapped, progress.update))
+    return runs, machine.describe(len(os.sched_getaffinity(0)))
+
+
+def _names(chosen):
+    return list(MODELS) if _ALL in chosen else list(dict.fromkeys(chosen))
+
+
+def _plan(parser, arguments, name):
+    from tf_dwbp.train.results import Plan
+
+    model = MODELS[name]
+    defaults = {
+        option: getattr(model, option) if given is None else given
+        for option in ("warm_up", "steps", "batch", "image_size")
+        for given in [getattr(arguments, option)]
+    }
+    if defaults["image_size"] < model.smallest:
+        parser.error(
+            f"--image-size {defaults['image_size']}: {model.application} takes images of "
+            f"{model.smallest} pixels and more"
+        )
+    if defaults["batch"] > data.TRAINED_ON:
+        parser.error(f"--batch {defaults['batch']}: there are {data.TRAINED_ON} images")
+    return Plan(name, seed=arguments.seed, policy=arguments.policy, **defaults)
+
+
+def _steps(text):
+    """Two at least, since the first one's time does not count."""
+    return console.count(text, least=2)
+
+
+def _saved(text):
+    from tf_dwbp.train import results
+
+    try:
+        return results.load(pathlib.Path(text))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None

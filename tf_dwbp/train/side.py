@@ -1,0 +1,65 @@
+"""One model that trains, by stock's ops or ours."""
+
+import contextlib
+import time
+
+import numpy as np
+
+from tf_dwbp import swap
+
+MOMENTUM = 0.9
+
+
+class Side:
+    """A compiled model. Its first step decides whose ops it runs, for all that follow.
+
+    Plain stochastic gradient descent with momentum: optimizers that divide by the gradient's size,
+    such as Adam, would hide a gradient that is too large or too small.
+    """
+
+    def __init__(self, model, learning_rate: float, swapped: bool):
+        import keras
+
+        self.model = model
+        self.swapped = swapped
+        self._begun = False
+        optimizer = keras.optimizers.SGD(learning_rate, momentum=MOMENTUM)
+        optimizer.build(model.trainable_variables)  # else the first step is traced twice
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+
+    def step(self, images, labels) -> tuple[float, float]:
+        """Takes a step of Keras's own train step; returns the loss and the seconds it took."""
+        decides = self.swapped and not self._begun
+        self._begun = True
+        with swap.installed() if decides else contextlib.nullcontext():
+            start = time.perf_counter()
+            loss = float(self.model.train_on_batch(images, labels))
+            return loss, time.perf_counter() - start
+
+    def start_from(self, other: "Side", learning_rate: float) -> None:
+        """Becomes what another side of the same model is, random generators included."""
+        optimizers = (self.model.optimizer, other.model.optimizer)
+        for mine, theirs in ((self.model, other.model), optimizers):
+            for variable, value in zip(mine.variables, theirs.variables, strict=True):
+                variable.assign(value)
+        self.model.optimizer.learning_rate = learning_rate
+
+    def perturb(self, seed: int) -> None:
+        """Makes each weight larger or smaller by the last bit of the type that is computed in."""
+        import ml_dtypes
+
+        random = np.random.default_rng(seed)
+        epsilon = float(ml_dtypes.finfo(self.model.compute_dtype).eps)
+        for variable in self.model.trainable_variables:
+            weights = variable.numpy()
+            signs = random.choice(np.array([-epsilon, epsilon], weights.dtype), weights.shape)
+            variable.assign(weights + weights * signs)
+
+    def ops(self) -> swap.Report:
+        """Whose depthwise ops the train step runs."""
+        return swap.report(self.model)
+
+    def accuracy(self, images, labels) -> float:
+        """The share of images that the model labels right."""
+        predicted = self.model.predict(images, verbose=0).argmax(axis=-1)
+        return float(np.mean(predicted == labels))
