@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import warnings
 
 _DIRECTORY = pathlib.Path(__file__).resolve().parent
 LIBRARY_PATH = _DIRECTORY / "_tf_dwbp.so"
@@ -80,6 +81,15 @@ def load():
     check_version(info["tensorflow_version"], tensorflow.__version__)
     check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_targets"])
     ops = tensorflow.load_op_library(str(LIBRARY_PATH))
-    if info["xla"]:  # its neighbour's functions are those that have just been loaded
-        tensorflow.load_library(str(XLA_LIBRARY_PATH))
+    if info["xla"]:
+        _load_xla_library(tensorflow)
     return ops
+
+
+def _load_xla_library(tensorflow):
+    """Loads the XLA library, whose neighbour must have been loaded. All but jit goes without."""
+    try:
+        tensorflow.load_library(str(XLA_LIBRARY_PATH))
+    except (OSError, tensorflow.errors.OpError) as error:
+        message = f"tf_dwbp's ops will not compile with jit_compile=True: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
