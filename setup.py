@@ -19,7 +19,7 @@ TENSORFLOW_VERSION = "2.21.0"
 ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))  # an isolated build does not look here by itself
 
-from build_support import cuda_toolkit, native, tensorflow_wheel  # noqa: E402
+from build_support import cuda_toolkit, native, tensorflow_wheel, xla_headers  # noqa: E402
 
 
 class NativeDistribution(Distribution):
@@ -30,7 +30,7 @@ class NativeDistribution(Distribution):
 
 
 class BuildLibrary(build_ext):
-    """Compiles the op library.
+    """Compiles the op library and, where it can be built, the XLA library.
 
     The result always lies in the source tree too, so that editable installs work, and
     `python -m tf_dwbp` in the source tree after a plain install.
@@ -40,7 +40,12 @@ class BuildLibrary(build_ext):
         package = ROOT / "tf_dwbp"
         try:
             native.build_library(tensorflow_wheel.find(), package, cuda_toolkit.find())
-        except (native.BuildError, tensorflow_wheel.NotFound, cuda_toolkit.NotFound) as error:
+        except (
+            native.BuildError,
+            tensorflow_wheel.NotFound,
+            cuda_toolkit.NotFound,
+            xla_headers.BadSetting,
+        ) as error:
             raise SetupError(str(error)) from None
         if not self.inplace:
             for output in self.get_outputs():
@@ -51,7 +56,8 @@ class BuildLibrary(build_ext):
         if self.inplace:
             return []
         package = pathlib.Path(self.build_lib) / "tf_dwbp"
-        return [str(package / name) for name in (native.LIBRARY_NAME, native.BUILD_INFO_NAME)]
+        names = [native.LIBRARY_NAME, native.XLA_LIBRARY_NAME, native.BUILD_INFO_NAME]
+        return [str(package / name) for name in names if (ROOT / "tf_dwbp" / name).exists()]
 
     def get_output_mapping(self):
         return {}

@@ -18,7 +18,17 @@ cc_library(
     includes = ["include"],
 )
 
-exports_files(["libtensorflow_framework.so.2"])
+# The above, and what the headers of XLA want besides.
+cc_library(
+    name = "xla_headers",
+    includes = {xla_folders},
+    deps = [":tf_headers"],
+)
+
+exports_files([
+    "libtensorflow_cc.so.2",
+    "libtensorflow_framework.so.2",
+])
 
 py_runtime(
     name = "py3_runtime",
@@ -42,17 +52,30 @@ _CONFIG = """
 MACHINE = "{machine}"
 
 TENSORFLOW_VERSION = "{version}"
+
+# Why there are no XLA kernels, or None where there are.
+WHY_NO_XLA = {why_no_xla}
 """
 
-def _tf_configure_impl(ctx):
+def _found_by(ctx, module, *arguments):
     python = ctx.os.environ.get("PYTHON_BIN_PATH") or ctx.which("python3")
-    finder = ctx.path(Label("//:build_support/tensorflow_wheel.py"))
-    found = ctx.execute([python, finder])
+    finder = ctx.path(Label("//:build_support/%s.py" % module))
+    found = ctx.execute([python, finder] + list(arguments))
     if found.return_code != 0:
         fail("%s: %s" % (python, found.stderr))
-    wheel = json.decode(found.stdout)
+    return json.decode(found.stdout)
+
+def _tf_configure_impl(ctx):
+    wheel = _found_by(ctx, "tensorflow_wheel")
+    xla = _found_by(ctx, "xla_headers", wheel["include"])
+    wheel["xla_folders"] = repr([
+        "include" + folder[len(wheel["include"]):]
+        for folder in xla["folders"]
+    ])
+    wheel["why_no_xla"] = repr(xla["problem"])
     ctx.symlink(wheel["include"], "include")
     ctx.symlink(wheel["framework"], "libtensorflow_framework.so.2")
+    ctx.symlink(wheel["compiler"], "libtensorflow_cc.so.2")
     ctx.file("BUILD", _BUILD.format(**wheel))
     ctx.file("config.bzl", _CONFIG.format(**wheel))
 
@@ -62,6 +85,7 @@ tf_configure = repository_rule(
     environ = [
         "PATH",
         "PYTHON_BIN_PATH",
+        "TF_DWBP_XLA",
     ],
     local = True,
 )

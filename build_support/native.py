@@ -7,15 +7,18 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shlex
 import subprocess
 
+from build_support import xla_headers
 from build_support.cuda_toolkit import CudaToolkit, why_not
 from build_support.tensorflow_wheel import TensorFlowWheel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 LIBRARY_NAME = "_tf_dwbp.so"
+XLA_LIBRARY_NAME = "_tf_dwbp_xla.so"
 BUILD_INFO_NAME = "_build_info.json"
 
 _BASE_FLAGS = ["-std=c++17", "-fPIC", "-pthread", "-Wall", "-Wextra", "-iquote", "."]
@@ -38,7 +41,11 @@ _EMULATED_FLAGS = ["-x", "c++", "-Wno-unknown-pragmas"]
 
 
 class BuildError(Exception):
-    """The build failed; the message says at what."""
+    """The build failed; the message says at what, and `brief` in one line what went wrong."""
+
+    def __init__(self, message: str, brief: str | None = None):
+        super().__init__(message)
+        self.brief = brief or message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +112,11 @@ def units(
         unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_CPU_TARGET={name}"])
         for name, extra in targets.items()
     ] + [unit(source, "", []) for source in sources]
+
+
+def plain_units(sources: list[str], flags: list[str], directory: pathlib.Path) -> list[Unit]:
+    """The sources once each, where none knows of CPU targets."""
+    return [Unit(source, directory / f"{source.rpartition('.')[0]}.o", flags) for source in sources]
 
 
 def gpu_kernel_units(directory: pathlib.Path, cuda: CudaToolkit) -> list[Unit]:
@@ -175,7 +187,9 @@ def run(command: list[str], what: str) -> None:
     if done.stdout:
         print(done.stdout, end="", flush=True)
     if done.returncode != 0:
-        raise BuildError(f"{what}: failed: {shlex.join(command)}")
+        found = re.search(r"^.*(error: |undefined reference).*$", done.stdout, re.MULTILINE)
+        brief = found[0].strip() if found else f"{what}: exit status {done.returncode}"
+        raise BuildError(f"{what}: failed: {shlex.join(command)}", brief)
 
 
 def compile_all(units: list[Unit], system_flags: list[str], stamp: str) -> list[str]:
@@ -218,7 +232,10 @@ def link(command: list[str], output: pathlib.Path) -> None:
 def build_library(
     wheel: TensorFlowWheel, directory: pathlib.Path, cuda: CudaToolkit | None
 ) -> None:
-    """Writes the op library and the description of its build into the directory."""
+    """Writes the libraries and the description of their build into the directory.
+
+    They are the op library and, where it can be built, the XLA library.
+    """
     compiled_by = compiler_version()
     targets = list(cpu_targets())
     print(
@@ -238,22 +255,64 @@ def build_library(
             *gpu_kernels,
             *units([*sources["LIBRARY_SOURCES"], *gpu_sources], _LIBRARY_FLAGS, BUILD / "library"),
         ],
-        # TensorFlow's error macros hold __FILE__: keep the folder of the day out of the library.
-        ["-isystem", str(wheel.include), f"-fmacro-prefix-map={wheel.include}/="],
-        stamp=f"tensorflow {wheel.version}\nCXXFLAGS={os.environ.get('CXXFLAGS', '')}",
+        *_wheel_flags(wheel),
     )
-    # No run path: Python has loaded TensorFlow's library before it loads this one.
-    framework = [f"-L{wheel.directory}", f"-l:{wheel.framework.name}", "-Wl,--no-undefined"]
     runtime = _cuda_runtime(cuda) if cuda else []
-    link(["-shared", *objects, *framework, *runtime], directory / LIBRARY_NAME)
+    name = f"-Wl,-soname,{LIBRARY_NAME}"  # by which the XLA library finds it among what is loaded
+    link(["-shared", *objects, *_linked(wheel.framework), name, *runtime], directory / LIBRARY_NAME)
+    why_no_xla = _build_xla_library(wheel, directory, cuda)
     info = {
         "tensorflow_version": wheel.version,
         "compiler": compiled_by,
         "cpu_targets": targets,
         "cuda_version": cuda.version if cuda else None,
         "cuda_architectures": cuda.archs if cuda else None,
+        "xla": why_no_xla is None,
+        "why_no_xla": why_no_xla,
     }
     (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n")
+
+
+def _wheel_flags(wheel, folders=()):
+    """compile_all()'s arguments for sources that include TensorFlow's headers."""
+    include = [flag for path in (wheel.include, *folders) for flag in ("-isystem", str(path))]
+    # TensorFlow's error macros hold __FILE__: keep the folder of the day out of the library.
+    return (
+        [*include, f"-fmacro-prefix-map={wheel.include}/="],
+        f"tensorflow {wheel.version}\nCXXFLAGS={os.environ.get('CXXFLAGS', '')}",
+    )
+
+
+def _linked(*libraries):
+    """The linker's flags for libraries that will have been loaded: no run path."""
+    folders = [f"-L{library.parent}" for library in libraries]
+    return [*folders, *(f"-l:{library.name}" for library in libraries), "-Wl,--no-undefined"]
+
+
+def _build_xla_library(wheel, directory, cuda) -> str | None:
+    """Writes the XLA library beside the op library, or returns why there is none.
+
+    It is made against headers that TensorFlow promises nothing about, and nothing else needs it.
+    """
+    output = directory / XLA_LIBRARY_NAME
+    try:
+        folders = xla_headers.find(wheel.include)
+        sources = read_sources()
+        names = [*sources["XLA_SOURCES"], *(sources["GPU_XLA_SOURCES"] if cuda else [])]
+        objects = compile_all(
+            plain_units(names, _LIBRARY_FLAGS, BUILD / "library"), *_wheel_flags(wheel, folders)
+        )
+        libraries = _linked(directory / LIBRARY_NAME, wheel.framework, wheel.compiler)
+        link(["-shared", *objects, *libraries], output)
+    except (BuildError, xla_headers.NotFound) as error:
+        output.unlink(missing_ok=True)  # one of an earlier build would not fit
+        why = error.brief if isinstance(error, BuildError) else str(error)
+        if xla_headers.demanded():
+            raise BuildError(f"TF_DWBP_XLA is 1, but there can be no XLA kernels: {why}") from None
+        print(f"tf_dwbp: without XLA kernels: {why}", flush=True)
+        return why
+    print("tf_dwbp: with XLA kernels", flush=True)
+    return None
 
 
 def _cuda_runtime(cuda: CudaToolkit) -> list[str]:
@@ -269,8 +328,7 @@ def build_gpu_test() -> pathlib.Path:
     tested = [*sources["CORE_SOURCES"], *sources["GPU_CORE_SOURCES"], *sources["GPU_TEST_SOURCES"]]
     tested = [source for source in tested if not source.startswith("cc/cpu/")]
     emulated = emulated_kernel_units(directory, flags)
-    plain = [Unit(source, directory / f"{source.rpartition('.')[0]}.o", flags) for source in tested]
-    objects = compile_all([*emulated, *plain], [], stamp="")
+    objects = compile_all([*emulated, *plain_units(tested, flags, directory)], [], stamp="")
     link([*SANITIZER_FLAGS, *objects], directory / "gpu_test")
     return directory / "gpu_test"
 
@@ -307,7 +365,7 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
             )
             for source in sources["GPU_HARNESS_SOURCES"]
         ]
-    plain = [Unit(source, directory / f"{source.rpartition('.')[0]}.o", flags) for source in host]
+    plain = plain_units(host, flags, directory)
     objects = compile_all([*kernels, *entries, *plain], [], stamp="")
     library = directory / "gpu_harness.so"
     link(["-shared", *objects, *(_cuda_runtime(cuda) if cuda else [])], library)

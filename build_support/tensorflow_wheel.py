@@ -30,6 +30,11 @@ class TensorFlowWheel:
     def framework(self) -> pathlib.Path:
         return self.directory / "libtensorflow_framework.so.2"
 
+    @property
+    def compiler(self) -> pathlib.Path:
+        """Holds XLA, which only the XLA library needs."""
+        return self.directory / "libtensorflow_cc.so.2"
+
 
 def find() -> TensorFlowWheel:
     spec = importlib.util.find_spec("tensorflow")
@@ -77,6 +82,7 @@ if __name__ == "__main__":
                 "version": found.version,
                 "include": str(found.include.resolve()),
                 "framework": str(found.framework.resolve()),
+                "compiler": str(found.compiler.resolve()),
                 "machine": platform.machine(),
                 "python": sys.executable,
             }

@@ -15,6 +15,7 @@ CORE_SOURCES = [
     "cc/cpu/gather.cc",
     "cc/cpu/gather_direct.cc",
     "cc/cpu/gather_plan.cc",
+    "cc/cpu/memory.cc",
     "cc/cpu/parallel.cc",
     "cc/cpu/target.cc",
     "cc/cpu/tiles.cc",
@@ -41,6 +42,7 @@ CPU_TARGETS = {
 
 # The GPU kernels' driver, compiled as the above are.
 GPU_CORE_SOURCES = [
+    "cc/gpu/depthwise.cc",
     "cc/gpu/plan.cc",
     "cc/gpu/window.cc",
 ]
@@ -78,6 +80,19 @@ LIBRARY_SOURCES = CORE_SOURCES + [
 # Added to it where there is an nvcc.
 GPU_LIBRARY_SOURCES = GPU_CORE_SOURCES + [
     "cc/tensorflow/gpu_depthwise_op.cc",
+]
+
+# The shared library that is loaded after it: what XLA makes of the ops.
+XLA_SOURCES = [
+    "cc/xla/handler.cc",
+    "cc/xla/lowering.cc",
+    "cc/xla/request.cc",
+]
+
+# Added to it where there is an nvcc.
+GPU_XLA_SOURCES = [
+    "cc/xla/gpu_handler.cc",
+    "cc/xla/gpu_lowering.cc",
 ]
 
 # A program of its own that tests the core without TensorFlow, under the sanitizers.

@@ -191,18 +191,25 @@ def _call(changes, op="input_grad"):
     return function(**arguments | {name: tf.convert_to_tensor(arguments[name]) for name in tensors})
 
 
-def _call_with_unknown_shapes(changes, op="input_grad"):
+def _call_with_unknown_shapes(changes, op="input_grad", jit_compile=False):
     """In a function that learns the shapes, and the value of sizes, only when it runs."""
     function, good = OPS[op]
     arguments = good | changes
     names = [name for name in good if name not in ("strides", "padding")]
     tensors = [tf.convert_to_tensor(arguments.pop(name)) for name in names]
 
-    @tf.function(input_signature=[tf.TensorSpec(None, x.dtype) for x in tensors])
+    signature = [tf.TensorSpec(None, x.dtype) for x in tensors]
+
+    @tf.function(input_signature=signature, jit_compile=jit_compile)
     def traced(*tensors):
         return function(**dict(zip(names, tensors, strict=True)), **arguments)
 
     return traced(*tensors)
+
+
+def _call_under_jit(changes, op="input_grad"):
+    """In such a function that XLA compiles: the call is checked when it does."""
+    return _call_with_unknown_shapes(changes, op, jit_compile=True)
 
 
 class BadInputTest(tf.test.TestCase, parameterized.TestCase):
@@ -221,6 +228,18 @@ class BadInputTest(tf.test.TestCase, parameterized.TestCase):
     def test_function_with_unknown_shapes(self, op, changes, message):
         with self.assertRaisesRegex(ERRORS, message):
             _call_with_unknown_shapes(changes, op)
+
+    @pytest.mark.xla
+    @parameterized.named_parameters(BAD)
+    def test_under_jit(self, op, changes, message):
+        with self.assertRaisesRegex(ERRORS, message):
+            _call_under_jit(changes, op)
+
+    @pytest.mark.xla
+    def test_good_input_is_good_under_jit(self):
+        self.assertEqual(_call_under_jit({}, "forward").shape, _OUT.shape)
+        self.assertEqual(_call_under_jit({}, "input_grad").shape, _INPUT.shape)
+        self.assertEqual(_call_under_jit({}, "filter_grad").shape, _FILTER.shape)
 
     @parameterized.parameters(
         ("forward", {"filter": _ones(3, 3, 3, 2, dtype=np.float64)}, "input", "filter"),
@@ -263,17 +282,24 @@ class BadInputTest(tf.test.TestCase, parameterized.TestCase):
             function.get_concrete_function(unknown, unknown)
 
     def test_more_than_the_memory(self):
+        for call in (_call, _call_with_unknown_shapes):
+            self._test_more_than_the_memory(call)
+
+    @pytest.mark.xla
+    def test_more_than_the_memory_under_jit(self):
+        self._test_more_than_the_memory(_call_under_jit)
+
+    def _test_more_than_the_memory(self, call):
         # With a multiplier of 0 the inputs are empty, however large the result.
         changes = {
             "input_sizes": [1, 2**31 - 1, 2**19, 512],
             "filter": _ones(1, 1, 512, 0),
             "out_backprop": _ones(1, 2**31 - 1, 2**19, 0),
         }
-        for call in (_call, _call_with_unknown_shapes):
-            with self.assertRaisesRegex(
-                tf.errors.ResourceExhaustedError, r"input_sizes \[1, 2147483647, .*bytes.*memory"
-            ):
-                call(changes)
+        with self.assertRaisesRegex(
+            tf.errors.ResourceExhaustedError, r"input_sizes \[1, 2147483647, .*bytes.*memory"
+        ):
+            call(changes)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tf_dwbp import _library, cli
-from tf_dwbp.conformance import cases
+from tf_dwbp.conformance import cases, runner, targets
 
 _NARROW = ["--quick", "--dtype", "float", "--layout", "NHWC", "--padding", "SAME"]
+_EXECUTIONS = targets.EXECUTIONS if _library.build_info()["xla"] else targets.EXECUTIONS[:2]
 _PROGRAM = [sys.executable, "-m", "tf_dwbp"]
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -49,19 +50,24 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         with contextlib.redirect_stdout(stdout):
             status = cli.main(["conformance", *_NARROW, *options])
         self.assertEqual(status, 0)
-        self.assertIn("180 cells: ours 180 agree, 0 fail | stock Eigen", stdout.getvalue())
+        ours = "".join(f"ours {name} 180 agree, 0 fail | " for name in _EXECUTIONS)
+        self.assertIn(f"180 cells: {ours}stock Eigen", stdout.getvalue())
         self.assertLessEqual(max(map(len, stdout.getvalue().splitlines()[:6])), 120)
 
         ids = {case.id for case in cases.select(["float"], ["NHWC"], ["SAME"], quick=True)}
         found = json.loads(files["json"].read_text())
         self.assertEqual({cell["id"] for cell in found["cells"]}, ids)
-        self.assertEqual(found["counts"]["ours"], {"agrees": 180})
+        for name in _EXECUTIONS:
+            self.assertEqual(found["counts"][f"ours {name}"], {"agrees": 180})
+        self.assertEqual(found["lanes"]["ours"], [f"ours {name}" for name in _EXECUTIONS])
         self.assertEqual(found["failing"], 0)
         self.assertIn("WRONG", found["counts"]["stock oneDNN"])
 
         suite = ElementTree.parse(files["junit"]).getroot().find("testsuite")
         self.assertEqual({test.get("name") for test in suite.iter("testcase")}, ids)
         self.assertEmpty(list(suite.iter("failure")))
+        judged = {found.get("value") for found in suite.iter("property")}
+        self.assertEqual(judged, {f"ours {name}" for name in _EXECUTIONS})
 
         page = files["html"].read_text()
         evidence = json.loads(
@@ -75,6 +81,14 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         for op in cases.OPS:
             row = table.index(f"| {op} | SAME, dilation 1 | SAME, dilated |")
             self.assertStartsWith(table[row + 2], "| float NHWC | ✓ ")
+        all_agree = f" {' '.join('✓' for _ in _EXECUTIONS)} |"
+        by_execution = table.index(
+            "| ours by execution | "
+            + " | ".join(f"{op} | {op}, gradients" for op in cases.OPS)
+            + " |"
+        )
+        self.assertEqual(table[by_execution + 2], f"| float NHWC |{all_agree * 6}")
+        self.assertIn(f"ours by execution: {', '.join(_EXECUTIONS)})", table[-1])
 
     def test_stock_fails(self):
         report = self.directory / "junit.xml"
@@ -99,16 +113,22 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             "cpu_targets": ["baseline", "avx2"],
             "cuda_version": "13.0",
             "cuda_architectures": [75, 90],
+            "xla": True,
+            "why_no_xla": None,
         }
         without = build | {"cuda_version": None, "cuda_architectures": None}
-        for info, cuda in ((build, "13.0, kernels for sm_75, sm_90"), (without, "none: without")):
+        without |= {"xla": False, "why_no_xla": "a header is missing"}
+        for info, cuda, xla in (
+            (build, "13.0, kernels for sm_75, sm_90", "XLA         jit_compile=True works"),
+            (without, "none: without", "XLA         none: a header is missing"),
+        ):
             stdout = io.StringIO()
             with (
                 contextlib.redirect_stdout(stdout),
                 mock.patch.object(_library, "build_info", return_value=info),
             ):
                 self.assertEqual(cli.main(["info"]), 0)
-            for text in ("TensorFlow  1.2.3", "a compiler", "baseline, avx2", cuda):
+            for text in ("TensorFlow  1.2.3", "a compiler", "baseline, avx2", cuda, xla):
                 self.assertIn(text, stdout.getvalue())
         stdout = io.StringIO()
         with contextlib.redirect_stdout(stdout):
@@ -120,6 +140,11 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         (["conformance", "--dtype", "int8"], "invalid choice: 'int8'"),
         (["conformance", "--layout", "CHWN"], "invalid choice: 'CHWN'"),
         (["conformance", "--padding", "FULL"], "invalid choice: 'FULL'"),
+        (["conformance", "--execution", "graph"], "invalid choice: 'graph'"),
+        (
+            ["conformance", "--target", "stock", "--execution", "jit"],
+            "stock is judged by its implementations",
+        ),
         (["conformance", "--target", "module"], "neither stock nor MODULE:FUNCTION"),
         (["conformance", "--json", "/no/such/place/file"], "cannot write /no/such/place/file"),
         (["conformance", "--html", "/"], "cannot write /"),
@@ -127,6 +152,34 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
     )
     def test_usage_errors(self, arguments, text):
         self.assertIn(text, self._usage_error(*arguments))
+
+    def _run_with(self, *arguments):
+        """The executions that a run with these arguments asks for."""
+        with (
+            mock.patch.object(runner, "run", side_effect=runner.UnusableTarget("stopped")) as run,
+            contextlib.redirect_stderr(io.StringIO()) as stderr,
+            self.assertRaises(SystemExit),
+        ):
+            cli.main(["conformance", *arguments])
+        return run.call_args and run.call_args.kwargs["executions"], stderr.getvalue()
+
+    def test_executions(self):
+        self.assertEqual(self._run_with()[0], ["eager", "function", "jit"])
+        self.assertEqual(self._run_with("--execution", "jit", "eager")[0], ["eager", "jit"])
+        self.assertEqual(self._run_with("--target", "a:b")[0], ["eager"])
+        self.assertEqual(self._run_with("--target", "a:b", "--execution", "jit")[0], ["jit"])
+
+    def test_executions_without_xla_kernels(self):
+        info = _library.build_info() | {"xla": False, "why_no_xla": "a reason"}
+        with mock.patch("tf_dwbp.conformance.command.build_info", return_value=info):
+            executions, stderr = self._run_with()
+            self.assertEqual(executions, ["eager", "function"])
+            self.assertIn("without jit, since built without XLA kernels: a reason", stderr)
+            self.assertEqual(self._run_with("--execution", "eager")[0], ["eager"])
+            executions, stderr = self._run_with("--execution", "jit")
+            self.assertIsNone(executions)
+            self.assertIn("cannot judge our ops under jit: built without XLA kernels", stderr)
+            self.assertEqual(self._run_with("--target", "a:b", "--execution", "jit")[0], ["jit"])
 
     def test_checking_that_a_file_can_be_written_leaves_it_alone(self):
         old, new = self.directory / "old", self.directory / "new"

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, reference, results, runner, targets, verdicts
+from tf_dwbp.conformance import cases, reference, results, runner, summary, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
 _AXES = {
@@ -199,6 +199,19 @@ class CellTest(tf.test.TestCase):
         outcomes = [Outcome(Verdict.AGREES, digest=digest) for digest in "12"]
         self.assertEqual(self._failures(*outcomes), ["ours: two processes computed different bits"])
 
+    def test_paths_that_must_have_the_same_bits(self):
+        outcomes = {
+            name: [Outcome(Verdict.AGREES, digest=digest)]
+            for name, digest in (("eager", "1"), ("function", "1"), ("jit", "2"))
+        }
+        for same_bits, failures in (
+            (True, ["jit: its bits are not those of eager"]),
+            (False, []),
+        ):
+            cell = results.Cell(cases.CASES[0], outcomes)
+            cell.judge(["eager", "function", "jit"], same_bits)
+            self.assertEqual([*map(str, cell.failures)], failures)
+
     def test_the_worst_process_counts(self):
         outcomes = [Outcome(Verdict.AGREES, digest="1"), Outcome(Verdict.REFUSES, "no")]
         self.assertEqual(self._failures(*outcomes), ["ours: refuses: no"])
@@ -241,6 +254,12 @@ _TARGETS = """
     def exits(**arguments):
         os._exit(3)
 
+    def by_execution(**arguments):
+        right = ops.depthwise_conv2d_backprop_input(**arguments)
+        if tf.executing_eagerly():
+            return right
+        return right + tf.numpy_function(lambda: np.float32(1), [], tf.float32)  # not for XLA
+
     def half_a_gradient(input, filter, **attributes):
         @tf.custom_gradient
         def convolve(input, filter):
@@ -270,7 +289,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
             if case.shape.name == "plain" and not case.dilated
         ]
         run = runner.run(selected, "some_targets:moody", limit_seconds=20)
-        found = {cell.case.stride: cell.outcome("moody") for cell in run.cells}
+        found = {cell.case.stride: cell.outcome("moody eager") for cell in run.cells}
         self.assertEqual(
             {stride: outcome.verdict for stride, outcome in found.items()},
             {
@@ -285,7 +304,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertStartsWith(found[3, 3].message, "SIGABRT")
         self.assertIn("a last word", found[3, 3].message)
         self.assertLen(run.failing, 4)
-        self.assertEqual(run.judged, ["moody"])
+        self.assertEqual(run.judged, ["moody eager"])
         # The others were judged in the same processes, and in those started after these.
         self.assertEqual(run.counts(targets.XLA), {Verdict.AGREES: 5})
         self.assertEqual(run.counts(targets.ONEDNN), {Verdict.AGREES: 5})
@@ -295,10 +314,10 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:4]
         with mock.patch.dict(runner._GIVE_UP_AFTER, {Verdict.DIES: 2}):
             run = runner.run(selected, "some_targets:exits")
-        counts = run.counts("exits")
+        counts = run.counts("exits eager")
         self.assertEqual(sum(counts.values()), 4)
         self.assertContainsSubset({Verdict.DIES, Verdict.SKIPPED}, counts)
-        died = [cell.outcome("exits") for cell in run.cells]
+        died = [cell.outcome("exits eager") for cell in run.cells]
         self.assertTrue(any(outcome.message.startswith("exit status 3") for outcome in died))
         self.assertLen(run.failing, 4)
 
@@ -316,7 +335,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
                     send(ready=True)
                     for line in sys.stdin:
                         job = json.loads(line)
-                        if job["jit"]:
+                        if job["execution"] == "jit":
                             send(begin=job["cases"])
                             if {victim!r} in job["cases"]:
                                 os.abort()
@@ -329,24 +348,45 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(by_id.pop(victim), Verdict.DIES)
         self.assertEqual(set(by_id.values()), {Verdict.AGREES})
 
+    def test_executions(self):
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:3]
+        run = runner.run(
+            selected, "some_targets:by_execution", executions=targets.EXECUTIONS, stock=False
+        )
+        counts = {name: run.counts(f"by_execution {name}") for name in targets.EXECUTIONS}
+        self.assertEqual(
+            counts,
+            {
+                "eager": {Verdict.AGREES: 3},
+                "function": {Verdict.WRONG: 3},
+                "jit": {Verdict.REFUSES: 3},
+            },
+        )
+        self.assertEqual(run.lanes, {"by_execution": run.paths})
+        # The worst of them is what a table shows of the cells.
+        outcome = run.cells[0].outcome(*run.lanes["by_execution"])
+        self.assertEqual(outcome.verdict, Verdict.WRONG)
+        *_, table = summary.tables(run)
+        self.assertEqual([*table.lanes], ["eager", "function", "jit"])
+
     def test_bits_that_differ_between_processes_fail(self):
         selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:1]
         run = runner.run(selected, "some_targets:unreproducible")
-        self.assertEqual(run.counts("unreproducible"), {Verdict.AGREES: 1})
+        self.assertEqual(run.counts("unreproducible eager"), {Verdict.AGREES: 1})
         self.assertIn("different bits", str(run.failing[0].failures[0]))
 
     @parameterized.parameters((0, Verdict.AGREES, ""), (1, Verdict.REFUSES, "no gradient"))
     def test_gradients_are_judged(self, order, verdict, text):
         (case,) = _select(["float"], ["NHWC"], ["SAME"], op="forward", order=order, quick=True)[:1]
         (cell,) = runner.run([case], "some_targets:half_a_gradient").cells
-        self.assertEqual(cell.outcome("half_a_gradient").verdict, verdict)
-        self.assertIn(text, cell.outcome("half_a_gradient").message)
+        self.assertEqual(cell.outcome("half_a_gradient eager").verdict, verdict)
+        self.assertIn(text, cell.outcome("half_a_gradient eager").message)
 
     def test_stock_is_left_out(self):
         selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)
         run = runner.run(selected, stock=False)
-        self.assertEqual(run.paths, [targets.OURS])
-        self.assertEqual(run.counts(targets.OURS), {Verdict.AGREES: len(selected)})
+        self.assertEqual(run.paths, ["ours eager"])
+        self.assertEqual(run.counts("ours eager"), {Verdict.AGREES: len(selected)})
 
     @parameterized.parameters(
         ("no_such_module:f", "No module named 'no_such_module'"),

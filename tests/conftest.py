@@ -9,10 +9,16 @@ def pytest_collection_modifyitems(items):
     # A helper of tf.test.TestCase that only looks like a test.
     items[:] = [item for item in items if item.name != "test_session"]
     marked = {
-        name: [item for item in items if item.get_closest_marker(name)] for name in ("slow", "gpu")
+        name: [item for item in items if item.get_closest_marker(name)]
+        for name in ("slow", "gpu", "xla")
     }
     if os.environ.get("TF_DWBP_SKIP_SLOW"):
         _skip(marked["slow"], "TF_DWBP_SKIP_SLOW is set")
+    if marked["xla"]:
+        from tf_dwbp import build_info
+
+        if why := build_info()["why_no_xla"]:
+            _skip(marked["xla"], f"built without XLA kernels: {why}")
     if marked["gpu"]:
         import tensorflow as tf
 

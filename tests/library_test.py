@@ -40,6 +40,27 @@ class LibraryTest(tf.test.TestCase):
         (package / "_tf_dwbp.so").symlink_to(_library.LIBRARY_PATH)
         return directory
 
+    def _importing_copy(self, xla, xla_library=None):
+        """The run of a program that imports such a copy and uses an op."""
+        directory = self._copy_of_the_package()
+        package = directory / "tf_dwbp"
+        info = json.loads(_library.BUILD_INFO_PATH.read_text()) | {"xla": xla}
+        (package / "_build_info.json").write_text(json.dumps(info))
+        if xla_library is not None:
+            (package / "_tf_dwbp_xla.so").write_text(xla_library)
+        program = """if True:
+            import tensorflow as tf, tf_dwbp
+            print(tf_dwbp.ops.depthwise_conv2d(
+                tf.ones([1, 3, 3, 1]), tf.ones([3, 3, 1, 1]), [1, 1, 1, 1], "VALID").numpy().sum())
+        """
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=directory,
+            env=os.environ | {"PYTHONPATH": str(directory)},
+            capture_output=True,
+            text=True,
+        )
+
     def test_built_for_the_version_that_runs(self):
         info = json.loads(_library.BUILD_INFO_PATH.read_text())
         self.assertEqual(info["tensorflow_version"], tf.__version__)
@@ -68,6 +89,19 @@ class LibraryTest(tf.test.TestCase):
             _import_error(directory),
             f"ImportError: .*built for TensorFlow 1.2.3, but TensorFlow {tf.__version__} is",
         )
+
+    def test_without_xla_kernels_nothing_is_missed(self):
+        found = self._importing_copy(xla=False)
+        self.assertEqual(found.stdout, "9.0\n", found.stderr)
+        self.assertNotIn("jit_compile", found.stderr)
+
+    def test_an_xla_library_that_does_not_load_costs_jit_only(self):
+        for library in (None, "not a library"):
+            found = self._importing_copy(xla=True, xla_library=library)
+            self.assertEqual(found.stdout, "9.0\n", found.stderr)
+            self.assertRegex(
+                found.stderr, "RuntimeWarning: tf_dwbp's ops will not compile with jit_compile=True"
+            )
 
     def test_without_tensorflow_one_sentence_says_so(self):
         directory = self._copy_of_the_package()

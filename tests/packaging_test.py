@@ -58,6 +58,7 @@ class SourcesTest(tf.test.TestCase):
     def test_each_source_is_listed_once(self):
         lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
         names = ("LIBRARY_SOURCES", "TEST_SOURCES", "GPU_LIBRARY_SOURCES", "GPU_HARNESS_SOURCES")
+        names += ("XLA_SOURCES", "GPU_XLA_SOURCES")
         listed = [source for name in names for source in lists[name]]
         listed += [lists["KERNEL_SOURCE"], lists["GPU_KERNEL_SOURCE"]]
         # The two test programs share their main().
@@ -86,6 +87,13 @@ class BuildTest(tf.test.TestCase):
         else:
             self.assertRegex(info["cuda_version"], r"^\d+\.\d+$")
             self.assertAllGreaterEqual(info["cuda_architectures"], 75)
+
+    def test_the_xla_library_is_there_or_the_reason_why_not(self):
+        info = tf_dwbp.build_info()
+        self.assertEqual(info["xla"], _library.XLA_LIBRARY_PATH.exists())
+        self.assertEqual(info["xla"], info["why_no_xla"] is None)
+        if not info["xla"]:
+            self.assertNotEmpty(info["why_no_xla"])
 
 
 class ReadmeTest(tf.test.TestCase):

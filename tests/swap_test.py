@@ -288,13 +288,14 @@ class RulesTest(SwapTestCase):
     def test_all_else_about_a_node_stays(self):
         def build():
             first = self._convolve("first")
-            image = first[..., :3] * 2.0
+            image, filter = first[..., :3] * 2.0, tf.constant(FILTER.numpy())  # noqa: A001
             before = tf.print("before", name="before")
             with (
-                tf.control_dependencies([before]),
+                tf.device("/device:CPU:0"),
                 tf.compat.v1.colocate_with(first.op),
+                tf.control_dependencies([before]),
             ):
-                second = self._convolve("second", image=image)
+                second = tf.nn.depthwise_conv2d(image, filter, [1] * 4, "SAME", name="second")
             return second * 2.0
 
         nodes = self._optimize(build)

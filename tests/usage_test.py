@@ -4,6 +4,7 @@ import inspect
 import os
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -158,6 +159,14 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(*COUNTERPARTS)
     def test_saved_model_in_another_process(self, name):
+        self._test_saved_model_in_another_process(name, jit_compile=False)
+
+    @pytest.mark.xla
+    @parameterized.parameters(*COUNTERPARTS)
+    def test_saved_model_under_jit_in_another_process(self, name):
+        self._test_saved_model_in_another_process(name, jit_compile=True)
+
+    def _test_saved_model_in_another_process(self, name, jit_compile):
         op = {function.__name__: op for op, function in targets.load(targets.OURS).items()}[name]
         shape = Shape("saved", 2, 9, 8, 5, 1, 3, 3)
         case = Case("float", "NHWC", "SAME", shape, (2, 1), (1, 2), op)
@@ -166,11 +175,14 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
         tensors = {name: fixed.pop(name) for name in names}
 
         class Module(tf.Module):
-            @tf.function(input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec(None)])
+            @tf.function(
+                input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec(None)],
+                jit_compile=jit_compile,
+            )
             def serve(self, first, second):
                 return function(**dict(zip(names, (first, second), strict=True)), **fixed)
 
-        directory = self.get_temp_dir()
+        directory = tempfile.mkdtemp(dir=self.get_temp_dir())
         tf.saved_model.save(Module(), directory)
         np.savez(f"{directory}/inputs.npz", **tensors)
         program = """if True:

@@ -1,12 +1,14 @@
-"""Finds and loads the compiled op library, or says in one sentence why that is not possible."""
+"""Finds and loads the compiled libraries, or says in one sentence why that is not possible."""
 
 import functools
 import json
 import os
 import pathlib
+import warnings
 
 _DIRECTORY = pathlib.Path(__file__).resolve().parent
 LIBRARY_PATH = _DIRECTORY / "_tf_dwbp.so"
+XLA_LIBRARY_PATH = _DIRECTORY / "_tf_dwbp_xla.so"
 BUILD_INFO_PATH = _DIRECTORY / "_build_info.json"
 
 
@@ -58,8 +60,9 @@ def build_info() -> dict:
 
     Returns:
       A dictionary: `tensorflow_version`, `compiler`, `cpu_targets` (names of instruction sets),
-      `cuda_version` (for example "13.0") and `cuda_architectures` (90 stands for sm_90); the last
-      two are None in a build without GPU kernels.
+      `cuda_version` (for example "13.0") and `cuda_architectures` (90 stands for sm_90), both
+      None in a build without GPU kernels; `xla`, whether XLA compiles the ops, and `why_no_xla`,
+      None or a line of text.
     """
     try:
         return json.loads(BUILD_INFO_PATH.read_text())
@@ -72,9 +75,21 @@ def build_info() -> dict:
 
 @functools.cache
 def load():
-    """Loads the op library once a process and returns its module of generated wrappers."""
+    """Loads the libraries once a process and returns the ops' module of generated wrappers."""
     tensorflow = _import_tensorflow()
     info = build_info()
     check_version(info["tensorflow_version"], tensorflow.__version__)
     check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_targets"])
-    return tensorflow.load_op_library(str(LIBRARY_PATH))
+    ops = tensorflow.load_op_library(str(LIBRARY_PATH))
+    if info["xla"]:
+        _load_xla_library(tensorflow)
+    return ops
+
+
+def _load_xla_library(tensorflow):
+    """Loads the XLA library, whose neighbour must have been loaded. All but jit goes without."""
+    try:
+        tensorflow.load_library(str(XLA_LIBRARY_PATH))
+    except (OSError, tensorflow.errors.OpError) as error:
+        message = f"tf_dwbp's ops will not compile with jit_compile=True: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -11,7 +11,8 @@ def register(subparsers) -> None:
         "info",
         help="tell what the package was built with",
         description="Prints TensorFlow's version, the compiler, the CPU instruction sets, and "
-        "CUDA's version and architectures, as tf_dwbp.build_info() returns them.",
+        "CUDA's version and architectures, and whether XLA compiles the ops, as "
+        "tf_dwbp.build_info() returns them.",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
@@ -35,9 +36,11 @@ def describe(info: dict) -> list[str]:
     else:
         archs = ", ".join(f"sm_{arch}" for arch in info["cuda_architectures"])
         cuda = f"{info['cuda_version']}, kernels for {archs} and newer GPUs"
+    xla = "jit_compile=True works" if info["xla"] else f"none: {info['why_no_xla']}"
     return [
         f"TensorFlow  {info['tensorflow_version']}",
         f"compiler    {info['compiler']}",
         f"CPU         {', '.join(info['cpu_targets'])}",
         f"CUDA        {cuda}",
+        f"XLA         {xla}",
     ]

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cc/conv/export.h"
+
 namespace tf_dwbp::conv {
 
 // The text of what is wrong with a call; empty when nothing is.
@@ -49,7 +51,8 @@ struct Attributes {
 };
 
 // Checks all that can be said of the attributes alone.
-[[nodiscard]] Error check_attributes(const UserAttributes& user, Attributes* attributes);
+[[nodiscard]] TF_DWBP_EXPORT Error check_attributes(const UserAttributes& user,
+                                                    Attributes* attributes);
 
 // "[1, 2, 2, 1]", for messages; an unknown size is written "?".
 std::string to_string(const std::vector<int64_t>& list);

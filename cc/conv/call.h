@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cc/conv/attributes.h"
+#include "cc/conv/export.h"
 #include "cc/conv/geometry.h"
 
 namespace tf_dwbp::conv {
@@ -30,7 +31,17 @@ constexpr Operand result_of(Op op) {
                                 : Operand::kFilter;
 }
 
-struct Call {
+// What an op computes its result from, in the order of its arguments.
+struct Operands {
+  Operand a, b;
+};
+
+constexpr Operands operands_of(Op op) {
+  return {op == Op::kInputGrad ? Operand::kFilter : Operand::kInput,
+          op == Op::kForward ? Operand::kFilter : Operand::kOutput};
+}
+
+struct TF_DWBP_EXPORT Call {
   explicit Call(Op op);
 
   Op op;
@@ -51,9 +62,9 @@ struct Call {
 [[nodiscard]] Error check_sizes(const char* name, const std::vector<int64_t>& sizes);
 
 // Checks all that is known, and completes each shape to four sizes with what the others imply.
-[[nodiscard]] Error check_call(Call* call);
+[[nodiscard]] TF_DWBP_EXPORT Error check_call(Call* call);
 
 // The geometry of a call that check_call() has passed and whose sizes are all known.
-Geometry geometry_of(const Call& call);
+TF_DWBP_EXPORT Geometry geometry_of(const Call& call);
 
 }  // namespace tf_dwbp::conv

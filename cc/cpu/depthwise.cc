@@ -44,4 +44,17 @@ TF_DWBP_INSTANTIATE(float);
 TF_DWBP_INSTANTIATE(double);
 #undef TF_DWBP_INSTANTIATE
 
+int64_t workspace_bytes(Type type, Op op, const Geometry& g, int64_t workers) {
+  return with_type(type, [&](auto t) { return workspace_bytes<decltype(t)>(op, g, workers); });
+}
+
+void run(Type type, Op op, const Geometry& g, const void* a, const void* b, void* result,
+         void* workspace, const Parallel& parallel) {
+  with_type(type, [&](auto t) {
+    using T = decltype(t);
+    run<T>(op, g, static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(result),
+           workspace, parallel);
+  });
+}
+
 }  // namespace tf_dwbp::cpu

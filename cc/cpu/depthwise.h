@@ -9,9 +9,11 @@
 #include <cstdint>
 
 #include "cc/conv/call.h"
+#include "cc/conv/export.h"
 #include "cc/conv/geometry.h"
 #include "cc/cpu/element.h"
 #include "cc/cpu/parallel.h"
+#include "cc/cpu/type.h"
 
 namespace tf_dwbp::cpu {
 
@@ -28,5 +30,11 @@ int64_t workspace_bytes(conv::Op op, const conv::Geometry& geometry, int64_t wor
 template <typename T>
 void run(conv::Op op, const conv::Geometry& geometry, const T* a, const T* b, T* result,
          void* workspace, const Parallel& parallel);
+
+// The same for a type that is known at run time.
+TF_DWBP_EXPORT int64_t workspace_bytes(Type type, conv::Op op, const conv::Geometry& geometry,
+                                       int64_t workers);
+TF_DWBP_EXPORT void run(Type type, conv::Op op, const conv::Geometry& geometry, const void* a,
+                        const void* b, void* result, void* workspace, const Parallel& parallel);
 
 }  // namespace tf_dwbp::cpu

@@ -3,6 +3,7 @@
 
 #include "cc/conv/call.h"
 #include "cc/cpu/element.h"
+#include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/types.h"
@@ -36,24 +37,18 @@ class DepthwiseOp : public tensorflow::OpKernel {
   }
 
   void Compute(tensorflow::OpKernelContext* context) override {
-    using conv::Operand;
-    constexpr Operand kResult = conv::result_of(op);
+    constexpr conv::Operand kResult = conv::result_of(op);
     conv::Call call(op);
     call.attributes = attributes_;
-    const tensorflow::Tensor* given[2];
-    int count = 0;
-    // Where the result would stand, its sizes do; the forward op takes none.
-    for (const Operand operand : {Operand::kInput, Operand::kFilter, Operand::kOutput}) {
-      if (operand != kResult) {
-        given[count] = &context->input(static_cast<int>(operand));
-        call.shape(operand) = to_shape(given[count++]->shape());
-      } else if (op != conv::Op::kForward) {
-        OP_REQUIRES_OK(context,
-                       read_sizes(call.name(operand), context->input(static_cast<int>(operand)),
-                                  &call.shape(operand)));
-      }
-    }
-    OP_REQUIRES_OK(context, to_status(conv::check_call(&call)));
+    OP_REQUIRES_OK(context, read_call(
+                                &call,
+                                [context](int input, conv::Shape* shape) {
+                                  *shape = to_shape(context->input(input).shape());
+                                  return absl::OkStatus();
+                                },
+                                [context](int input, const char* name, conv::Shape* shape) {
+                                  return read_sizes(name, context->input(input), shape);
+                                }));
     const conv::Shape& sizes = call.shape(kResult);
     OP_REQUIRES_OK(context, Device::check_result(call.name(kResult), sizes, sizeof(T)));
 
@@ -63,31 +58,32 @@ class DepthwiseOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &result));
 
     using K = typename KernelType<T>::Type;
-    const auto data = [](const tensorflow::Tensor& tensor) {
+    const auto data = [context](conv::Operand operand) {
+      const tensorflow::Tensor& tensor = context->input(static_cast<int>(operand));
       return reinterpret_cast<const K*>(tensor.flat<T>().data());
     };
+    constexpr conv::Operands kOperands = conv::operands_of(op);
     OP_REQUIRES_OK(context, Device::template run<K>(context, op, conv::geometry_of(call),
-                                                    data(*given[0]), data(*given[1]), result));
+                                                    data(kOperands.a), data(kOperands.b), result));
   }
 
  private:
   conv::Attributes attributes_;
 };
 
-// The names of the ops, and where they take the sizes of the result from the host.
-#define TF_DWBP_REGISTER_TYPE(DEVICE, POLICY, T)                                  \
-  REGISTER_KERNEL_BUILDER(                                                        \
-      Name("TfDwbp>DepthwiseConv2dNative").Device(DEVICE).TypeConstraint<T>("T"), \
-      DepthwiseOp<conv::Op::kForward, T, POLICY>);                                \
-  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropInput")       \
-                              .Device(DEVICE)                                     \
-                              .TypeConstraint<T>("T")                             \
-                              .HostMemory("input_sizes"),                         \
-                          DepthwiseOp<conv::Op::kInputGrad, T, POLICY>);          \
-  REGISTER_KERNEL_BUILDER(Name("TfDwbp>DepthwiseConv2dNativeBackpropFilter")      \
-                              .Device(DEVICE)                                     \
-                              .TypeConstraint<T>("T")                             \
-                              .HostMemory("filter_sizes"),                        \
+// Where the ops take the sizes of the result from the host.
+#define TF_DWBP_REGISTER_TYPE(DEVICE, POLICY, T)                                                   \
+  REGISTER_KERNEL_BUILDER(Name(name_of(conv::Op::kForward)).Device(DEVICE).TypeConstraint<T>("T"), \
+                          DepthwiseOp<conv::Op::kForward, T, POLICY>);                             \
+  REGISTER_KERNEL_BUILDER(Name(name_of(conv::Op::kInputGrad))                                      \
+                              .Device(DEVICE)                                                      \
+                              .TypeConstraint<T>("T")                                              \
+                              .HostMemory("input_sizes"),                                          \
+                          DepthwiseOp<conv::Op::kInputGrad, T, POLICY>);                           \
+  REGISTER_KERNEL_BUILDER(Name(name_of(conv::Op::kFilterGrad))                                     \
+                              .Device(DEVICE)                                                      \
+                              .TypeConstraint<T>("T")                                              \
+                              .HostMemory("filter_sizes"),                                         \
                           DepthwiseOp<conv::Op::kFilterGrad, T, POLICY>)
 #define TF_DWBP_REGISTER(DEVICE, POLICY)                  \
   TF_DWBP_REGISTER_TYPE(DEVICE, POLICY, Eigen::half);     \

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cc/conv/call.h"
+#include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -10,7 +11,6 @@
 namespace tf_dwbp {
 namespace {
 
-using conv::Operand;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
@@ -34,22 +34,20 @@ absl::Status read_sizes_input(InferenceContext* context, const char* name, int i
 
 template <conv::Op op>
 absl::Status infer_shape(InferenceContext* context) {
-  constexpr Operand kResult = conv::result_of(op);
   conv::Call call(op);
   TF_RETURN_IF_ERROR(read_attributes(context, &call.attributes));
-  for (const Operand operand : {Operand::kInput, Operand::kFilter, Operand::kOutput}) {
-    const int input = static_cast<int>(operand);
-    if (operand != kResult) {
-      call.shape(operand) = to_shape(context, context->input(input));
-    } else if (op != conv::Op::kForward) {
-      TF_RETURN_IF_ERROR(
-          read_sizes_input(context, call.name(operand), input, &call.shape(operand)));
-    }
-  }
-  TF_RETURN_IF_ERROR(to_status(conv::check_call(&call)));
+  TF_RETURN_IF_ERROR(read_call(
+      &call,
+      [context](int input, conv::Shape* shape) {
+        *shape = to_shape(context, context->input(input));
+        return absl::OkStatus();
+      },
+      [context](int input, const char* name, conv::Shape* shape) {
+        return read_sizes_input(context, name, input, shape);
+      }));
 
   std::vector<DimensionHandle> sizes;
-  for (int64_t size : *call.shape(kResult)) {
+  for (int64_t size : *call.shape(conv::result_of(op))) {
     sizes.push_back(size == conv::kUnknown ? context->UnknownDim() : context->MakeDim(size));
   }
   context->set_output(0, context->MakeShape(sizes));
@@ -69,7 +67,7 @@ absl::Status infer_shape(InferenceContext* context) {
       .Attr("dilations: list(int) = [1, 1, 1, 1]")    \
       .SetShapeFn(infer_shape<OP>)
 
-REGISTER_OP("TfDwbp>DepthwiseConv2dNative")
+REGISTER_OP(name_of(conv::Op::kForward))
     .Input("input: T")
     .Input("filter: T")
     .TF_DWBP_ATTRIBUTES(conv::Op::kForward)
@@ -86,7 +84,7 @@ explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of 
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
 )doc");
 
-REGISTER_OP("TfDwbp>DepthwiseConv2dNativeBackpropInput")
+REGISTER_OP(name_of(conv::Op::kInputGrad))
     .Input("input_sizes: int32")
     .Input("filter: T")
     .Input("out_backprop: T")
@@ -106,7 +104,7 @@ explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of 
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
 )doc");
 
-REGISTER_OP("TfDwbp>DepthwiseConv2dNativeBackpropFilter")
+REGISTER_OP(name_of(conv::Op::kFilterGrad))
     .Input("input: T")
     .Input("filter_sizes: int32")
     .Input("out_backprop: T")

@@ -1,5 +1,5 @@
-// From TensorFlow's attributes, tensors and shapes to conv::Call, for OpKernels and shape
-// functions alike.
+// From TensorFlow's attributes, tensors and shapes to conv::Call, for OpKernels, shape functions
+// and XLA alike.
 #pragma once
 
 #include <string>
@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "cc/conv/attributes.h"
 #include "cc/conv/call.h"
+#include "cc/conv/export.h"
 #include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/framework/tensor.h"
@@ -37,11 +38,34 @@ absl::Status read_attributes(Context* context, conv::Attributes* attributes) {
   return to_status(conv::check_attributes(user, attributes));
 }
 
+// Fills in the shapes of a call whose attributes are read, and checks it. Of its inputs
+//   absl::Status read_shape(int input, conv::Shape* shape)
+// reads the tensors' shapes, and
+//   absl::Status read_sizes(int input, const char* name, conv::Shape* shape)
+// the sizes of the result, which stand where the result itself would. The forward op takes none.
+template <typename ReadShape, typename ReadSizes>
+absl::Status read_call(conv::Call* call, ReadShape read_shape, ReadSizes read_sizes) {
+  using conv::Operand;
+  for (const Operand operand : {Operand::kInput, Operand::kFilter, Operand::kOutput}) {
+    const int input = static_cast<int>(operand);
+    conv::Shape* const shape = &call->shape(operand);
+    absl::Status status;
+    if (operand != conv::result_of(call->op)) {
+      status = read_shape(input, shape);
+    } else if (call->op != conv::Op::kForward) {
+      status = read_sizes(input, call->name(operand), shape);
+    }
+    if (!status.ok()) return status;
+  }
+  return to_status(conv::check_call(call));
+}
+
 // The error for a tensor of that shape where the four sizes of another were expected.
 absl::Status not_a_vector(const char* name, const std::string& shape);
 
 // The value of an int32 vector that holds the four sizes of a tensor.
-absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor, conv::Shape* shape);
+TF_DWBP_EXPORT absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor,
+                                       conv::Shape* shape);
 
 conv::Shape to_shape(const tensorflow::TensorShape& shape);
 conv::Shape to_shape(tensorflow::shape_inference::InferenceContext* context,

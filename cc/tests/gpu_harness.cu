@@ -11,7 +11,7 @@
 #include "cc/gpu/depthwise.h"
 #include "cc/gpu/device.h"
 
-#define TF_DWBP_EXPORT extern "C" __attribute__((visibility("default")))
+#define TF_DWBP_C extern "C" TF_DWBP_EXPORT
 
 namespace tf_dwbp::gpu {
 namespace {
@@ -24,8 +24,8 @@ const char* keep(const conv::Error& error) {
 
 // A call as the op's user writes it.
 struct Request {
-  int op;    // conv::Op
-  int type;  // 0 half, 1 bfloat16, 2 float, 3 double
+  conv::Op op;
+  cpu::Type type;
   int64_t input[4];
   int64_t filter[4];
   int64_t strides[4];
@@ -45,7 +45,7 @@ conv::Error read(const Request& request, conv::Geometry* geometry) {
   user.padding = request.padding;
   user.data_format = request.data_format;
   if (user.padding == "EXPLICIT") user.explicit_paddings = list(request.explicit_paddings, 8);
-  conv::Call call(static_cast<conv::Op>(request.op));
+  conv::Call call(request.op);
   conv::Error error = conv::check_attributes(user, &call.attributes);
   call.input = list(request.input, 4);
   call.filter = list(request.filter, 4);
@@ -54,48 +54,27 @@ conv::Error read(const Request& request, conv::Geometry* geometry) {
   return error;
 }
 
-template <typename Function>
-conv::Error with_type(int type, Function function) {
-  switch (type) {
-    case 0:
-      return function(Half());
-    case 1:
-      return function(Bfloat16());
-    case 2:
-      return function(float());
-    case 3:
-      return function(double());
-  }
-  return "no such type";
-}
-
 }  // namespace
 
-TF_DWBP_EXPORT const char* tf_dwbp_workspace_bytes(const Request* request, int64_t* bytes) {
+TF_DWBP_C const char* tf_dwbp_workspace_bytes(const Request* request, int64_t* bytes) {
   conv::Geometry g;
   conv::Error error = read(*request, &g);
   if (!error.empty()) return keep(error);
-  return keep(with_type(request->type, [&](auto element) {
-    *bytes = workspace_bytes<decltype(element)>(static_cast<conv::Op>(request->op), g);
-    return conv::Error();
-  }));
+  *bytes = workspace_bytes(request->type, request->op, g);
+  return nullptr;
 }
 
-TF_DWBP_EXPORT const char* tf_dwbp_run(const Request* request, const void* a, const void* b,
-                                       void* result, void* workspace, void* stream) {
+TF_DWBP_C const char* tf_dwbp_run(const Request* request, const void* a, const void* b,
+                                  void* result, void* workspace, void* stream) {
   conv::Geometry g;
   conv::Error error = read(*request, &g);
   if (!error.empty()) return keep(error);
-  return keep(with_type(request->type, [&](auto element) {
-    using T = decltype(element);
-    return run<T>(static_cast<conv::Op>(request->op), g, static_cast<const T*>(a),
-                  static_cast<const T*>(b), static_cast<T*>(result), workspace, stream);
-  }));
+  return keep(run(request->type, request->op, g, a, b, result, workspace, stream));
 }
 
 #if defined(__CUDACC__)
 
-TF_DWBP_EXPORT const char* tf_dwbp_device(char* name, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_device(char* name, int64_t bytes) {
   int count = 0;
   conv::Error error = to_error(cudaGetDeviceCount(&count), "no GPU");
   cudaDeviceProp properties;
@@ -103,26 +82,26 @@ TF_DWBP_EXPORT const char* tf_dwbp_device(char* name, int64_t bytes) {
   if (error.empty()) std::strncpy(name, properties.name, bytes - 1);
   return keep(error);
 }
-TF_DWBP_EXPORT const char* tf_dwbp_allocate(void** data, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_allocate(void** data, int64_t bytes) {
   return keep(to_error(cudaMalloc(data, bytes), "cudaMalloc"));
 }
-TF_DWBP_EXPORT const char* tf_dwbp_free(void* data) {
+TF_DWBP_C const char* tf_dwbp_free(void* data) {
   return keep(to_error(cudaFree(data), "cudaFree"));
 }
-TF_DWBP_EXPORT const char* tf_dwbp_fill(void* data, int value, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_fill(void* data, int value, int64_t bytes) {
   return keep(to_error(cudaMemset(data, value, bytes), "cudaMemset"));
 }
 // Waits for all that was launched before.
-TF_DWBP_EXPORT const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
   const conv::Error error = to_error(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "cudaMemcpy");
   return keep(error.empty() ? to_error(cudaDeviceSynchronize(), "running") : error);
 }
-TF_DWBP_EXPORT int tf_dwbp_emulated() { return 0; }
+TF_DWBP_C int tf_dwbp_emulated() { return 0; }
 
 // "gather_nhwc<float, 0>" is not told by the runtime; the registers and local bytes of all are.
-TF_DWBP_EXPORT const char* tf_dwbp_resources(int type, int64_t* most_registers,
-                                             int64_t* most_local_bytes) {
-  return keep(with_type(type, [&](auto element) {
+TF_DWBP_C const char* tf_dwbp_resources(cpu::Type type, int64_t* most_registers,
+                                        int64_t* most_local_bytes) {
+  return keep(cpu::with_type(type, [&](auto element) {
     for (const void* kernel : kernels<decltype(element)>()) {
       cudaFuncAttributes attributes;
       conv::Error error = to_error(cudaFuncGetAttributes(&attributes, kernel), "attributes");
@@ -136,28 +115,28 @@ TF_DWBP_EXPORT const char* tf_dwbp_resources(int type, int64_t* most_registers,
 
 #else
 
-TF_DWBP_EXPORT const char* tf_dwbp_device(char* name, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_device(char* name, int64_t bytes) {
   std::strncpy(name, "an emulated GPU", bytes - 1);
   return nullptr;
 }
-TF_DWBP_EXPORT const char* tf_dwbp_allocate(void** data, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_allocate(void** data, int64_t bytes) {
   *data = std::malloc(bytes);
   return *data == nullptr ? "out of memory" : nullptr;
 }
-TF_DWBP_EXPORT const char* tf_dwbp_free(void* data) {
+TF_DWBP_C const char* tf_dwbp_free(void* data) {
   std::free(data);
   return nullptr;
 }
-TF_DWBP_EXPORT const char* tf_dwbp_fill(void* data, int value, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_fill(void* data, int value, int64_t bytes) {
   std::memset(data, value, bytes);
   return nullptr;
 }
-TF_DWBP_EXPORT const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
+TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, bytes);
   return nullptr;
 }
-TF_DWBP_EXPORT int tf_dwbp_emulated() { return 1; }
-TF_DWBP_EXPORT const char* tf_dwbp_resources(int, int64_t*, int64_t*) { return nullptr; }
+TF_DWBP_C int tf_dwbp_emulated() { return 1; }
+TF_DWBP_C const char* tf_dwbp_resources(cpu::Type, int64_t*, int64_t*) { return nullptr; }
 
 #endif
 

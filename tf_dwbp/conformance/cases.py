@@ -87,6 +87,10 @@ class Case:
         return self.dilation != (1, 1)
 
     @property
+    def is_gradient(self) -> bool:
+        return self.order > 0
+
+    @property
     def input_sizes(self) -> tuple[int, ...]:
         shape = self.shape
         return self._ordered(shape.batch, shape.height, shape.width, shape.channels)

@@ -4,15 +4,16 @@ import argparse
 import re
 import sys
 
-from tf_dwbp import console
+from tf_dwbp import build_info, console
 from tf_dwbp.conformance import cases, export, runner, targets, terminal
 
 _DESCRIPTION = """\
 Computes every cell of a matrix of configurations with each op that is judged and with stock
 TensorFlow's Eigen, oneDNN and XLA implementations, and compares each answer with a float64
 reference. On a tenth of the cells, in which every pair of values is met, the gradients of our ops
-and the gradients of these are compared too. Exit status: 0 if every answer judged agrees, 1 if
-one does not, 2 on wrong usage."""
+and the gradients of these are compared too. Our ops are called eagerly, from a tf.function and from
+one that XLA compiles. Exit status: 0 if every answer judged agrees, 1 if one does not, 2 on wrong
+usage."""
 
 
 def register(subparsers) -> None:
@@ -53,6 +54,14 @@ def register(subparsers) -> None:
             f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
         )
     parser.add_argument(
+        "--execution",
+        nargs="+",
+        choices=targets.EXECUTIONS,
+        default=[],
+        help="call what is judged eagerly, from a tf.function, or from one that XLA compiles "
+        "(jit); our ops in all three ways, which must lead to the same bits, others eagerly",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="a tenth of the cells; every pair of values meets"
     )
     parser.add_argument(
@@ -79,12 +88,19 @@ def _run(parser, arguments):
         ops = ops or ["input_grad"]
         if len(set(ops)) > 1:
             parser.error(f"{target} is one op's function: give one --op, not {', '.join(ops)}")
+    executions = _executions(parser, arguments)
     selected = cases.select(
         arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders
     )
     try:
         with console.Progress("cells") as progress:
-            run = runner.run(selected, target, progress.update, stock=not arguments.no_stock)
+            run = runner.run(
+                selected,
+                target,
+                progress.update,
+                stock=not arguments.no_stock,
+                executions=executions,
+            )
     except runner.UnusableTarget as error:
         parser.error(f"cannot use {error}")
     terminal.show(run)
@@ -93,6 +109,21 @@ def _run(parser, arguments):
             write(run, path)
             print(f"wrote {path}", file=sys.stderr)
     return 1 if run.failing else 0
+
+
+def _executions(parser, arguments):
+    """The ways to call what is judged, in their own order."""
+    asked = arguments.execution
+    if asked and arguments.target == targets.STOCK:
+        parser.error("stock is judged by its implementations: --execution is for other targets")
+    if arguments.target is not None:
+        asked = asked or [targets.EAGER]
+    elif why := build_info()["why_no_xla"]:
+        if targets.JIT in asked:
+            parser.error(f"cannot judge our ops under jit: built without XLA kernels: {why}")
+        print(f"without jit, since built without XLA kernels: {why}", file=sys.stderr)
+        asked = asked or [targets.EAGER, targets.FUNCTION]
+    return [name for name in targets.EXECUTIONS if name in asked or not asked]
 
 
 def _target(text):

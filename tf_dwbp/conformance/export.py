@@ -20,6 +20,7 @@ def to_json(run: Run) -> dict:
         "seconds": round(run.seconds, 1),
         "summary": summary.line(run),
         "paths": run.paths,
+        "lanes": run.lanes,
         "judged": run.judged,
         "counts": {
             path: {verdict.value: count for verdict, count in run.counts(path).items()}
@@ -56,6 +57,9 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
         skipped="0",
         time=f"{run.seconds:.1f}",
     )
+    properties = ElementTree.SubElement(suite, "properties")
+    for judged in run.judged:
+        ElementTree.SubElement(properties, "property", name="judged", value=judged)
     for cell in run.cells:
         case = cell.case
         op = f"{case.op}-order{case.order}" if case.order else case.op
@@ -76,9 +80,11 @@ def to_markdown(run: Run) -> str:
     """The tables, for a README."""
     tables = summary.tables(run)
     lines = [line for table in tables for line in [*_markdown_lines(table), ""]]
-    order = ", ".join(tables[0].paths)
-    if tables[-1].paths != tables[0].paths:  # the gradients, which not everybody is asked for
-        order += f" ({tables[-1].title}: {', '.join(tables[-1].paths)})"
+    order = ", ".join(tables[0].lanes)
+    others = [table for table in tables if table.lanes != tables[0].lanes]
+    if others:  # the gradients, which not everybody is asked for, and the executions
+        listed = (f"{table.title}: {', '.join(table.lanes)}" for table in others)
+        order += f" ({'; '.join(listed)})"
     return "\n".join(
         [*lines, f"In each group, from left to right: {order}. {summary.legend(run)}", ""]
     )
@@ -89,14 +95,14 @@ def _markdown_lines(table):
     yield "|".join(["", "---", *(":---:" for _ in table.columns), ""])
     for row in table.rows:
         texts = [
-            " ".join(_markdown_text(table.groups[row, column], path) for path in table.paths)
+            " ".join(_markdown_text(table.groups[row, column], p) for p in table.lanes.values())
             for column in table.columns
         ]
         yield f"| {' '.join(row)} | {' | '.join(texts)} |"
 
 
-def _markdown_text(cells, path):
-    tally = summary.Tally.of(cells, path)
+def _markdown_text(cells, paths):
+    tally = summary.Tally.of(cells, paths)
     text = tally.text.replace(" ", "")
     return text if tally.verdict is Verdict.AGREES else f"{text} %"
 

@@ -27,12 +27,14 @@ class Cell:
     outcomes: dict[str, list[Outcome]] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
 
-    def outcome(self, path: str) -> Outcome:
-        """The worst of the path's outcomes."""
-        return max(self.outcomes[path], key=lambda outcome: outcome.verdict.severity)
+    def outcome(self, *paths: str) -> Outcome:
+        """The worst of the paths' outcomes."""
+        outcomes = (outcome for path in paths for outcome in self.outcomes.get(path, ()))
+        return max(outcomes, key=lambda outcome: outcome.verdict.severity)
 
-    def judge(self, judged: list[str]) -> None:
-        """Notes why this cell fails, if it does."""
+    def judge(self, judged: list[str], same_bits: bool = False) -> None:
+        """Notes why this cell fails, if it does; also that paths differ, if they must not."""
+        bits = {}  # of paths that agree
         for path in judged:
             if path not in self.outcomes:
                 continue
@@ -45,6 +47,12 @@ class Cell:
                 self.failures.append(
                     Failure(path, worst.verdict, "two processes computed different bits")
                 )
+            else:
+                bits[path] = digests
+        for path, digests in bits.items() if same_bits else ():
+            if digests != (first := next(iter(bits.items())))[1]:
+                reason = f"its bits are not those of {first[0]}"
+                self.failures.append(Failure(path, Verdict.AGREES, reason))
 
 
 @dataclasses.dataclass
@@ -53,6 +61,7 @@ class Run:
 
     target: str
     paths: list[str]
+    lanes: dict[str, list[str]]  # the paths by what they are parts of, as tables show them
     judged: list[str]
     cells: list[Cell]
     seconds: float

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tf_dwbp import console
 from tf_dwbp.conformance import targets
@@ -45,20 +45,22 @@ def run(
     target: str | None = None,
     progress: Callable[[str, int, int], None] = lambda path, done, total: None,
     limit_seconds: float = LIMIT_SECONDS,
-    jit: bool = True,
+    xla: bool = True,
     stock: bool = True,
+    executions: Sequence[str] = (targets.EAGER,),
 ) -> Run:
     """Judges `target` (None: our ops; "stock"; "MODULE:FUNCTION") beside stock TensorFlow.
 
     `progress` is called with the path just heard from, and how many cells are complete of how
-    many. Without `jit`, stock's XLA path, which takes most of the time, is left out, and without
-    `stock` all of stock's, unless it is what is judged.
+    many. Without `xla`, stock's XLA path, which takes most of the time, is left out, and without
+    `stock` all of stock's, unless it is what is judged. `executions` are the ways in which a target
+    other than stock is called; our ops must compute the same bits in all of them.
     Raises UnusableTarget if the target cannot be imported.
     """
     start = time.monotonic()
-    paths, judged = targets.paths(target, stock)
+    paths, judged = targets.paths(target, stock, executions)
     orders = {case.order for case in cases}
-    paths = [path for path in paths if (jit or not path.jit) and orders & set(path.orders)]
+    paths = [path for path in paths if (xla or not path.is_slow) and orders & set(path.orders)]
     judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
     answers_each = {
@@ -82,15 +84,23 @@ def run(
     finally:
         exchange.close()
     for cell in cells.values():
-        cell.judge(judged)
+        cell.judge(judged, same_bits=target is None)
     return Run(
         target=target or targets.OURS,
         paths=[path.name for path in paths],
+        lanes=_lanes(paths),
         judged=judged,
         cells=list(cells.values()),
         seconds=time.monotonic() - start,
         tensorflow_version=_tensorflow_version(),
     )
+
+
+def _lanes(paths):
+    lanes = {}
+    for path in paths:
+        lanes.setdefault(path.lane or path.name, []).append(path.name)
+    return lanes
 
 
 def _xla_flags():
@@ -247,7 +257,7 @@ class _Worker:
 
     def give(self, job):
         self.job = job
-        line = {"target": job.path.target, "jit": job.path.jit, "cases": job.cases}
+        line = {"target": job.path.target, "execution": job.path.execution, "cases": job.cases}
         with contextlib.suppress(BrokenPipeError):  # it has died; reading will tell
             self._process.stdin.write((json.dumps(line) + "\n").encode())
             self._process.stdin.flush()

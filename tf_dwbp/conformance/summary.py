@@ -30,15 +30,15 @@ _VERBS[Verdict.DIES] = "die"
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """How one path fares in a group of cells."""
+    """How one path, or the worst of several, fares in a group of cells."""
 
     verdict: Verdict  # the worst
     agreeing: int
     total: int
 
     @classmethod
-    def of(cls, cells: list[Cell], path: str) -> "Tally":
-        verdicts = [cell.outcome(path).verdict for cell in cells]
+    def of(cls, cells: list[Cell], paths: list[str]) -> "Tally":
+        verdicts = [cell.outcome(*paths).verdict for cell in cells]
         worst = max(verdicts, key=lambda verdict: verdict.severity)
         return cls(worst, verdicts.count(Verdict.AGREES), len(verdicts))
 
@@ -55,33 +55,46 @@ class Table:
     """Groups of cells by row, (dtype, layout), and by column, with the labels of the columns."""
 
     title: str
-    paths: list[str]  # those that were asked
+    lanes: dict[str, list[str]]  # side by side in each group: paths that were asked, by label
     rows: list[tuple[str, str]]
     columns: dict[tuple, str]
     groups: dict[tuple, list[Cell]]
+    is_detailed: bool = True  # worth showing cell by cell where there is room
 
 
 _ORDERS = {1: "gradients", 2: "second order"}
 
 
 def tables(run: Run) -> list[Table]:
-    """A table for each op, by (padding, dilated), and one for all gradients, by (op, order)."""
+    """A table for each op, by (padding, dilated), and one for all gradients, by (op, order).
+
+    In these an implementation's executions are one lane. Where there are several, one more table,
+    by (op, whether a gradient), has them side by side.
+    """
     by_padding = {
         (padding, dilated): f"{padding}, {'dilated' if dilated else 'dilation 1'}"
         for padding in PADDINGS
         for dilated in (False, True)
     }
     by_order = {(op, order): f"{op}, {name}" for op in OPS for order, name in _ORDERS.items()}
+    by_kind = {
+        (op, kind): f"{op}{', gradients' if kind else ''}" for op in OPS for kind in (False, True)
+    }
     found = []
     for op in OPS:
         cells = [cell for cell in run.cells if cell.case.op == op and not cell.case.order]
-        found.append(_table(op, run, cells, ("padding", "dilated"), by_padding))
+        found.append(_table(op, run.lanes, cells, ("padding", "dilated"), by_padding))
     cells = [cell for cell in run.cells if cell.case.order]
-    found.append(_table("gradients", run, cells, ("op", "order"), by_order))
+    found.append(_table("gradients", run.lanes, cells, ("op", "order"), by_order))
+    for lane, paths in run.lanes.items():
+        if len(paths) > 1:
+            executions = {path.removeprefix(f"{lane} "): [path] for path in paths}
+            kinds = (executions, run.cells, ("op", "is_gradient"), by_kind)
+            found.append(_table(f"{lane} by execution", *kinds, is_detailed=False))
     return [table for table in found if table.rows]
 
 
-def _table(title, run, cells, axes, columns):
+def _table(title, lanes, cells, axes, columns, **options):
     groups = {}
     for cell in cells:
         case = cell.case
@@ -90,10 +103,15 @@ def _table(title, run, cells, axes, columns):
     rows = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
     return Table(
         title,
-        [path for path in run.paths if any(path in cell.outcomes for cell in cells)],
+        {
+            label: paths
+            for label, paths in lanes.items()
+            if any(path in cell.outcomes for path in paths for cell in cells)
+        },
         [row for row in rows if any(key[0] == row for key in groups)],
         {column: label for column, label in columns.items() if any(k[1] == column for k in groups)},
         groups,
+        **options,
     )
 
 
@@ -125,15 +143,16 @@ def line(run: Run) -> str:
 
 def tightest(run: Run) -> str:
     """How near the judged paths came to their bounds."""
-    found = []
+    found: dict[str, list[str]] = {}  # what is said -> of which paths
     for path in run.judged:
         asked = [cell for cell in run.cells if path in cell.outcomes]
         outcomes = [(cell.outcome(path), cell.case.id) for cell in asked]
         agreeing = [(o.ratio, name) for o, name in outcomes if o.ratio and not o.message]
         if agreeing:
             ratio, name = max(agreeing)
-            found.append(f"{path}: closest call {ratio:.2f} of the error bound ({name})")
-    return "; ".join(found)
+            text = f"closest call {ratio:.2f} of the error bound ({name})"
+            found.setdefault(text, []).append(path)
+    return "; ".join(f"{', '.join(paths)}: {text}" for text, paths in found.items())
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,10 @@ from tf_dwbp.conformance import cases
 OURS, STOCK = "ours", "stock"
 EIGEN, ONEDNN, XLA = "stock Eigen", "stock oneDNN", "stock XLA"
 
+# How a function can be called: as it stands, or from a program of several calls that TensorFlow
+# runs, or that XLA compiles.
+EAGER, FUNCTION, JIT = EXECUTIONS = ("eager", "function", "jit")
+
 # TensorFlow reads its oneDNN switch while loading: two processes show both CPU paths.
 ENVIRONMENTS = ({"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "1"})
 
@@ -23,32 +27,49 @@ class Path:
     target: str  # what `load` takes
     environments: tuple[int, ...]  # where it runs
     everywhere: bool = True  # in all of these, or in whichever is free
-    jit: bool = False
+    execution: str = EAGER
     orders: tuple[int, ...] = (0,)  # of differentiation: what it is asked for
+    lane: str | None = None  # what it is a part of, which its name begins with
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether XLA makes code for every call, instead of calling ours."""
+        return self.target == STOCK and self.execution == JIT
 
 
 STOCK_PATHS = (
     Path(EIGEN, STOCK, (0,)),
     Path(ONEDNN, STOCK, (1,)),
-    Path(XLA, STOCK, (0, 1), everywhere=False, jit=True),
+    Path(XLA, STOCK, (0, 1), everywhere=False, execution=JIT),
 )
 
 
-def paths(target=None, stock=True) -> tuple[list[Path], list[str]]:
+def paths(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], list[str]]:
     """The paths to ask when `target` (None: our ops) is judged, and the names of those judged.
 
-    Only what is judged is asked for gradients, and not by way of XLA. Without `stock`, nothing else
-    is asked.
+    Only what is judged is asked for gradients, stock not by way of XLA. Without `stock`, nothing
+    else is asked. Stock has paths of its own instead of `executions`.
     """
     if target == STOCK:
-        eager = [
-            dataclasses.replace(path, orders=cases.ORDERS) for path in STOCK_PATHS if not path.jit
+        asked = [
+            path if path.is_slow else dataclasses.replace(path, orders=cases.ORDERS)
+            for path in STOCK_PATHS
         ]
-        jit = [path for path in STOCK_PATHS if path.jit]
-        return [*eager, *jit], [path.name for path in STOCK_PATHS]
+        return asked, [path.name for path in asked]
     name = OURS if target is None else target.partition(":")[2]
-    asked = Path(name, target or OURS, (0, 1), orders=cases.ORDERS)
-    return [asked, *(STOCK_PATHS if stock else ())], [name]
+    judged = [
+        Path(
+            f"{name} {execution}",
+            target or OURS,
+            (0, 1),
+            everywhere=execution == EAGER,  # whose bits the others must have
+            execution=execution,
+            orders=cases.ORDERS,
+            lane=name,
+        )
+        for execution in executions
+    ]
+    return [*judged, *(STOCK_PATHS if stock else ())], [path.name for path in judged]
 
 
 def load(target):

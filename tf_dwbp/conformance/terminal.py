@@ -8,7 +8,7 @@ import rich.text
 
 from tf_dwbp.conformance import summary
 from tf_dwbp.conformance.results import Run
-from tf_dwbp.conformance.targets import EIGEN, ONEDNN, XLA
+from tf_dwbp.conformance.targets import EIGEN, ONEDNN, OURS, XLA
 from tf_dwbp.conformance.verdicts import Verdict
 
 STYLES = {
@@ -20,7 +20,7 @@ STYLES = {
     Verdict.HANGS: "bold magenta",
     Verdict.DIES: "bold magenta",
 }
-_SHORT_NAMES = {EIGEN: "Eig", ONEDNN: "DNN", XLA: "XLA"}
+_SHORT_NAMES = {OURS: "us", EIGEN: "Eig", ONEDNN: "DNN", XLA: "XLA"}
 _ASCII = str.maketrans("✓–✗∞†│", "v-X8+|")
 _FULL_WIDTH = 120  # of the table with all three paddings side by side
 _MOST_FAILURES = 20
@@ -62,27 +62,27 @@ def _narrowed(found, console):
         for column in columns:
             table.add_column(
                 rich.text.Text(found.columns[column].replace(", ", "\n") + "\n").append(
-                    " ".join(f"{_short(path):<3}" for path in found.paths), "not bold"
+                    " ".join(f"{_short(lane):<3}" for lane in found.lanes), "not bold"
                 ),
                 no_wrap=True,
             )
         for row in found.rows:
             groups = [found.groups[row, column] for column in columns]
-            table.add_row(" ".join(row), *(_group(cells, found.paths, console) for cells in groups))
+            table.add_row(" ".join(row), *(_group(cells, found.lanes, console) for cells in groups))
         yield table
 
 
-def _group(cells, paths, console):
+def _group(cells, lanes, console):
     text = rich.text.Text()
-    for path in paths:
-        tally = summary.Tally.of(cells, path)
+    for paths in lanes.values():
+        tally = summary.Tally.of(cells, paths)
         shown = tally.text if console.encoding.startswith("utf") else tally.text.translate(_ASCII)
         text.append(f"{shown:<3}", STYLES[tally.verdict]).append(" ")
     return text
 
 
-def _short(path):
-    return _SHORT_NAMES.get(path, path)[:3] if path != "ours" else "us"
+def _short(lane):
+    return _SHORT_NAMES.get(lane, lane)[:3]
 
 
 def _show_failing(run, print_text):

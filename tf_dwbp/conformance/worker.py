@@ -36,7 +36,8 @@ def main(pipe, names):
     for line in sys.stdin:
         job = json.loads(line)
         batch = [_CASES[name] for name in job["cases"]]
-        ask = _ask_jit if job["jit"] else _ask
+        jit = job["execution"] == targets.JIT
+        ask = _ask if job["execution"] == targets.EAGER else functools.partial(_ask_program, jit)
         for answered, outcome in ask(functions[job["target"]], batch, send):
             send(case=answered.id, outcome=outcome.to_json())
 
@@ -83,18 +84,20 @@ def _connected(gradient):
     return gradient
 
 
-def _ask_jit(functions, batch, send):
-    """Compiles one program for all cases, which takes half as long; if refused, one for each."""
+def _ask_program(jit, functions, batch, send):
+    """Makes one program of all cases, which takes half as long; if refused, one of each."""
     send(begin=[case.id for case in batch])
     inputs = [_constants(case.tensors()) for case in batch]
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=jit)
     def program(inputs):
         return [
-            functions[case.op](**case.arguments(tensors))
+            _answers(functions[case.op], case, tensors)
             for case, tensors in zip(batch, inputs, strict=True)
         ]
 
+    for case in batch:
+        _litter(case)
     try:
         answers = program(inputs)
     except Exception as error:
@@ -102,10 +105,10 @@ def _ask_jit(functions, batch, send):
             yield batch[0], Outcome(Verdict.REFUSES, console.one_line(error))
         else:
             for case in batch:
-                yield from _ask_jit(functions, [case], send)
+                yield from _ask_program(jit, functions, [case], send)
         return
     for case, answer in zip(batch, answers, strict=True):
-        yield case, verdicts.judge_all([_array(answer)], case, _expectations(case))
+        yield case, verdicts.judge_all(map(_array, answer), case, _expectations(case))
 
 
 def _constants(arrays):

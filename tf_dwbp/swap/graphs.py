@@ -5,7 +5,8 @@ from typing import NamedTuple
 from tf_dwbp import family
 
 _BY_STOCK = {names.stock: op for op, names in family.OPS.items()}
-_BY_OURS = {names.ours: op for op, names in family.OPS.items()}
+_OURS = {names.ours for names in family.OPS.values()}
+_BY_NAME = {**_BY_STOCK, **{names.ours: op for op, names in family.OPS.items()}}
 
 
 class Node(NamedTuple):
@@ -23,31 +24,54 @@ def op_of(stock: str) -> str:
     return _BY_STOCK[stock]
 
 
-def depthwise_nodes(graph_def, compiled: bool = False) -> list[Node]:
+def depthwise_nodes(graph_def, compiled: bool = False, everything: bool = False) -> list[Node]:
     """All depthwise ops of a graph and of the functions that it calls, directly or not.
 
     Args:
       graph_def: a GraphDef.
       compiled: whether XLA compiles the graph itself.
+      everything: take all functions of the graph's library, called or not.
     """
-    functions = {function.signature.name: function for function in graph_def.library.function}
-    found, visited = [], set()
-    left = [("", graph_def.node, compiled)]
+    bodies = {"": graph_def.node}
+    under_xla = {""} if compiled else set()
+    for function in graph_def.library.function:
+        bodies[function.signature.name] = function.node_def
+        if is_compiled(function.attr):
+            under_xla.add(function.signature.name)
+    calls = {name: list(_calls(body, bodies)) for name, body in bodies.items()}
+    for name in bodies:
+        under_xla.update(called for called, by_xla in calls[name] if by_xla)
+    under_xla = _reachable(under_xla, calls)
+    names = bodies if everything else _reachable({""}, calls)
+    return [
+        Node(_BY_NAME[node.op], node.op in _OURS, name, name in under_xla, node)
+        for name in bodies
+        if name in names
+        for node in bodies[name]
+        if node.op in _BY_NAME
+    ]
+
+
+def _calls(body, functions):
+    """The functions that nodes call, and whether the call has XLA compile them."""
+    for node in body:
+        for value in [node.op, *node.attr.values()]:
+            if isinstance(value, str):
+                called = [value]
+            else:
+                called = [function.name for function in (value.func, *value.list.func)]
+            for name in called:
+                if name in functions and name:
+                    yield name, is_compiled(node.attr)
+
+
+def _reachable(names, calls):
+    found, left = set(names), list(names)
     while left:
-        name, nodes, under_jit = left.pop()
-        for node in nodes:
-            ours = node.op in _BY_OURS
-            if ours or node.op in _BY_STOCK:
-                op = _BY_OURS[node.op] if ours else _BY_STOCK[node.op]
-                found.append(Node(op, ours, name, under_jit, node))
-            for called in _called(node):
-                if called not in functions:
-                    continue
-                function = functions[called]
-                jit = under_jit or is_compiled(node.attr) or is_compiled(function.attr)
-                if (called, jit) not in visited:
-                    visited.add((called, jit))
-                    left.append((called, function.node_def, jit))
+        for called, _ in calls[left.pop()]:
+            if called not in found:
+                found.add(called)
+                left.append(called)
     return found
 
 
@@ -55,12 +79,3 @@ def is_compiled(attributes) -> bool:
     """Whether attributes, of a function or of a call, are those that jit_compile=True leaves."""
     # Asking a protocol buffer's map for what it does not hold would add it.
     return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
-
-
-def _called(node):
-    yield node.op
-    for value in node.attr.values():
-        if value.HasField("func"):
-            yield value.func.name
-        for function in value.list.func:
-            yield function.name

@@ -86,7 +86,8 @@ def report(of=None) -> Report:
     entries = []
     for function in _concrete_functions(of):
         entries += _of_function(function)
-    return Report(tuple(entries))
+    # A function that was inlined into another of them has its ops there.
+    return Report(tuple(dict.fromkeys(entries)))
 
 
 def _of_process():

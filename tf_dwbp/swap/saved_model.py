@@ -61,7 +61,7 @@ def rewrite(saved_model_dir, out_dir, ops=tuple(family.OPS)) -> Report:
 def _rename(meta_graph, chosen):
     entries, renamed = [], set()
     xla = bool(_library.build_info().get("xla"))
-    for found in graphs.depthwise_nodes(meta_graph.graph_def):
+    for found in graphs.depthwise_nodes(meta_graph.graph_def, everything=True):
         ours, why = found.ours, "saved so"
         if not ours:
             if found.op not in chosen:

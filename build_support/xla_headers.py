@@ -1,0 +1,67 @@
+"""Finds what the wheel's XLA headers want besides the wheel's own include path, or says why the
+XLA library is left out.
+
+The environment decides:
+  TF_DWBP_XLA  0: no XLA library; 1: an error where it cannot be built; unset: as it comes.
+
+Run as a program, with the wheel's include path, it prints what it found as JSON, for Bazel; it must
+not import its neighbours.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+# Folders of the wheel's include path -> a header that XLA's headers include from there. The wheel
+# ships them under the names of their repositories, off the include path that they are written for.
+_FOLDERS = {
+    # xla/printer.h prints into a hash
+    "external/highwayhash": "highwayhash/highwayhash.h",
+    # tsl/platform/fingerprint.h, by which XLA's caches know their entries
+    "external/farmhash_archive/src": "farmhash.h",
+}
+_HEADERS = ("tensorflow/compiler/tf2xla/xla_op_kernel.h", "xla/ffi/api/ffi.h")
+
+
+class BadSetting(Exception):
+    """The environment asks for something that there is not; the message is for the user."""
+
+
+class NotFound(Exception):
+    """The XLA library is not built; the message is one sentence, or less, for the user."""
+
+
+def demanded() -> bool:
+    """Whether an XLA library that cannot be built is an error."""
+    return os.environ.get("TF_DWBP_XLA") == "1"
+
+
+def find(include: pathlib.Path) -> list[pathlib.Path]:
+    """The include paths to add to the wheel's."""
+    wanted = os.environ.get("TF_DWBP_XLA", "")
+    if wanted not in ("", "0", "1"):
+        raise BadSetting(f"TF_DWBP_XLA must be 0 or 1, but is {wanted!r}.")
+    if wanted == "0":
+        raise NotFound("TF_DWBP_XLA is 0")
+    there = {include / header: header for header in _HEADERS}
+    there |= {include / folder / header: header for folder, header in _FOLDERS.items()}
+    for path, header in there.items():
+        if not path.exists():
+            raise NotFound(f"this TensorFlow comes without {header}")
+    return [include / folder for folder in _FOLDERS]
+
+
+if __name__ == "__main__":
+    try:
+        found = {
+            "folders": [str(path) for path in find(pathlib.Path(sys.argv[1]))],
+            "problem": None,
+        }
+    except NotFound as error:
+        if demanded():
+            sys.exit(f"TF_DWBP_XLA is 1, but {error}.")
+        found = {"folders": [], "problem": str(error)}
+    except BadSetting as error:
+        sys.exit(str(error))
+    print(json.dumps(found))

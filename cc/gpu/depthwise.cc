@@ -1,0 +1,18 @@
+#include "cc/gpu/depthwise.h"
+
+namespace tf_dwbp::gpu {
+
+int64_t workspace_bytes(Type type, conv::Op op, const conv::Geometry& g) {
+  return cpu::with_type(type, [&](auto t) { return workspace_bytes<decltype(t)>(op, g); });
+}
+
+conv::Error run(Type type, conv::Op op, const conv::Geometry& g, const void* a, const void* b,
+                void* result, void* workspace, void* stream) {
+  return cpu::with_type(type, [&](auto t) {
+    using T = decltype(t);
+    return run<T>(op, g, static_cast<const T*>(a), static_cast<const T*>(b),
+                  static_cast<T*>(result), workspace, stream);
+  });
+}
+
+}  // namespace tf_dwbp::gpu

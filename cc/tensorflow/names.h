@@ -1,0 +1,14 @@
+// What TensorFlow, and XLA, know the ops by.
+#pragma once
+
+#include "cc/conv/call.h"
+
+namespace tf_dwbp {
+
+constexpr const char* name_of(conv::Op op) {
+  return op == conv::Op::kForward     ? "TfDwbp>DepthwiseConv2dNative"
+         : op == conv::Op::kInputGrad ? "TfDwbp>DepthwiseConv2dNativeBackpropInput"
+                                      : "TfDwbp>DepthwiseConv2dNativeBackpropFilter";
+}
+
+}  // namespace tf_dwbp

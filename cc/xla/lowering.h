@@ -1,0 +1,114 @@
+// From the ops to XLA: a call is checked as everywhere, and becomes a custom call, whose handler
+// lands in the kernels of cc/cpu or cc/gpu.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cc/conv/call.h"
+#include "cc/cpu/type.h"
+#include "cc/tensorflow/names.h"
+#include "cc/tensorflow/read_call.h"
+#include "cc/xla/request.h"
+#include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
+#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "tensorflow/core/platform/cpu_info.h"
+#include "xla/hlo/builder/xla_builder.h"
+#include "xla/shape_util.h"
+
+namespace tf_dwbp::xla {
+
+cpu::Type type_of(tensorflow::DataType type);
+
+// The shape of a tensor that XLA computes.
+absl::Status read_shape(const char* name, const ::xla::Shape& from, conv::Shape* shape);
+
+// Device knows where things run:
+//   absl::Status check_result(const char* name, const conv::Shape& sizes, int64_t element_bytes)
+//     whether it could hold a result of that shape
+//   int64_t workspace_bytes(const Request& request)
+template <conv::Op op, typename Device>
+class Lowering : public tensorflow::XlaOpKernel {
+ public:
+  explicit Lowering(tensorflow::OpKernelConstruction* context) : XlaOpKernel(context) {
+    OP_REQUIRES_OK(context, read_attributes(context, &attributes_));
+  }
+
+  void Compile(tensorflow::XlaOpKernelContext* context) override {
+    OP_REQUIRES_OK(context, compile(context));
+  }
+
+ private:
+  absl::Status compile(tensorflow::XlaOpKernelContext* context) {
+    constexpr conv::Operand kResult = conv::result_of(op);
+    conv::Call call(op);
+    call.attributes = attributes_;
+    TF_RETURN_IF_ERROR(read_call(
+        &call,
+        [&](int input, conv::Shape* shape) -> absl::Status {
+          TF_ASSIGN_OR_RETURN(const ::xla::Shape from, context->InputXlaShape(input));
+          return read_shape(call.name(static_cast<conv::Operand>(input)), from, shape);
+        },
+        [&](int input, const char* name, conv::Shape* shape) -> absl::Status {
+          TF_ASSIGN_OR_RETURN(const tensorflow::Tensor sizes, context->ConstantInputTensor(input));
+          return read_sizes(name, sizes, shape);
+        }));
+
+    constexpr conv::Operands kOperands = conv::operands_of(op);
+    const int inputs[] = {static_cast<int>(kOperands.a), static_cast<int>(kOperands.b)};
+    const ::xla::PrimitiveType element = context->input_xla_type(inputs[0]);
+    TF_RETURN_IF_ERROR(Device::check_result(call.name(kResult), call.shape(kResult),
+                                            ::xla::ShapeUtil::ByteSizeOfPrimitiveType(element)));
+
+    const Request request{op, type_of(context->input_type(inputs[0])), conv::geometry_of(call),
+                          tensorflow::port::MaxParallelism()};
+    // Of all shapes the layout is stated: XLA is free to choose another one otherwise.
+    const auto tensor = [element](const conv::Shape& sizes) {
+      return ::xla::ShapeUtil::MakeShapeWithDescendingLayout(element, *sizes);
+    };
+    // A second result, so that XLA finds memory for the workspace when it compiles.
+    const ::xla::Shape results = ::xla::ShapeUtil::MakeTupleShape(
+        {tensor(call.shape(kResult)), ::xla::ShapeUtil::MakeShapeWithDescendingLayout(
+                                          ::xla::U8, {Device::workspace_bytes(request)})});
+    const ::xla::XlaOp made = ::xla::CustomCallWithLayout(
+        context->builder(), name_of(op), {context->Input(inputs[0]), context->Input(inputs[1])},
+        results, {tensor(call.shape(kOperands.a)), tensor(call.shape(kOperands.b))},
+        to_dictionary(request), /*has_side_effect=*/false, /*output_operand_aliasing=*/{},
+        /*literal=*/nullptr, ::xla::CustomCallSchedule::SCHEDULE_NONE,
+        ::xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
+    context->SetOutput(0, ::xla::GetTupleElement(made, 0));
+    return absl::OkStatus();
+  }
+
+  conv::Attributes attributes_;
+};
+
+// XLA makes kernels of all lowerings that it has been told of once, before it compiles for the
+// first time. A lowering that comes later makes its own.
+void register_if_late(const char* op, const char* device,
+                      tensorflow::OpKernel* (*make)(tensorflow::OpKernelConstruction*));
+
+template <conv::Op op, typename Device>
+void register_lowering(const char* device) {
+  using tensorflow::OpKernel;
+  const auto make = [](tensorflow::OpKernelConstruction* context) -> OpKernel* {
+    return new Lowering<op, Device>(context);
+  };
+  auto builder = tensorflow::XlaOpRegistrationBuilder::Name(name_of(op));
+  builder.Device(device);
+  if (op != conv::Op::kForward) {
+    builder.CompileTimeConstantInput(conv::Call(op).name(conv::result_of(op)));
+  }
+  tensorflow::XlaOpRegistrar(builder.Build(make));
+  register_if_late(name_of(op), device, make);
+}
+
+template <typename Device>
+bool register_lowerings(const char* device) {
+  register_lowering<conv::Op::kForward, Device>(device);
+  register_lowering<conv::Op::kInputGrad, Device>(device);
+  register_lowering<conv::Op::kFilterGrad, Device>(device);
+  return true;
+}
+
+}  // namespace tf_dwbp::xla

@@ -1,0 +1,113 @@
+"""`tf-dwbp run`: a script that knows nothing of us, on our ops."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+import tensorflow as tf
+
+_SCRIPT = """
+    import sys
+    import helper  # beside the script
+    import tensorflow as tf
+
+    print(__name__, sys.argv[1:], helper.VALUE)
+    images, filters = tf.ones([1, 6, 6, 2]), tf.ones([3, 3, 2, 1])
+
+    @tf.function
+    def step(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            output = tf.nn.depthwise_conv2d(images, filters, [1, 1, 1, 1], "SAME")
+            loss = tf.reduce_sum(output**2)
+        return tape.gradient(loss, images)
+
+    step(images)
+    tf.nn.depthwise_conv2d(images, filters, [1, 1, 1, 1], "SAME")
+"""
+
+
+class RunTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        (self.folder / "helper.py").write_text("VALUE = 7\n")
+
+    def _run(self, *arguments, end="", cwd=None):
+        script = self.folder / "script.py"
+        script.write_text(textwrap.dedent(_SCRIPT) + end)
+        arguments = [str(script) if argument == "SCRIPT" else argument for argument in arguments]
+        return subprocess.run(
+            [sys.executable, "-m", "tf_dwbp", "run", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+        )
+
+    def _summary(self, run):
+        """(by, op) -> count, where."""
+        found = re.findall(r"^  (ours|stock) +(\w+) +(\d+)  in ([^:]+):", run.stderr, re.M)
+        return [(by, op, int(count), where.partition("_step")[0]) for by, op, count, where in found]
+
+    def test_runs_on_our_ops_and_tells(self):
+        run = self._run("SCRIPT", "--epochs", "3", "-x")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(run.stdout, "__main__ ['--epochs', '3', '-x'] 7\n")
+        self.assertIn("3 ours, 0 stock's", run.stderr)
+        self.assertCountEqual(
+            self._summary(run),
+            [
+                ("ours", "forward", 1, "__inference"),
+                ("ours", "input_grad", 1, "__inference"),
+                ("ours", "forward", 1, "eager calls"),
+            ],
+        )
+
+    def test_only_some_ops(self):
+        run = self._run("--ops", "input_grad,filter_grad", "SCRIPT")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertCountEqual(
+            self._summary(run),
+            [
+                ("stock", "forward", 1, "__inference"),
+                ("ours", "input_grad", 1, "__inference"),
+                ("stock", "forward", 1, "eager calls"),
+            ],
+        )
+        self.assertIn("not among the ops that were asked for", run.stderr)
+
+    def test_a_module(self):
+        run = self._run("-m", "script", "argument", cwd=self.folder)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(run.stdout, "__main__ ['argument'] 7\n")
+        self.assertLen(self._summary(run), 3)
+
+    def test_exit_status_is_the_scripts(self):
+        run = self._run("SCRIPT", end="sys.exit(5)\n")
+        self.assertEqual(run.returncode, 5)
+        self.assertLen(self._summary(run), 3)
+
+    def test_exceptions_are_the_scripts(self):
+        run = self._run("SCRIPT", end="raise KeyError('of the script')\n")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("KeyError: 'of the script'", run.stderr)
+        self.assertLen(self._summary(run), 3)
+
+    def test_wrong_usage(self):
+        for arguments, message in (
+            (["--ops", "backward", "SCRIPT"], "'backward' is none of forward, input_grad"),
+            (["nowhere.py"], "there is no file nowhere.py"),
+            ([], "SCRIPT"),
+        ):
+            run = self._run(*arguments)
+            self.assertEqual(run.returncode, 2, arguments)
+            self.assertIn(message, run.stderr)
+
+
+if __name__ == "__main__":
+    tf.test.main()
