@@ -23,7 +23,7 @@ def describe(threads: int, peer: str = "") -> dict:
         "threads": threads,
         "cpu_targets": json.loads(_library.BUILD_INFO_PATH.read_text()).get("cpu_targets"),
         "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # on by default on x86-64
         "tensorflow": tf.__version__,
         "python": platform.python_version(),
     }

@@ -25,6 +25,11 @@ class Entry:
     node: str = ""  # the op's name in the function
     count: int = 1
 
+    @property
+    def fused(self) -> bool:
+        """Whether stock's op is one with the bias that follows it, and was left alone for that."""
+        return self.by == "stock" and "_Fused" in self.why
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:

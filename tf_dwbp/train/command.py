@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import json
 import os
 import pathlib
 import sys
@@ -146,5 +145,5 @@ def _saved(text):
         return results.load(pathlib.Path(text))
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None

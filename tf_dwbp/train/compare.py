@@ -21,7 +21,7 @@ def train(plan: Plan, swapped: bool, progress: Progress = lambda what, done, tot
     batches, held_out = _data(plan)
     side = _side(plan, swapped)
     total = plan.warm_up + plan.steps
-    training = Training([], [], 0, 0, 0)
+    training = Training()
     for number in range(total):
         if number == plan.warm_up:
             side.model.optimizer.learning_rate = LOWER_LEARNING_RATE
@@ -38,9 +38,9 @@ def compare(plan: Plan, progress: Progress = lambda what, done, total: None) -> 
     """
     batches, held_out = _data(plan)
     sides = {name: _side(plan, swapped=name == SWAPPED) for name in (STOCK, SWAPPED, CONTROL)}
-    trainings = {name: Training([], [], 0, 0, 0) for name in sides}
+    trainings = {name: Training() for name in sides}
     total = plan.warm_up + plan.steps
-    warm_up = Training([], [], 0, 0, 0)
+    warm_up = Training()
     for number in range(plan.warm_up):
         _step({sides[STOCK]: warm_up}, next(batches))
         progress(f"loss {warm_up.losses[-1]:.3f}", number + 1, total)
@@ -76,6 +76,5 @@ def _step(trainings, batch):
 
 def _finish(trainings, held_out):
     for side, training in trainings.items():
-        ops = side.ops()
-        training.ours, training.stock = ops.ours, ops.stock + ops.undecided
+        training.ops = side.ops()
         training.accuracy = side.accuracy(*held_out)

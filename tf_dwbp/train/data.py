@@ -18,6 +18,10 @@ TRAINED_ON = 1437  # images
 _HELD_OUT = 360  # a fifth of them all
 _BRIGHTEST = 16  # of the values as scikit-learn has them
 
+# Of 255, as a camera's images have it. Digits' backgrounds are one colour: without noise, whole
+# areas of a ReLU's inputs would pass its kink together, by a rounding's difference.
+_NOISE = 16
+
 
 def missing() -> str | None:
     """What the user must install first, if anything."""
@@ -48,17 +52,17 @@ class Digits:
         import tensorflow as tf
 
         images, labels, _, _ = self._split()
-        order = np.random.default_rng(self.seed)
+        random = np.random.default_rng(self.seed)
         while True:
-            shuffled = order.permutation(len(labels))
+            shuffled = random.permutation(len(labels))
             for first in range(0, len(labels) - count + 1, count):
                 chosen = shuffled[first : first + count]
-                yield self._enlarged(images[chosen]), tf.constant(labels[chosen])
+                yield self._enlarged(images[chosen], random), tf.constant(labels[chosen])
 
     def held_out(self) -> tuple:
         """The images that are not trained on, and their labels."""
         _, _, images, labels = self._split()
-        return self._enlarged(images), labels
+        return self._enlarged(images, np.random.default_rng(self.seed)), labels
 
     def _split(self):
         from sklearn import datasets, model_selection
@@ -73,9 +77,11 @@ class Digits:
         )
         return images, labels, held_out_images, held_out_labels
 
-    def _enlarged(self, images):
+    def _enlarged(self, images, random):
         import tensorflow as tf
 
         pixels = (images * (255 / _BRIGHTEST)).astype(np.float32)[..., np.newaxis]
         enlarged = tf.image.resize(pixels, (self.size, self.size))
-        return self.preprocess(tf.repeat(enlarged, 3, axis=-1))
+        pixels = tf.repeat(enlarged, 3, axis=-1)
+        noise = _NOISE * random.standard_normal(pixels.shape, np.float32)
+        return self.preprocess(pixels + noise)

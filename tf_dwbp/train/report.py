@@ -70,7 +70,7 @@ def _lines(run):
             yield (
                 f"{side}: {milliseconds(training.step_time)} ms a step, "
                 f"{percent(training.accuracy)} of the held-out images right, depthwise ops "
-                f"{training.ours} ours and {training.stock} stock's"
+                f"{training.ops}"
             )
     if run.compared:
         worst, ratio = run.worst(), run.ratio()

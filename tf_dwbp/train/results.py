@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from tf_dwbp.bench.results import Spread
+from tf_dwbp.train.side import Ops
 
 STOCK, SWAPPED, CONTROL = "stock", "swapped", "control"
 
@@ -46,11 +47,10 @@ class Plan:
 class Training:
     """One training, step by step."""
 
-    losses: list[float]
-    seconds: list[float]  # of the same steps
-    accuracy: float  # on images that were held out, at the end
-    ours: int  # depthwise ops of the train step that are ours
-    stock: int  # and that are stock's, or may be
+    losses: list[float] = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)  # of the same steps
+    accuracy: float = float("nan")  # on images that were held out, at the end
+    ops: Ops = Ops(0, 0, 0)  # depthwise ones of the train step
 
     @property
     def step_time(self) -> Spread:
@@ -112,13 +112,9 @@ class Run:
         """Why the run has failed, if so."""
         found = []
         for side, training in self.trainings.items():
-            wrong = training.stock if side == SWAPPED else training.ours
-            right = training.ours if side == SWAPPED else 1
-            if wrong or not right:
-                found.append(
-                    f"the {side} training ran {training.ours} of our depthwise ops and "
-                    f"{training.stock} of stock's"
-                )
+            ops = training.ops
+            if ops.ours if side != SWAPPED else ops.stock or not ops.ours:
+                found.append(f"the {side} training ran the wrong depthwise ops: {ops}")
             if not np.isfinite(training.losses).all():
                 found.append(f"the {side} training's loss is not a finite number any more")
         if self.compared and (steps := self.exceeding()):
@@ -154,7 +150,10 @@ class Run:
     @classmethod
     def from_json(cls, data: dict) -> "Run":
         """Raises KeyError or TypeError if the data are not a run's."""
-        trainings = {side: Training(**one) for side, one in data["trainings"].items()}
+        trainings = {
+            side: Training(**one | {"ops": Ops(**one["ops"])})
+            for side, one in data["trainings"].items()
+        }
         return cls(Plan(**data["plan"]), data["warm_up"], trainings)
 
 
