@@ -8,12 +8,24 @@ import sys
 
 from tf_dwbp import console
 from tf_dwbp.bench import call, peers, plot, report, runner, shapes
-from tf_dwbp.bench.results import OURS, Plan, Run
+from tf_dwbp.bench.results import Plan, Run
+from tf_dwbp.bench.training import TrainingPlan, TrainingRun
+from tf_dwbp.train import data
+from tf_dwbp.train.models import MODELS, POLICIES
 
 _DESCRIPTION = """\
 Times an op beside another implementation and beside a copy of the same bytes: eager calls,
 overhead included, the sides alternated in short blocks in one process. Before a shape is timed,
 both sides' answers are compared. Exit status: 0, 1 if ours failed, 2 on wrong usage."""
+
+_TRAIN_DESCRIPTION = """\
+Whole training steps of Keras's applications, by stock's ops and by ours, and the share that
+depthwise ops have in them; on handwritten digits that scikit-learn brings along. The models are
+those of `tf-dwbp train`."""
+
+# What only one of the two kinds of benchmark takes.
+_OF_OPS = ("op", "dtype", "layout", "peer", "shapes", "group")
+_OF_TRAINING = ("model", "policy", "image_size", "batch")
 
 _EPILOG = """\
 Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for both sides. xla: stock
@@ -55,6 +67,18 @@ def register(subparsers) -> None:
         dest="group",
         help="a few shapes of all kinds; the same as --group quick",
     )
+    training = parser.add_argument_group("whole training steps", _TRAIN_DESCRIPTION)
+    training.add_argument("--train", action="store_true", help="time these instead")
+    training.add_argument(
+        "--model", nargs="+", choices=MODELS, metavar="MODEL", help=f"of {', '.join(MODELS)}"
+    )
+    training.add_argument(
+        "--policy", choices=POLICIES, default=POLICIES[0], help="Keras's; default: %(default)s"
+    )
+    for name, text in (("image-size", "height and width of images"), ("batch", "images a step")):
+        training.add_argument(
+            f"--{name}", type=console.count, metavar="N", help=f"{text}; default: by model"
+        )
     parser.add_argument(
         "--threads",
         type=console.count,
@@ -86,15 +110,46 @@ def register(subparsers) -> None:
 
 def _run(parser, arguments):
     run = arguments.load or _measure(parser, arguments)
-    report.show(run)
+    training = isinstance(run, TrainingRun)
+    if training and arguments.plot:
+        parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
+    (report.show_training if training else report.show)(run)
     for path, write in ((arguments.json, run.save), (arguments.plot, lambda p: plot.draw(run, p))):
         if path:
             write(path)
             print(f"wrote {path}", file=sys.stderr)
-    return 1 if any(OURS in row.refusals for row in run.rows) else 0
+    return 1 if run.failed else 0
 
 
 def _measure(parser, arguments):
+    for name in _OF_OPS if arguments.train else _OF_TRAINING:
+        if getattr(arguments, name) != parser.get_default(name):
+            place = "no place beside" if arguments.train else "a place only beside"
+            parser.error(f"--{name.replace('_', '-')} has {place} --train")
+    measure = _measure_training if arguments.train else _measure_ops
+    try:
+        return measure(parser, arguments)
+    except runner.Failed as error:
+        parser.exit(1, f"{parser.prog}: the process that measures ended: {error}\n")
+
+
+def _measure_training(parser, arguments):
+    if arguments.plot:
+        parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
+    if reason := data.missing():
+        parser.error(reason)
+    names = ("threads", "rounds", "policy", "image_size", "batch")
+    plan = TrainingPlan(**{name: getattr(arguments, name) for name in names})
+    models = list(dict.fromkeys(arguments.model or MODELS))
+    for name in models:
+        image_size, batch = plan.sizes(name)
+        if reason := MODELS[name].refusal(image_size, batch):
+            parser.error(reason)
+    with console.Progress("models") as progress:
+        return runner.run_training(plan, models, progress.update)
+
+
+def _measure_ops(parser, arguments):
     if reason := peers.missing(arguments.peer):
         parser.error(f"cannot use --peer {arguments.peer}: {reason}")
     selected = shapes.select(arguments.shapes, arguments.group)
@@ -114,16 +169,14 @@ def _measure(parser, arguments):
         selected = dilated
     names = ("peer", "dtype", "layout", "threads", "rounds", "op")
     plan = Plan(**{name: getattr(arguments, name) for name in names})
-    try:
-        with console.Progress("shapes") as progress:
-            return runner.run(plan, selected, progress.update)
-    except runner.Failed as error:
-        parser.exit(1, f"{parser.prog}: the process that measures ended: {error}\n")
+    with console.Progress("shapes") as progress:
+        return runner.run(plan, selected, progress.update)
 
 
 def _saved(text):
     try:
-        return Run.from_json(json.loads(pathlib.Path(text).read_text()))
+        saved = json.loads(pathlib.Path(text).read_text())
+        return (TrainingRun if "training" in saved else Run).from_json(saved)
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

@@ -18,12 +18,14 @@ def alternate(
     rounds: int,
     lead_in: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
+    patience: float = _PATIENCE_SECONDS,
 ) -> dict[str, list[float]]:
     """Seconds a call of each function takes: the mean over a block of calls, for each round.
 
     In each round every function has one block, and rounds go through the functions forwards and
     backwards in turn. A block begins with calls that do not count: one, since the caches are
-    another function's, and more until `lead_in` seconds have passed.
+    another function's, and more until `lead_in` seconds have passed. No round begins after
+    `patience` seconds, but for the first few.
     """
     gc_was_on = gc.isenabled()
     gc.collect()
@@ -34,7 +36,7 @@ def alternate(
         start = clock()
         order = list(functions)
         for number in range(rounds):
-            if number >= _FEWEST_ROUNDS and clock() - start > _PATIENCE_SECONDS:
+            if number >= _FEWEST_ROUNDS and clock() - start > patience:
                 break
             for name in order:
                 found[name].append(_block(functions[name], calls[name], clock, lead_in))

@@ -9,7 +9,12 @@ import rich.table
 from tf_dwbp.bench import shapes
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Run, Spread
+from tf_dwbp.bench.training import STOCK, TrainingRun
 
+_TRAINING_EXPLANATION = """\
+ms: the median of the blocks ± half the interquartile range. Stock/ours: the median of the pairs \
+of blocks (quartiles); above 1 ours is faster. Depthwise: the share of depthwise ops in the time in \
+which ops run, each instant divided equally among the ops that run in it. Mean: geometric."""
 _WIDTH = 120  # of the table with spreads
 _ASCII = {ord("–"): "-", ord("±"): "+-"}
 _NONE = "–"
@@ -39,6 +44,37 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
     console.print()
     console.print(text(_EXPLANATION), style="dim", soft_wrap=True)
     console.print(text(machine_line(run)), soft_wrap=True)
+
+
+def show_training(run: TrainingRun) -> None:
+    """Prints a row for each model, and what they come to."""
+    console = rich.console.Console(highlight=False)
+    if not console.is_terminal and console.width < _WIDTH:
+        console.width = _WIDTH
+
+    def text(string):
+        return string if console.encoding.startswith("utf") else string.translate(_ASCII)
+
+    table = new_table(collapse_padding=True)
+    table.add_column("model", no_wrap=True)
+    for heading in ("images", "stock ms", "ours ms", "stock/ours", "depthwise: stock", "ours"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in run.rows:
+        cells = [f"{row.batch} x {row.image_size}x{row.image_size}"]
+        if not row.failure:
+            cells += [milliseconds(row.time(side)) for side in (STOCK, OURS)]
+            cells.append(f"{row.ratio.median:.2f}{quartiles(row.ratio)}")
+            cells += [percent(row.shares[side]) for side in (STOCK, OURS)]
+        table.add_row(row.model, *map(text, cells))
+    console.print(text(f"\n{run.plan.title}\n"), style="bold", soft_wrap=True)
+    console.print(table)
+    for row in run.rows:
+        if row.failure:
+            console.print(text(f"{row.model} FAILED: {row.failure}"), markup=False, soft_wrap=True)
+    if mean := run.mean():
+        console.print(f"\nstock/ours, mean: {mean:.2f}")
+    console.print(text(f"\n{_TRAINING_EXPLANATION}"), style="dim", soft_wrap=True)
+    console.print(text(machine_text(run.machine)), soft_wrap=True)
 
 
 def machine_line(run: Run) -> str:

@@ -102,6 +102,11 @@ class Run:
     machine: dict
     matmul_rate: float  # multiplications and additions a second
 
+    @property
+    def failed(self) -> bool:
+        """Whether ours could not compute a shape."""
+        return any(OURS in row.refusals for row in self.rows)
+
     def call(self, row: Row) -> Call:
         return Call(row.shape, self.plan.dtype, self.plan.layout, self.plan.op)
 

@@ -5,6 +5,7 @@ the peer needs; both sides run in it.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -18,11 +19,13 @@ from tf_dwbp import console
 from tf_dwbp.bench.peers import PEERS
 from tf_dwbp.bench.results import OURS, Plan, Row, Run
 from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun
 
 # Seconds that the process may be silent: it measures a shape, or compiles for it.
 LIMIT_SECONDS = 300
 
 _WORKER_MODULE = "tf_dwbp.bench.worker"
+_TRAIN_WORKER_MODULE = "tf_dwbp.bench.train_worker"
 _LOG_LINES = 6  # of a dead process's log
 
 
@@ -30,38 +33,78 @@ class Failed(Exception):
     """The process that measures cannot be started; the message says what it said."""
 
 
+@dataclasses.dataclass
+class _Heard:
+    """What processes said."""
+
+    rows: dict[str, dict] = dataclasses.field(default_factory=dict)  # what was measured, by name
+    deaths: dict[str, str] = dataclasses.field(default_factory=dict)  # or why there is nothing
+    machine: dict = dataclasses.field(default_factory=dict)
+    rates: list[float] = dataclasses.field(default_factory=list)  # of matrix multiplications
+
+
+Progress = Callable[[str, int, int], None]
+
+
 def run(
     plan: Plan,
     selected: list[Shape],
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = lambda what, done, total: None,
 ) -> Run:
     """Measures the shapes; `progress` hears which is next, and how many are done of how many."""
-    rows: dict[str, Row] = {}
-    machine, rates = {}, []
-    remaining = list(selected)
+    environment = PEERS.get(plan.peer, PEERS["onednn"]).environment
+    names = [shape.name for shape in selected]
+    heard = _listen(_WORKER_MODULE, environment, plan, names, progress)
+    rows = []
+    for shape in selected:
+        if shape.name in heard.rows:
+            rows.append(Row.from_json(heard.rows[shape.name]))
+        else:  # which side's fault that is nobody knows
+            reason = heard.deaths[shape.name]
+            rows.append(Row(shape, {}, {OURS: reason, plan.peer: reason}))
+    return Run(plan, rows, heard.machine, max(heard.rates))
+
+
+def run_training(
+    plan: TrainingPlan, models: list[str], progress: Progress = lambda what, done, total: None
+) -> TrainingRun:
+    """Measures training steps of the models."""
+    environment = PEERS["onednn"].environment
+    heard = _listen(_TRAIN_WORKER_MODULE, environment, plan, models, progress)
+    rows = [
+        TrainingRow(**heard.rows[name])
+        if name in heard.rows
+        else TrainingRow(name, *plan.sizes(name), {}, {}, heard.deaths[name])
+        for name in models
+    ]
+    return TrainingRun(plan, rows, heard.machine)
+
+
+def _listen(module, environment, plan, names, progress):
+    """Has processes measure what is named, another one after each that died of something."""
+    heard = _Heard()
+    remaining = list(names)
     while remaining:
         begun = None
         with _Worker() as worker:
-            worker.start(plan, [shape.name for shape in remaining])
+            worker.start(module, environment, plan, remaining)
             for message in worker.messages():
                 if "matmul_rate" in message:
-                    rates.append(message["matmul_rate"])
-                machine = message.get("machine", machine)
+                    heard.rates.append(message["matmul_rate"])
+                heard.machine = message.get("machine", heard.machine)
                 begun = message.get("begin", begun)
                 if "row" in message:
-                    row = Row.from_json(message["row"])
-                    rows[row.shape.name] = row
+                    heard.rows[begun] = message["row"]
                 if begun:
-                    progress(begun, len(rows), len(selected))
+                    progress(begun, len(heard.rows) + len(heard.deaths), len(names))
             evidence = worker.last_words()
         if begun is None:
             raise Failed(evidence)
-        if begun not in rows:  # it died of this one; which side's fault that is nobody knows
-            shape = next(shape for shape in remaining if shape.name == begun)
-            reason = f"the process that runs both sides ended: {evidence}"
-            rows[begun] = Row(shape, {}, {OURS: reason, plan.peer: reason})
-        remaining = [shape for shape in remaining if shape.name not in rows]
-    return Run(plan, [rows[shape.name] for shape in selected], machine, max(rates))
+        if begun not in heard.rows:  # it died of this one
+            heard.deaths[begun] = f"the process that runs both sides ended: {evidence}"
+        done = heard.rows.keys() | heard.deaths.keys()
+        remaining = [name for name in remaining if name not in done]
+    return heard
 
 
 class _Worker:
@@ -71,16 +114,15 @@ class _Worker:
         self._process = None
         self._silent = False
 
-    def start(self, plan, names):
+    def start(self, module, environment, plan, names):
         self._pipe, childs_pipe = os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (__exit__ closes it)
         arguments = [str(childs_pipe), json.dumps(vars(plan)), *names]
-        peer = PEERS.get(plan.peer, PEERS["onednn"])
         with console.interrupts_held():
             self._process = subprocess.Popen(
                 # -u: last words are not lost
-                [sys.executable, "-u", "-m", _WORKER_MODULE, *arguments],
-                env=os.environ | peer.environment,
+                [sys.executable, "-u", "-m", module, *arguments],
+                env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,

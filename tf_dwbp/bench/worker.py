@@ -25,10 +25,17 @@ _ROUNDINGS = 4
 _MOST = 0.25
 
 
-def main(pipe, plan, names):
+def sender(pipe: int):
+    """A function that sends what it is given by name to `runner`."""
+
     def send(**message):
         os.write(pipe, (json.dumps(message) + "\n").encode())
 
+    return send
+
+
+def main(pipe, plan, names):
+    send = sender(pipe)
     tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
     found = machine.describe(plan.threads, plan.peer)
     send(machine=found, matmul_rate=limits.matmul_rate(plan.dtype))

@@ -123,13 +123,8 @@ def _plan(parser, arguments, name):
         for option in ("warm_up", "steps", "batch", "image_size")
         for given in [getattr(arguments, option)]
     }
-    if defaults["image_size"] < model.smallest:
-        parser.error(
-            f"--image-size {defaults['image_size']}: {model.application} takes images of "
-            f"{model.smallest} pixels and more"
-        )
-    if defaults["batch"] > data.TRAINED_ON:
-        parser.error(f"--batch {defaults['batch']}: there are {data.TRAINED_ON} images")
+    if reason := model.refusal(defaults["image_size"], defaults["batch"]):
+        parser.error(reason)
     return Plan(name, seed=arguments.seed, policy=arguments.policy, **defaults)
 
 

@@ -10,6 +10,8 @@ too short for a momentum of 0.99 in `BatchNormalization`, and for a `LayerScale`
 import dataclasses
 from collections.abc import Callable
 
+from tf_dwbp.train import data
+
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _NORMALIZATION_MOMENTUM = 0.9
@@ -27,6 +29,17 @@ class Model:
     smallest: int  # that images may be
     warm_up: int  # steps
     steps: int
+
+    def refusal(self, image_size: int, batch: int) -> str | None:
+        """Why it cannot be trained on so many images of that size, if so."""
+        if image_size < self.smallest:
+            return (
+                f"--image-size {image_size}: {self.application} takes images of {self.smallest} "
+                "pixels and more"
+            )
+        if batch > data.TRAINED_ON:
+            return f"--batch {batch}: there are {data.TRAINED_ON} images"
+        return None
 
     def build(self, image_size: int, classes: int, seed: int, policy: str):
         """The model as Keras has it, but for what this module's docstring says; not compiled.
@@ -64,7 +77,7 @@ MODELS = {
     "mobilenet": Model("MobileNet", "mobilenet", 32, 32, 32, 100, 30),
     "efficientnet": Model("EfficientNetB0", "efficientnet", 32, 32, 32, 120, 30),
     "convnext": Model("ConvNeXtTiny", "convnext", 32, 16, 32, 60, 30),
-    "xception": Model("Xception", "xception", 71, 8, 71, 80, 20),
+    "xception": Model("Xception", "xception", 71, 16, 71, 60, 15),
 }
 
 

@@ -1,0 +1,56 @@
+"""A process that measures training steps. `runner` starts it as it does `worker`.
+
+Started as `python -m tf_dwbp.bench.train_worker PIPE PLAN MODEL...`.
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+
+import tensorflow as tf
+
+from tf_dwbp.bench import machine, measure, share
+from tf_dwbp.bench.results import OURS
+from tf_dwbp.bench.training import STOCK, TrainingPlan, TrainingRow
+from tf_dwbp.bench.worker import sender
+from tf_dwbp.train import data
+from tf_dwbp.train.compare import LOWER_LEARNING_RATE
+from tf_dwbp.train.models import MODELS
+from tf_dwbp.train.side import Side
+
+_PATIENCE_SECONDS = 60.0  # for a model
+
+
+def main(pipe, plan, names):
+    send = sender(pipe)
+    tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
+    send(machine=machine.describe(plan.threads))
+    for name in names:
+        send(begin=name)
+        send(row=dataclasses.asdict(measure_row(plan, name)))
+
+
+def measure_row(plan: TrainingPlan, name: str) -> TrainingRow:
+    """Times steps of both ways in turn, on one batch, if they run the ops that they should."""
+    image_size, batch = plan.sizes(name)
+    model = MODELS[name]
+    images, labels = next(data.Digits(image_size, model.preprocess).batches(batch))
+    steps, wrong = {}, []
+    for side, swapped in ((STOCK, False), (OURS, True)):
+        built = model.build(image_size, data.CLASSES, 0, plan.policy)
+        trained = Side(built, LOWER_LEARNING_RATE, swapped)
+        steps[side] = functools.partial(trained.step, images, labels)
+        steps[side]()
+        ops = trained.ops()
+        if ops.ours if not swapped else ops.stock or not ops.ours:
+            wrong.append(f"{side} ran the wrong depthwise ops: {ops}")
+    if wrong:
+        return TrainingRow(name, image_size, batch, {}, {}, "; ".join(wrong))
+    seconds = measure.alternate(steps, plan.rounds, patience=_PATIENCE_SECONDS)
+    shares = {side: share.of_depthwise(step) for side, step in steps.items()}
+    return TrainingRow(name, image_size, batch, seconds, shares)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), TrainingPlan(**json.loads(sys.argv[2])), sys.argv[3:])
