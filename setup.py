@@ -86,7 +86,7 @@ setup(
         # Two wheels of one package: whoever has one must not be given the other.
         "cpu": [f"tensorflow-cpu=={TENSORFLOW_VERSION}"],
         "gpu": [f"tensorflow=={TENSORFLOW_VERSION}"],
-        "test": ["absl-py", "pytest", "pytest-xdist"],
+        "test": ["absl-py", "pytest", "pytest-xdist", "scikit-learn"],
         # What `tf-dwbp bench` takes for its --plot and its --peer torch, as measured.
         "bench": ["matplotlib", "torch==2.13.0"],
         # The images of `tf-dwbp train`, and its --plot.

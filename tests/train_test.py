@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_model
 from absl.testing import parameterized
 
 from tf_dwbp import cli, swap
@@ -30,46 +31,6 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("sklearn"), reason="scikit-learn is not installed"
 )
-
-
-def _tiny(image_size=16, classes=10, seed=0, policy="float32"):
-    """A model like the big ones, with dropout, and no kink."""
-    keras.utils.set_random_seed(seed)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    layers = keras.layers
-    blocks = []
-    for size in (3, 5, 3):
-        depthwise = layers.DepthwiseConv2D(
-            size, padding="same", use_bias=False, depthwise_initializer="he_normal"
-        )
-        pointwise = layers.Conv2D(16, 1, use_bias=False)
-        blocks += [depthwise, pointwise, layers.BatchNormalization(), layers.Activation("swish")]
-    model = keras.Sequential(
-        [
-            keras.Input((image_size, image_size, 3)),
-            layers.Conv2D(16, 3, strides=2),
-            *blocks,
-            layers.Dropout(0.2),
-            layers.Flatten(),
-            layers.Dense(classes, activation="softmax", dtype="float32"),
-        ]
-    )
-    keras.config.set_dtype_policy(before)
-    return model
-
-
-class _TinyModel:
-    build = staticmethod(_tiny)
-    preprocess = staticmethod(lambda pixels: pixels / 127.5 - 1)
-    application = "Tiny"
-    image_size, batch, smallest, warm_up, steps = 16, 16, 8, 30, 12
-
-
-@contextlib.contextmanager
-def _tiny_models():
-    with mock.patch.dict(MODELS, {"mobilenet": _TinyModel}):
-        yield
 
 
 @contextlib.contextmanager
@@ -164,7 +125,7 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllClose(model(images), application(images), rtol=1e-4, atol=1e-5)
 
     def test_models_without_grouped_convolutions_stay_as_they_are(self):
-        model = _tiny()
+        model = tiny_model.build()
         self.assertIs(models.with_depthwise_layers(model), model)
 
     @parameterized.parameters("float32", "mixed_bfloat16")
@@ -180,11 +141,11 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
 
 class SideTest(tf.test.TestCase, parameterized.TestCase):
     def _batch(self):
-        return next(data.Digits(16, _TinyModel.preprocess).batches(16))
+        return next(data.Digits(16, tiny_model.TINY.preprocess).batches(16))
 
     @parameterized.parameters(False, True)
     def test_whose_ops_run(self, swapped):
-        side = Side(_tiny(), 0.01, swapped)
+        side = Side(tiny_model.build(), 0.01, swapped)
         batch = self._batch()
         ran = executed.in_graphs(lambda: side.step(*batch))
         prefix = "TfDwbp>" if swapped else ""
@@ -204,7 +165,10 @@ class SideTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual((ops.stock, ops.ours + ops.fused), (0, 2))
 
     def test_starting_from_another_side_is_going_on_as_that(self):
-        first, second = Side(_tiny(), 0.01, False), Side(_tiny(seed=7), 0.02, False)
+        first, second = (
+            Side(tiny_model.build(), 0.01, False),
+            Side(tiny_model.build(seed=7), 0.02, False),
+        )
         batch = self._batch()
         for _ in range(3):
             first.step(*batch)
@@ -215,7 +179,7 @@ class SideTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(("float32", 2.0**-23), ("mixed_bfloat16", 2.0**-7))
     def test_perturbing_changes_each_weight_by_its_last_bit(self, policy, epsilon):
-        side = Side(_tiny(policy=policy), 0.01, False)
+        side = Side(tiny_model.build(policy=policy), 0.01, False)
         before = [variable.numpy() for variable in side.model.trainable_variables]
         side.perturb(0)
         for old, variable in zip(before, side.model.trainable_variables, strict=True):
@@ -227,7 +191,7 @@ class SideTest(tf.test.TestCase, parameterized.TestCase):
 
 class CompareTest(tf.test.TestCase):
     def test_ours_is_within_the_bound(self):
-        with _tiny_models():
+        with tiny_model.in_place_of_mobilenet():
             run = compare.compare(PLAN)
         self.assertEqual(run.faults(), [])
         self.assertEqual(run.trainings[SWAPPED].ops, Ops(9, 0, 0))
@@ -236,13 +200,13 @@ class CompareTest(tf.test.TestCase):
         self.assertGreater(max(run.difference(CONTROL)), 0)
 
     def test_an_input_gradient_wrong_by_a_thousandth_is_found(self):
-        with _tiny_models(), _wrong_input_gradient(1.001):
+        with tiny_model.in_place_of_mobilenet(), _wrong_input_gradient(1.001):
             run = compare.compare(PLAN)
         self.assertRegex(run.faults()[0], "differ by more than the bound in .* steps")
         self.assertEqual(run.trainings[SWAPPED].ops, Ops(9, 0, 0))
 
     def test_stock_beside_itself_is_the_same_to_the_bit_and_no_comparison(self):
-        with _tiny_models(), mock.patch.object(plug_in, "select"):
+        with tiny_model.in_place_of_mobilenet(), mock.patch.object(plug_in, "select"):
             run = compare.compare(PLAN)
         self.assertEqual(max(run.difference(SWAPPED)), 0)
         self.assertRegex(
@@ -250,7 +214,7 @@ class CompareTest(tf.test.TestCase):
         )
 
     def test_a_plain_training_learns(self):
-        with _tiny_models():
+        with tiny_model.in_place_of_mobilenet():
             run = compare.train(dataclasses.replace(PLAN, warm_up=200), swapped=True)
         [training] = run.trainings.values()
         self.assertLen(training.losses, 200 + PLAN.steps)
@@ -303,7 +267,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
 
     def _train(self, *arguments):
         stdout = io.StringIO()
-        with contextlib.redirect_stdout(stdout), _tiny_models():
+        with contextlib.redirect_stdout(stdout), tiny_model.in_place_of_mobilenet():
             status = cli.main(["train", *arguments])
         return status, stdout.getvalue()
 

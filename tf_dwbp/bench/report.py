@@ -13,8 +13,8 @@ from tf_dwbp.bench.training import STOCK, TrainingRun
 
 _TRAINING_EXPLANATION = """\
 ms: the median of the blocks ± half the interquartile range. Stock/ours: the median of the pairs \
-of blocks (quartiles); above 1 ours is faster. Depthwise: the share of depthwise ops in the time in \
-which ops run, each instant divided equally among the ops that run in it. Mean: geometric."""
+of blocks (quartiles); above 1 ours is faster. Depthwise: the share of depthwise ops in the time \
+in which ops run, each instant divided equally among the ops that run in it. Mean: geometric."""
 _WIDTH = 120  # of the table with spreads
 _ASCII = {ord("–"): "-", ord("±"): "+-"}
 _NONE = "–"
