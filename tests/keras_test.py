@@ -191,9 +191,9 @@ class EveryCombinationTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.product(
         name=_NAMES,
         data_format=_LAYOUTS,
-        strides_dilations=(((2, 2), (2, 2)), ((2, 3), (1, 1)), ((1, 2), (3, 2)), ((3, 1), (1, 2))),
+        strides_dilations=(((2, 2), (2, 2)), ((2, 3), (1, 1)), ((1, 2), (3, 2))),
         padding=_PADDINGS,
-        dtype=tuple(_BOUNDS),
+        dtype=("float64", "float16", "bfloat16"),
     )
     def test_is_the_definition(self, name, data_format, strides_dilations, padding, dtype):
         self._check(name, _images(data_format), data_format, *strides_dilations, padding, dtype)
@@ -503,23 +503,23 @@ class ConvertTest(tf.test.TestCase, parameterized.TestCase):
         self.assertNotIn(_OP, _op_types(model, spec))
 
     def test_traced_afresh(self):
+        def functions(model):
+            return [model.train_function, model.test_function, model.predict_function]
+
         inner = _model(keras.layers)
         model = keras.Sequential([inner, keras.layers.Activation("relu")])
         for change in (tf_dwbp.keras.convert, tf_dwbp.keras.revert):
             for each in (model, inner):
                 _compile(each)
-                _losses(each)
-                each.evaluate(_images(), np.zeros(2), verbose=0)
-                each.predict(_images(), verbose=0)
+                each.make_train_function()
+                each.make_test_function()
+                each.make_predict_function()
+                self.assertNotIn(None, functions(each))
             change(model)
-            for each in (model, inner):
-                functions = (each.train_function, each.test_function, each.predict_function)
-                self.assertEqual(functions, (None, None, None))
-            change(model)  # which has nothing to change
-            model.predict(_images(), verbose=0)
-            traced = model.predict_function
-            change(model)
-            self.assertIs(model.predict_function, traced)
+            self.assertEqual(functions(model) + functions(inner), [None] * 6)
+            model.make_predict_function()
+            change(model)  # which changes nothing
+            self.assertIsNotNone(model.predict_function)
 
     def test_saved_where_converted_and_where_reverted(self):
         model = tf_dwbp.keras.convert(_model(keras.layers))
