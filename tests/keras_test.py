@@ -24,9 +24,10 @@ def _random(*shape, seed=0):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
-def _images(data_format="channels_last", batch=2, size=(9, 10), channels=3):
-    sizes = (*size, channels) if data_format == "channels_last" else (channels, *size)
-    return _random(batch, *sizes).astype(np.float32)
+def _images(data_format="channels_last", batch=2, size=(9, 10)):
+    """The same ones in either layout."""
+    images = _random(batch, *size, 3).astype(np.float32)
+    return images if data_format == "channels_last" else images.transpose(0, 3, 1, 2)
 
 
 def _classes(name):
@@ -91,14 +92,14 @@ class LikeKerasTest(tf.test.TestCase, parameterized.TestCase):
         ours, stock = _classes(name)
         self.assertEqual(inspect.signature(ours), inspect.signature(stock))
 
-    @parameterized.parameters(*_NAMES)
-    def test_configurations(self, name):
-        arguments = {
+    @parameterized.product(
+        name=_NAMES, given=({"strides": (2, 3)}, {"dilation_rate": 2}, {"dilation_rate": [3, 1]})
+    )
+    def test_configurations(self, name, given):
+        arguments = given | {
             "kernel_size": (3, 2),
-            "strides": (2, 3),
             "padding": "SAME",
             "data_format": "channels_first",
-            "dilation_rate": 2,
             "depth_multiplier": 2,
             "activation": "relu",
             "depthwise_regularizer": keras.regularizers.L2(0.1),
@@ -114,9 +115,23 @@ class LikeKerasTest(tf.test.TestCase, parameterized.TestCase):
             self.assertIs(type(layer), cls)
             self.assertEqual(layer.get_config(), stock.get_config())
 
+    @parameterized.parameters(*_NAMES)
+    def test_names_and_first_weights(self, name):
+        found = []
+        for cls in _classes(name):
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(7)
+            layers = [_make(cls, 3, dilation_rate=2) for _ in range(2)]
+            for layer in layers:
+                layer.build([None, 9, 9, 2])
+            found.append([(layer.name, layer.get_weights()) for layer in layers])
+        for (our_name, ours), (stocks_name, stocks) in zip(*found, strict=True):
+            self.assertEqual(our_name, stocks_name)
+            for got, expected in zip(ours, stocks, strict=True):
+                self.assertAllEqual(got, expected)
+
     @parameterized.product(
         name=_NAMES,
-        data_format=_LAYOUTS,
         strides_dilations=((1, 1), (2, 1), (1, 2), (1, (3, 2))),
         padding=("valid", "same"),
         others=(
@@ -124,19 +139,11 @@ class LikeKerasTest(tf.test.TestCase, parameterized.TestCase):
             {"use_bias": False},
         ),
     )
-    def test_results_and_gradients(self, name, data_format, strides_dilations, padding, others):
+    def test_results_and_gradients(self, name, strides_dilations, padding, others):
         strides, dilations = strides_dilations
-        images = _images(data_format)
-        layers = _alike(
-            name,
-            images.shape,
-            (3, 2),
-            strides,
-            padding,
-            data_format=data_format,
-            dilation_rate=dilations,
-            **others,
-        )
+        images = _images()
+        arguments = others | {"dilation_rate": dilations}
+        layers = _alike(name, images.shape, (3, 2), strides, padding, **arguments)
         self.assert_alike(*layers, images)
 
     @parameterized.product(name=_NAMES, policy=("mixed_float16", "mixed_bfloat16"))
@@ -157,17 +164,29 @@ class LikeKerasTest(tf.test.TestCase, parameterized.TestCase):
             {"depth_multiplier": 0},
             {"kernel_size": 0},
             {"data_format": "NHWC"},
-            {"kernel_size": 11},  # larger than the image
-            {"dilation_rate": 5},  # larger once dilated
         ),
     )
     def test_refuses_in_the_words_of_keras(self, name, wrong):
         texts = []
         for cls in _classes(name):
             with self.assertRaises(ValueError) as caught:
-                _make(cls, **{"kernel_size": 3} | wrong)(_images())
+                _make(cls, **{"kernel_size": 3} | wrong)
             texts.append(str(caught.exception))
         self.assertEqual(texts[0], texts[1])
+
+    @parameterized.product(name=_NAMES, data_format=_LAYOUTS)
+    def test_refuses_shapes_in_the_words_of_keras(self, name, data_format):
+        shape = _images(data_format).shape
+        texts = []
+        for cls in _classes(name):
+            with self.assertRaises(ValueError) as caught:
+                _make(cls, 3, dilation_rate=9, data_format=data_format).compute_output_shape(shape)
+            texts.append(str(caught.exception))
+        self.assertEqual(texts[0], texts[1])
+        padding = ((4, 4), (0, 0))  # enough for the rows
+        layer = _make(_classes(name)[0], 3, 1, padding, dilation_rate=8, data_format=data_format)
+        with self.assertRaisesRegex(ValueError, "Computed output size would be"):
+            layer.compute_output_shape(shape)
 
     @parameterized.parameters(*_NAMES)
     def test_refuses_images(self, name):
@@ -191,7 +210,7 @@ class EveryCombinationTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.product(
         name=_NAMES,
         data_format=_LAYOUTS,
-        strides_dilations=(((2, 2), (2, 2)), ((2, 3), (1, 1)), ((1, 2), (3, 2))),
+        strides_dilations=(((2, 2), (2, 2)), ((2, 3), (1, 1)), ((1, 1), (3, 2))),
         padding=_PADDINGS,
         dtype=("float64", "float16", "bfloat16"),
     )
@@ -355,11 +374,12 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
     )
     def test_trains_as_with_keras_layers(self, data_format, policy):
         losses = []
-        for layers in (tf_dwbp.keras, keras.layers):
-            model = _model(layers, data_format, policy)
+        # Keras's in NHWC, where all of Keras's can train.
+        for layers, layout in ((tf_dwbp.keras, data_format), (keras.layers, "channels_last")):
+            model = _model(layers, layout, policy)
             _set_weights(model)
             _compile(model)
-            losses.append(_losses(model, data_format))
+            losses.append(_losses(model, layout))
         bound = {"float32": 1e-5, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}[policy]
         self.assertAllClose(*losses, rtol=bound, atol=0)
         self.assertNotAllClose(losses[1][0], losses[1][-1], rtol=2 * bound, atol=0)

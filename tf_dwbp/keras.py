@@ -9,6 +9,7 @@ Importing the module registers the classes with Keras, which has to know them be
 `.keras` file that holds them.
 """
 
+import inspect
 import numbers
 
 import tensorflow as tf
@@ -28,6 +29,28 @@ if keras.config.backend() != "tensorflow":
         f"tf_dwbp.keras needs Keras on tensorflow, but Keras's backend is "
         f"{keras.config.backend()}: {_REMEDY}"
     )
+
+
+def _constructor(stock):
+    """That of Keras's layer, which before Keras 3.15 refuses strides with dilations."""
+    signature = inspect.signature(stock.__init__)
+
+    def __init__(self, *args, **kwargs):
+        bound = signature.bind(self, *args, **kwargs)
+        dilation_rate = bound.arguments.pop("dilation_rate", 1)
+        stock.__init__(*bound.args, **bound.kwargs)
+        self.dilation_rate = _standardized(dilation_rate)
+
+    __init__.__signature__ = signature  # Keras, too, looks at it.
+    return __init__
+
+
+def _standardized(dilation_rate):
+    """As Keras has it, and with its errors; it has no public function for that."""
+    # With a name and an initializer, it draws none from Keras's counters and random numbers.
+    return keras.layers.DepthwiseConv2D(
+        1, dilation_rate=dilation_rate, depthwise_initializer="zeros", name="dilation_rate"
+    ).dilation_rate
 
 
 class _OnOurOps:
@@ -115,6 +138,8 @@ class DepthwiseConv2D(_OnOurOps, keras.layers.DepthwiseConv2D):
         constructor does not look at, is found to have none of these forms as the layer is built.
     """
 
+    __init__ = _constructor(keras.layers.DepthwiseConv2D)
+
     def call(self, inputs):
         return self._convolution(nn.depthwise_conv2d, inputs, self.kernel)
 
@@ -129,6 +154,8 @@ class SeparableConv2D(_OnOurOps, keras.layers.SeparableConv2D):
 
     Output: of the input's type, with `filters` channels.
     """
+
+    __init__ = _constructor(keras.layers.SeparableConv2D)
 
     def call(self, inputs):
         return self._convolution(
