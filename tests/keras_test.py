@@ -150,7 +150,7 @@ class LikeKerasTest(tf.test.TestCase, parameterized.TestCase):
     def test_mixed_precision(self, name, policy):
         images = _images()
         ours, stock = _alike(name, images.shape, 3, 2, "same", dtype=policy)
-        self.assert_alike(ours, stock, images, rtol=0.01 if policy == "mixed_float16" else 0.05)
+        self.assert_alike(ours, stock, images, rtol=0.01 if policy == "mixed_float16" else 0.06)
         self.assertEqual(ours(images).dtype.name, policy.removeprefix("mixed_"))
         self.assertEqual({variable.dtype for variable in ours.variables}, {"float32"})
 
@@ -205,7 +205,8 @@ class EveryCombinationTest(tf.test.TestCase, parameterized.TestCase):
     """Beside the definition."""
 
     _PADDINGS = ("same", "valid", ((2, 1), (0, 3)))
-    _BOUNDS = {"float64": 1e-12, "float32": 1e-5, "float16": 5e-3, "bfloat16": 3e-2}
+    # The pointwise convolution is stock's, which without oneDNN sums 16-bit types as they are.
+    _BOUNDS = {"float64": 1e-12, "float32": 1e-5, "float16": 0.01, "bfloat16": 0.06}
 
     @parameterized.product(
         name=_NAMES,

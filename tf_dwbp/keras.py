@@ -222,8 +222,7 @@ def _exchange(model, classes):
                 f"{layer.name} is {layer.padding!r}"
             )
     for layer in exchanged:
-        # Not through Keras, which would take it for one of the layer's attributes.
-        object.__setattr__(layer, "__class__", classes[type(layer)])
+        layer.__class__ = classes[type(layer)]
     for layer in layers if exchanged else ():
         if isinstance(layer, keras.Model):
             layer.train_function = layer.test_function = layer.predict_function = None
