@@ -213,5 +213,64 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
             swap.report(model)
 
 
+class GroupedTest(tf.test.TestCase, parameterized.TestCase):
+    """Convolutions with groups: Keras has XLA compile them, unless they are depthwise ones."""
+
+    def _gradients(self, layer, images):
+        @tf.function
+        def step(images):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                outputs = layer(images)
+                loss = tf.reduce_sum(outputs**2)
+            return outputs, *tape.gradient(loss, [images, layer.kernel])
+
+        return step(images), swap.report(step)
+
+    @parameterized.parameters(
+        ({"groups": 6}, True),
+        ({"groups": 6, "filters": 12, "padding": "same"}, True),
+        ({"groups": 6, "strides": 2, "use_bias": False}, True),
+        ({"groups": 6, "dilation_rate": (2, 1), "padding": "same"}, True),
+        ({"groups": 6, "strides": [2, 2], "data_format": "channels_first"}, True),
+        ({"groups": 3}, False),
+        ({"groups": 1}, False),
+        ({"groups": 6, "strides": (1, 2)}, False),
+    )
+    def test_depthwise_ones_are_swapped(self, options, depthwise):
+        images = tf.constant(_RANDOM.standard_normal([2, 9, 8, 6], np.float32))
+        if options.get("data_format"):
+            images = tf.transpose(images, [0, 3, 1, 2])
+        layer = keras.layers.Conv2D(**{"filters": 6, "kernel_size": 3, **options})
+        layer.build(images.shape)
+        expected, _ = self._gradients(layer, images)
+        with swap.installed():
+            found, report = self._gradients(layer, images)
+        by = {entry.op: entry.by for entry in report.entries}
+        if depthwise:
+            self.assertEqual((by["input_grad"], by["filter_grad"]), ("ours", "ours"), report)
+        else:
+            self.assertEmpty(by)
+        for ours, stock in zip(found, expected, strict=True):
+            self.assertAllClose(ours, stock, rtol=1e-5, atol=1e-5)
+
+    def test_a_model_of_them_trains(self):
+        def build():
+            return keras.Sequential(
+                [
+                    keras.layers.Input(IMAGES.shape[1:]),
+                    keras.layers.Conv2D(8, 4, strides=4),
+                    keras.layers.Conv2D(8, 3, padding="same", groups=8, use_bias=False),
+                    keras.layers.LayerNormalization(),
+                    keras.layers.GlobalAveragePooling2D(),
+                    keras.layers.Dense(4),
+                ]
+            )
+
+        stock, swapped, report = _stock_and_swapped(build)
+        self.assertAllClose(swapped, stock, rtol=1e-5)
+        self.assertEqual((report.ours, report.stock), (3, 0), report)
+
+
 if __name__ == "__main__":
     tf.test.main()
