@@ -5,9 +5,11 @@ import tempfile
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import tf_dwbp
 from tf_dwbp import swap
 
 _RANDOM = np.random.default_rng(3)
@@ -87,7 +89,7 @@ class Recomputing(keras.Model):
         return self.dense(tf.reduce_mean(hidden, [1, 2]))
 
 
-def _losses(model, accumulation_steps=None, **options):
+def _losses(model, accumulation_steps=None, jit_compile=False, **options):
     """Trains for two epochs, of four steps each; the loss of every step."""
     keras.utils.set_random_seed(5)
     losses = []
@@ -99,7 +101,7 @@ def _losses(model, accumulation_steps=None, **options):
     model.compile(
         keras.optimizers.SGD(0.1, gradient_accumulation_steps=accumulation_steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
+        jit_compile=jit_compile,
         **options,
     )
     model.fit(
@@ -159,6 +161,17 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
         stock, swapped, report = _stock_and_swapped(sequential, accumulation_steps=2)
         self._assert_alike(stock, swapped)
         self.assertEqual((report.ours, report.stock), (5, 0), report)
+
+    @pytest.mark.skipif(not tf_dwbp.build_info()["xla"], reason="built without XLA kernels")
+    def test_compiled_by_xla(self):
+        keras.utils.set_random_seed(4)
+        plain = _losses(functional())
+        _, swapped, report = _stock_and_swapped(functional, jit_compile=True)
+        self._assert_alike(plain, swapped, rtol=1e-4)
+        self.assertEqual((report.ours, report.stock), (5, 0), report)
+        self.assertEqual(
+            {entry.why for entry in report.entries}, {"compiled by XLA as it was traced"}
+        )
 
     def test_run_eagerly(self):
         def calls():

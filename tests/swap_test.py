@@ -6,12 +6,14 @@ import threading
 
 import executed
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import cluster, tf_optimizer
 from tensorflow.python.ops import gen_nn_ops
 
+import tf_dwbp
 from tf_dwbp import family, swap
 
 STOCK = {op: names.stock for op, names in family.OPS.items()}
@@ -201,6 +203,25 @@ class ReachTest(SwapTestCase):
         self.assertIn(("forward", "ours"), mapped.values())
         for ours, stock in zip((results[0], found[1]), expected, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.skipif(not tf_dwbp.build_info()["xla"], reason="built without XLA kernels")
+    @parameterized.parameters(
+        (swap.OPS,), (("input_grad",),), (("forward",),), (("forward", "filter_grad"),)
+    )
+    def test_compiled_by_xla(self, ops):
+        expected = all_three()
+        with swap.installed(ops):
+            step = tf.function(lambda: all_three(), jit_compile=True)
+            results = step()
+            report = swap.report(step)
+        program = step.experimental_get_compiler_ir()(stage="hlo")
+        # Stock's are convolutions of XLA's, not custom calls.
+        called = {op for op, name in OURS.items() if f'custom_call_target="{name}"' in program}
+        self.assertEqual(called, set(ops))
+        self.assertEqual({entry.op for entry in report.entries if entry.by == "ours"}, set(ops))
+        self.assertEqual((report.ours, report.stock), (len(ops), 3 - len(ops)))
+        for ours, stock in zip(results, expected, strict=True):
+            self.assertAllClose(ours, stock, rtol=1e-5, atol=1e-5)
 
     def test_in_a_session(self):
         with tf.Graph().as_default(), tf.compat.v1.Session() as session, swap.installed():
