@@ -168,10 +168,10 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
         plain = _losses(functional())
         _, swapped, report = _stock_and_swapped(functional, jit_compile=True)
         self._assert_alike(plain, swapped, rtol=1e-4)
-        self.assertEqual((report.ours, report.stock), (5, 0), report)
-        self.assertEqual(
-            {entry.why for entry in report.entries}, {"compiled by XLA as it was traced"}
-        )
+        # As traced, with a gradient of the images that nobody needs and XLA removes.
+        self.assertEqual((report.ours, report.stock), (6, 0), report)
+        whys = {entry.why for entry in report.entries}
+        self.assertEqual(whys, {"compiled by XLA as it was traced"})
 
     def test_run_eagerly(self):
         def calls():

@@ -158,8 +158,10 @@ def _convert(inputs):
 
 
 def _recorded_as(names, eager):
-    """In graphs, the op itself says whose gradient function is its own."""
-    if eager:
+    """In a graph, what leads from an op of ours to its gradient function is the op itself."""
+    if eager or _active == set(family.OPS):
         return contextlib.nullcontext()
+    # Only where needed: SavedModels take an op that is marked so for one with a custom gradient,
+    # and must be saved without these (`tf.saved_model.SaveOptions`).
     graph = framework_ops.get_default_graph()
     return graph.gradient_override_map({names.ours: names.stock})
