@@ -562,4 +562,4 @@ class ReportTest(SwapTestCase):
 
 
 if __name__ == "__main__":
-    tf.test.main()
+    sys.exit(pytest.main([__file__]))
