@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-import tf_dwbp
 from tf_dwbp import swap
 
 _RANDOM = np.random.default_rng(3)
@@ -163,7 +162,7 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
         self._assert_alike(stock, swapped)
         self.assertEqual((report.ours, report.stock), (5, 0), report)
 
-    @pytest.mark.skipif(not tf_dwbp.build_info()["xla"], reason="built without XLA kernels")
+    @pytest.mark.xla
     def test_compiled_by_xla(self):
         keras.utils.set_random_seed(4)
         plain = _losses(functional())

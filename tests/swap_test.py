@@ -13,8 +13,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import cluster, tf_optimizer
 from tensorflow.python.ops import gen_nn_ops
 
-import tf_dwbp
-from tf_dwbp import family, swap
+from tf_dwbp import family, nn, swap
 
 STOCK = {op: names.stock for op, names in family.OPS.items()}
 OURS = {op: f"TfDwbp>{name}" for op, name in STOCK.items()}
@@ -204,10 +203,10 @@ class ReachTest(SwapTestCase):
         for ours, stock in zip((results[0], found[1]), expected, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-4, atol=1e-4)
 
-    @pytest.mark.skipif(not tf_dwbp.build_info()["xla"], reason="built without XLA kernels")
     @parameterized.parameters(
         (swap.OPS,), (("input_grad",),), (("forward",),), (("forward", "filter_grad"),)
     )
+    @pytest.mark.xla
     def test_compiled_by_xla(self, ops):
         expected = all_three()
         with swap.installed(ops):
@@ -514,8 +513,17 @@ class ReportTest(SwapTestCase):
                     {names[entry.by][entry.op]: entry.count for entry in report.entries}, ran
                 )
                 self.assertEqual((report.ours, report.stock, report.undecided), (2, 1, 0))
+        self.assertEqual({e.why for e in report.entries if e.by == "ours"}, {"renamed"})
         self.assertIn("2 ours, 1 stock's", str(report))
         self.assertRegex(str(report), r"stock +input_grad +1  in \S+: not among the ops")
+
+    def test_our_own_functions_count_as_ours(self):
+        explicit = tf.function(lambda: nn.depthwise_conv2d(IMAGE, FILTER, [1] * 4, "SAME") * 2.0)
+        swap.report()
+        explicit()
+        self.assertEqual(
+            [(e.by, e.why) for e in swap.report(explicit).entries], [("ours", "traced so")]
+        )
 
     def test_functions_that_have_not_run_are_undecided(self):
         swap.report()  # from here on, at the latest, functions count as new
