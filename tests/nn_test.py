@@ -161,6 +161,26 @@ class SeparableTest(tf.test.TestCase, parameterized.TestCase):
         for ours, stock in zip(*results, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-4, atol=1e-4)
 
+    @parameterized.product(
+        shape=((0, 9, 8, 3), (2, 2, 8, 3), (2, 9, 1, 3)), data_format=("NHWC", "NCHW")
+    )
+    def test_no_pixels(self, shape, data_format):
+        image = tf.zeros(shape)
+        tensors = [
+            image if data_format == "NHWC" else oracle.nchw(image),
+            *(tf.constant(_random(*s)) for s in (_FILTER, _POINTWISE)),
+        ]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            result = nn.separable_conv2d(*tensors, [1] * 4, "VALID", data_format)
+        gradients = tape.gradient(result, tensors)
+        if data_format == "NCHW":
+            result = oracle.nhwc(result)
+        batch, rows, columns, _ = shape
+        self.assertEqual(result.shape, [batch, rows - 2, columns - 1, 5])
+        for gradient, tensor in zip(gradients, tensors, strict=True):
+            self.assertAllEqual(gradient, tf.zeros_like(tensor))
+
     def test_shapes_while_tracing(self):
         @tf.function
         def function(image):

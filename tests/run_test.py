@@ -7,6 +7,7 @@ import sys
 import tempfile
 import textwrap
 
+import pytest
 import tensorflow as tf
 
 _SCRIPT = """
@@ -110,4 +111,4 @@ class RunTest(tf.test.TestCase):
 
 
 if __name__ == "__main__":
-    tf.test.main()
+    sys.exit(pytest.main([__file__]))

@@ -1,10 +1,12 @@
 """Keras models, unchanged, train on our ops with the losses that stock's give."""
 
 import pathlib
+import sys
 import tempfile
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
@@ -87,7 +89,7 @@ class Recomputing(keras.Model):
         return self.dense(tf.reduce_mean(hidden, [1, 2]))
 
 
-def _losses(model, accumulation_steps=None, **options):
+def _losses(model, accumulation_steps=None, jit_compile=False, **options):
     """Trains for two epochs, of four steps each; the loss of every step."""
     keras.utils.set_random_seed(5)
     losses = []
@@ -99,7 +101,7 @@ def _losses(model, accumulation_steps=None, **options):
     model.compile(
         keras.optimizers.SGD(0.1, gradient_accumulation_steps=accumulation_steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
+        jit_compile=jit_compile,
         **options,
     )
     model.fit(
@@ -160,6 +162,17 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
         self._assert_alike(stock, swapped)
         self.assertEqual((report.ours, report.stock), (5, 0), report)
 
+    @pytest.mark.xla
+    def test_compiled_by_xla(self):
+        keras.utils.set_random_seed(4)
+        plain = _losses(functional())
+        _, swapped, report = _stock_and_swapped(functional, jit_compile=True)
+        self._assert_alike(plain, swapped, rtol=1e-4)
+        # As traced, with a gradient of the images that nobody needs and XLA removes.
+        self.assertEqual((report.ours, report.stock), (6, 0), report)
+        whys = {entry.why for entry in report.entries}
+        self.assertEqual(whys, {"compiled by XLA as it was traced"})
+
     def test_run_eagerly(self):
         def calls():
             return sum(
@@ -213,5 +226,64 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
             swap.report(model)
 
 
+class GroupedTest(tf.test.TestCase, parameterized.TestCase):
+    """Convolutions with groups: Keras has XLA compile them, unless they are depthwise ones."""
+
+    def _gradients(self, layer, images):
+        @tf.function
+        def step(images):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                outputs = layer(images)
+                loss = tf.reduce_sum(outputs**2)
+            return outputs, *tape.gradient(loss, [images, layer.kernel])
+
+        return step(images), swap.report(step)
+
+    @parameterized.parameters(
+        ({"groups": 6}, True),
+        ({"groups": 6, "filters": 12, "padding": "same"}, True),
+        ({"groups": 6, "strides": 2, "use_bias": False}, True),
+        ({"groups": 6, "dilation_rate": (2, 1), "padding": "same"}, True),
+        ({"groups": 6, "strides": [2, 2], "data_format": "channels_first"}, True),
+        ({"groups": 3}, False),
+        ({"groups": 1}, False),
+        ({"groups": 6, "strides": (1, 2)}, False),
+    )
+    def test_depthwise_ones_are_swapped(self, options, depthwise):
+        images = tf.constant(_RANDOM.standard_normal([2, 9, 8, 6], np.float32))
+        if options.get("data_format"):
+            images = tf.transpose(images, [0, 3, 1, 2])
+        layer = keras.layers.Conv2D(**{"filters": 6, "kernel_size": 3, **options})
+        layer.build(images.shape)
+        expected, _ = self._gradients(layer, images)
+        with swap.installed():
+            found, report = self._gradients(layer, images)
+        by = {entry.op: entry.by for entry in report.entries}
+        if depthwise:
+            self.assertEqual((by["input_grad"], by["filter_grad"]), ("ours", "ours"), report)
+        else:
+            self.assertEmpty(by)
+        for ours, stock in zip(found, expected, strict=True):
+            self.assertAllClose(ours, stock, rtol=1e-5, atol=1e-5)
+
+    def test_a_model_of_them_trains(self):
+        def build():
+            return keras.Sequential(
+                [
+                    keras.layers.Input(IMAGES.shape[1:]),
+                    keras.layers.Conv2D(8, 4, strides=4),
+                    keras.layers.Conv2D(8, 3, padding="same", groups=8, use_bias=False),
+                    keras.layers.LayerNormalization(),
+                    keras.layers.GlobalAveragePooling2D(),
+                    keras.layers.Dense(4),
+                ]
+            )
+
+        stock, swapped, report = _stock_and_swapped(build)
+        self.assertAllClose(swapped, stock, rtol=1e-5)
+        self.assertEqual((report.ours, report.stock), (3, 0), report)
+
+
 if __name__ == "__main__":
-    tf.test.main()
+    sys.exit(pytest.main([__file__]))

@@ -6,13 +6,14 @@ import threading
 
 import executed
 import numpy as np
+import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import cluster, tf_optimizer
 from tensorflow.python.ops import gen_nn_ops
 
-from tf_dwbp import family, swap
+from tf_dwbp import family, nn, swap
 
 STOCK = {op: names.stock for op, names in family.OPS.items()}
 OURS = {op: f"TfDwbp>{name}" for op, name in STOCK.items()}
@@ -37,7 +38,8 @@ def all_three(image=IMAGE, filter=FILTER):  # noqa: A002
 
 def _patched():
     """What is in the places of TensorFlow's that may be patched."""
-    modules = [gen_nn_ops, *(api.raw_ops for api in (tf, tf.compat.v1, tf.compat.v2))]
+    keras_nn = sys.modules["keras.src.backend.tensorflow.nn"]
+    modules = [gen_nn_ops, keras_nn, *(api.raw_ops for api in (tf, tf.compat.v1, tf.compat.v2))]
     return {
         (module.__name__, name): value for module in modules for name, value in vars(module).items()
     }
@@ -200,6 +202,25 @@ class ReachTest(SwapTestCase):
         self.assertIn(("forward", "ours"), mapped.values())
         for ours, stock in zip((results[0], found[1]), expected, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-4, atol=1e-4)
+
+    @parameterized.parameters(
+        (swap.OPS,), (("input_grad",),), (("forward",),), (("forward", "filter_grad"),)
+    )
+    @pytest.mark.xla
+    def test_compiled_by_xla(self, ops):
+        expected = all_three()
+        with swap.installed(ops):
+            step = tf.function(lambda: all_three(), jit_compile=True)
+            results = step()
+            report = swap.report(step)
+        program = step.experimental_get_compiler_ir()(stage="hlo")
+        # Stock's are convolutions of XLA's, not custom calls.
+        called = {op for op, name in OURS.items() if f'custom_call_target="{name}"' in program}
+        self.assertEqual(called, set(ops))
+        self.assertEqual({entry.op for entry in report.entries if entry.by == "ours"}, set(ops))
+        self.assertEqual((report.ours, report.stock), (len(ops), 3 - len(ops)))
+        for ours, stock in zip(results, expected, strict=True):
+            self.assertAllClose(ours, stock, rtol=1e-5, atol=1e-5)
 
     def test_in_a_session(self):
         with tf.Graph().as_default(), tf.compat.v1.Session() as session, swap.installed():
@@ -492,8 +513,17 @@ class ReportTest(SwapTestCase):
                     {names[entry.by][entry.op]: entry.count for entry in report.entries}, ran
                 )
                 self.assertEqual((report.ours, report.stock, report.undecided), (2, 1, 0))
+        self.assertEqual({e.why for e in report.entries if e.by == "ours"}, {"renamed"})
         self.assertIn("2 ours, 1 stock's", str(report))
         self.assertRegex(str(report), r"stock +input_grad +1  in \S+: not among the ops")
+
+    def test_our_own_functions_count_as_ours(self):
+        explicit = tf.function(lambda: nn.depthwise_conv2d(IMAGE, FILTER, [1] * 4, "SAME") * 2.0)
+        swap.report()
+        explicit()
+        self.assertEqual(
+            [(e.by, e.why) for e in swap.report(explicit).entries], [("ours", "traced so")]
+        )
 
     def test_functions_that_have_not_run_are_undecided(self):
         swap.report()  # from here on, at the latest, functions count as new
@@ -540,5 +570,4 @@ class ReportTest(SwapTestCase):
 
 
 if __name__ == "__main__":
-    tf.test.main()
-    sys.exit()
+    sys.exit(pytest.main([__file__]))

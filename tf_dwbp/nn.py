@@ -93,6 +93,10 @@ def separable_conv2d(
         layout = _layout(data_format)
         between = _depthwise(input, depthwise_filter, strides, padding, layout, dilations)
         if layout == "NHWC":
+            if between.shape.num_elements() == 0:
+                # Stock's convolution of no pixels has as many channels as its input where oneDNN
+                # is on, and leaves the filter's gradient uninitialised where it is off.
+                return tf.tensordot(between, pointwise_filter[0, 0], 1, name=scope)
             return tf.nn.conv2d(between, pointwise_filter, [1] * 4, "VALID", name=scope)
         # Stock has no NCHW convolution on CPU. A 1x1 one is a product of matrices, [out, in] and,
         # for each image, [in, pixels].

@@ -19,7 +19,7 @@ from tensorflow.python.framework import ops as framework_ops
 from tensorflow.python.ops import control_flow_util, gen_nn_ops
 
 from tf_dwbp import _library, family, ops
-from tf_dwbp.swap import plug_in
+from tf_dwbp.swap import grouped, plug_in
 
 EAGER, JIT, UNOPTIMIZED = "eager calls", "functions compiled by XLA", "graphs not optimized"
 
@@ -43,12 +43,11 @@ def activate(active: frozenset[str]) -> None:
     global _active
     _active = active
     if active and not _installed:
-        for op, names in family.OPS.items():
-            for module, name in _places(names):
-                stock = getattr(module, name)
-                stand_in = _stand_in(op, names, stock)
-                _installed[module, name] = stock, stand_in
-                setattr(module, name, stand_in)
+        for module, name, make in _places():
+            stock = getattr(module, name)
+            stand_in = make(stock)
+            _installed[module, name] = stock, stand_in
+            setattr(module, name, stand_in)
     if not active:
         for (module, name), (stock, stand_in) in _installed.items():
             # Who has put something else there since may still call the stand-in, which from now
@@ -58,14 +57,18 @@ def activate(active: frozenset[str]) -> None:
         _installed.clear()
 
 
-def _places(names):
-    """Where TensorFlow's own Python code, and users' of tf.raw_ops, look the functions up."""
-    return [
-        (gen_nn_ops, names.stock_function),
-        (tf.raw_ops, names.stock),
-        (tf.compat.v1.raw_ops, names.stock),
-        (tf.compat.v2.raw_ops, names.stock),
-    ]
+def _places():
+    """Where TensorFlow's own Python code, and users' of tf.raw_ops, look functions up.
+
+    With what makes of a function the stand-in for it.
+    """
+    for op, names in family.OPS.items():
+        make = functools.partial(_stand_in, op, names)
+        yield gen_nn_ops, names.stock_function, make
+        for api in (tf, tf.compat.v1, tf.compat.v2):
+            yield api.raw_ops, names.stock, make
+    if keras := grouped.place():
+        yield keras, grouped.NAME, lambda stock: grouped.stand_in(stock, lambda: bool(_active))
 
 
 def _stand_in(op, names, stock):
@@ -155,8 +158,10 @@ def _convert(inputs):
 
 
 def _recorded_as(names, eager):
-    """In graphs, the op itself says whose gradient function is its own."""
-    if eager:
+    """In a graph, what leads from an op of ours to its gradient function is the op itself."""
+    if eager or _active == set(family.OPS):
         return contextlib.nullcontext()
+    # Only where needed: SavedModels take an op that is marked so for one with a custom gradient,
+    # and must be saved without these (`tf.saved_model.SaveOptions`).
     graph = framework_ops.get_default_graph()
     return graph.gradient_override_map({names.ours: names.stock})

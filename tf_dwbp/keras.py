@@ -1,0 +1,229 @@
+"""`keras.layers.DepthwiseConv2D` and `keras.layers.SeparableConv2D` on the package's ops.
+
+Keras's own layers, of which only the convolution is another: the same constructors, weights and
+configurations. What differs: every combination of strides, dilations, layout and type is taken, on
+CPU too, by one op and without a transposition; and `padding` may be two pairs of ints as well.
+`convert` makes these of the layers that a model has already.
+
+Importing the module registers the classes with Keras, which has to know them before it loads a
+`.keras` file that holds them.
+"""
+
+import inspect
+import numbers
+
+import tensorflow as tf
+
+from tf_dwbp import nn
+
+_REMEDY = "set KERAS_BACKEND=tensorflow in the environment before anything imports keras"
+try:
+    import keras
+except ImportError as error:  # Where its backend is not installed, Keras names only that.
+    raise ImportError(
+        f"tf_dwbp.keras needs Keras, which cannot be imported: {error}. If tensorflow is not its "
+        f"backend, {_REMEDY}"
+    ) from error
+if keras.config.backend() != "tensorflow":
+    raise ImportError(
+        f"tf_dwbp.keras needs Keras on tensorflow, but Keras's backend is "
+        f"{keras.config.backend()}: {_REMEDY}"
+    )
+
+
+def _constructor(stock):
+    """That of Keras's layer, which before Keras 3.15 refuses strides with dilations."""
+    signature = inspect.signature(stock.__init__)
+
+    def __init__(self, *args, **kwargs):
+        bound = signature.bind(self, *args, **kwargs)
+        dilation_rate = bound.arguments.pop("dilation_rate", 1)
+        stock.__init__(*bound.args, **bound.kwargs)
+        self.dilation_rate = _standardized(dilation_rate)
+
+    __init__.__signature__ = signature  # Keras, too, looks at it.
+    return __init__
+
+
+def _standardized(dilation_rate):
+    """As Keras has it, and with its errors; it has no public function for that."""
+    # With a name and an initializer, it draws none from Keras's counters and random numbers.
+    return keras.layers.DepthwiseConv2D(
+        1, dilation_rate=dilation_rate, depthwise_initializer="zeros", name="dilation_rate"
+    ).dilation_rate
+
+
+class _OnOurOps:
+    """Goes before Keras's class.
+
+    Has no state: `convert` gives a layer that exists another class, and that is all.
+    """
+
+    def compute_output_shape(self, input_shape):
+        if isinstance(self.padding, str):
+            return super().compute_output_shape(input_shape)
+        # Keras tells the shape for an image that has been padded.
+        padded = list(input_shape)
+        first = 2 if self._nchw else 1
+        for axis, pair in enumerate(self._pads(), first):
+            if axis < len(padded) and padded[axis] is not None:
+                padded[axis] += sum(pair)
+        channels = 1 if self._nchw else -1
+        kernel = (*self.kernel_size, padded[channels], self.depth_multiplier)
+        arguments = (self.strides, "valid", self.data_format, self.dilation_rate)
+        tensors = keras.KerasTensor(padded), keras.KerasTensor(kernel)
+        shape = list(keras.ops.depthwise_conv(*tensors, *arguments).shape)
+        shape[channels] = getattr(self, "filters", shape[channels])
+        return tuple(shape)
+
+    def _convolution(self, function, inputs, *kernels):
+        """What the layer returns; `function` is one of `tf_dwbp.nn`."""
+        explicit = not isinstance(self.padding, str)
+        layout = "NCHW" if self._nchw else "NHWC"
+        outputs = function(
+            keras.ops.convert_to_tensor(inputs),
+            # In the compute dtype: Keras casts variables that are used inside of a call.
+            *[keras.ops.convert_to_tensor(kernel) for kernel in kernels],
+            strides=self._ordered(self.strides, 1, 1),
+            padding=self._ordered(self._pads(), (0, 0), (0, 0)) if explicit else self.padding,
+            data_format=layout,
+            dilations=self.dilation_rate,
+        )
+        if self.use_bias:
+            # keras.ops.add, which Keras's layers use, guesses the layout: where NCHW images are as
+            # wide as there are channels, it adds the bias along the width.
+            outputs = tf.nn.bias_add(outputs, keras.ops.convert_to_tensor(self.bias), layout)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    @property
+    def _nchw(self):
+        return self.data_format == "channels_first"
+
+    def _ordered(self, rows_and_columns, batch, channels):
+        """Something for each of the input's dimensions, in their order."""
+        if self._nchw:
+            return [batch, channels, *rows_and_columns]
+        return [batch, *rows_and_columns, channels]
+
+    def _pads(self):
+        """A `padding` that Keras's constructor lets pass, though its layers do not take it."""
+        pairs = [tuple(pair) if isinstance(pair, list | tuple) else () for pair in self.padding]
+        sizes = [size for pair in pairs for size in pair]
+        if [len(pair) for pair in pairs] != [2, 2] or not all(
+            isinstance(size, numbers.Integral) and size >= 0 for size in sizes
+        ):
+            raise ValueError(
+                "padding must be 'valid', 'same' or ((top, bottom), (left, right)), of ints that "
+                f"are not negative, but is {self.padding!r}"
+            )
+        return pairs
+
+
+@keras.saving.register_keras_serializable(package="tf_dwbp")
+class DepthwiseConv2D(_OnOurOps, keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` on `tf_dwbp.nn.depthwise_conv2d`.
+
+    Args: those of Keras's layer, with these differences:
+      strides: rows and columns may differ, for every type.
+      padding: `"valid"`, `"same"`, or `((top, bottom), (left, right))`.
+      dilation_rate: goes with any strides; rows and columns may differ.
+
+    Input: a half, bfloat16, float or double tensor of the layer's compute dtype, `(batch, height,
+    width, channels)` or, for `data_format="channels_first"`, `(batch, channels, height, width)`.
+
+    Output: of the same type, with `channels * depth_multiplier` channels.
+
+    Raises:
+      ValueError: when Keras's layer does, but for the above, and when `padding`, which the
+        constructor does not look at, is found to have none of these forms as the layer is built.
+    """
+
+    __init__ = _constructor(keras.layers.DepthwiseConv2D)
+
+    def call(self, inputs):
+        return self._convolution(nn.depthwise_conv2d, inputs, self.kernel)
+
+
+@keras.saving.register_keras_serializable(package="tf_dwbp")
+class SeparableConv2D(_OnOurOps, keras.layers.SeparableConv2D):
+    """`keras.layers.SeparableConv2D` on `tf_dwbp.nn.separable_conv2d`.
+
+    Args: those of Keras's layer, with the differences that `DepthwiseConv2D` names.
+
+    Input, Raises: as for `DepthwiseConv2D`.
+
+    Output: of the input's type, with `filters` channels.
+    """
+
+    __init__ = _constructor(keras.layers.SeparableConv2D)
+
+    def call(self, inputs):
+        return self._convolution(
+            nn.separable_conv2d, inputs, self.depthwise_kernel, self.pointwise_kernel
+        )
+
+
+_OURS = {
+    keras.layers.DepthwiseConv2D: DepthwiseConv2D,
+    keras.layers.SeparableConv2D: SeparableConv2D,
+}
+
+
+def convert(model):
+    """Makes Keras's DepthwiseConv2D and SeparableConv2D layers of a model the ones above, in place.
+
+    They remain the same objects, with their weights, names and places in the model, however it is
+    made: functional, sequential or subclassed, with layers that are shared, in nested models or
+    inside of other layers. Nothing needs to be compiled again, and optimizers keep their state.
+
+    Layers of classes derived from Keras's stay as they are, since what these do is not known. So
+    does a `tf.function` that was traced before; but `fit`, `evaluate` and `predict`, of the model
+    and of models inside of it, are traced afresh.
+
+    Args:
+      model: a `keras.Model`, or another layer.
+
+    Returns:
+      `model`.
+
+    Raises:
+      ValueError: when `model` is neither.
+    """
+    return _exchange(model, _OURS)
+
+
+def revert(model):
+    """The reverse of `convert`: the layers above become Keras's, in place.
+
+    For a `.keras` file that is to be loaded where this package is not.
+
+    Args:
+      model: as for `convert`.
+
+    Returns:
+      `model`.
+
+    Raises:
+      ValueError: when `model` is not a layer, or one of its layers has a `padding` that Keras's do
+        not take. Then nothing is changed.
+    """
+    return _exchange(model, {ours: stock for stock, ours in _OURS.items()})
+
+
+def _exchange(model, classes):
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(f"model must be a keras.Model or another layer of Keras, but is {model!r}")
+    layers = model._flatten_layers()  # No public way leads inside of all layers.
+    exchanged = [layer for layer in layers if type(layer) in classes]
+    for layer in exchanged:
+        if not isinstance(layer.padding, str) and isinstance(layer, _OnOurOps):
+            raise ValueError(
+                "padding of a layer of Keras must be 'valid' or 'same', but that of "
+                f"{layer.name} is {layer.padding!r}"
+            )
+    for layer in exchanged:
+        layer.__class__ = classes[type(layer)]
+    for layer in layers if exchanged else ():
+        if isinstance(layer, keras.Model):
+            layer.train_function = layer.test_function = layer.predict_function = None
+    return model
