@@ -21,8 +21,8 @@ third training gives, stock's from weights changed in their last bit. Exit statu
 was exceeded, a loss was not finite or the wrong ops ran; 2 on wrong usage."""
 
 _EPILOG = """\
-Not as in keras.applications: ConvNeXt's depthwise convolutions, which are Conv2D(groups=channels)
-there and run through XLA, are DepthwiseConv2D layers of the same weights; BatchNormalization's
+Not as in keras.applications: ConvNeXt's depthwise convolutions, Conv2D(groups=channels) there, for
+which stock has XLA only, are DepthwiseConv2D layers of the same weights; BatchNormalization's
 momentum is 0.9, LayerScale begins at 0.1. The optimizer is SGD with momentum: Adam would hide a
 gradient of a wrong size. The learning rate is 0.01 in the warm-up and 0.003 after."""
 

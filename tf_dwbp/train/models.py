@@ -1,8 +1,9 @@
 """The models: Keras's applications, with random weights.
 
 Two things are not as the applications have them. In their ConvNeXt the depthwise convolutions are
-`Conv2D(groups=channels)`, which Keras runs through XLA on CPU, as no depthwise op at all: here they
-are `DepthwiseConv2D` layers, with the same weights and results. And a run of some hundred steps is
+`Conv2D(groups=channels)`, which `tf_dwbp.swap` reaches, but for which stock has no depthwise op:
+Keras runs them through XLA, at a third of the speed. So that ops are compared with ops, they are
+`DepthwiseConv2D` layers here, with the same weights and results. And a run of some hundred steps is
 too short for a momentum of 0.99 in `BatchNormalization`, and for a `LayerScale` that begins at
 1e-6: these are 0.9 and 0.1.
 """

@@ -43,9 +43,8 @@ class Side:
 
     def step(self, images, labels) -> tuple[float, float]:
         """Takes a step of Keras's own train step; returns the loss and the seconds it took."""
-        decides = self.swapped and not self._begun
-        self._begun = True
-        with swap.installed() if decides else contextlib.nullcontext():
+        decides, self._begun = not self._begun, True
+        with self._swap() if decides else contextlib.nullcontext():
             start = time.perf_counter()
             loss = float(self.model.train_on_batch(images, labels))
             return loss, time.perf_counter() - start
@@ -77,5 +76,9 @@ class Side:
 
     def accuracy(self, images, labels) -> float:
         """The share of images that the model labels right."""
-        predicted = self.model.predict(images, verbose=0).argmax(axis=-1)
+        with self._swap():
+            predicted = self.model.predict(images, verbose=0).argmax(axis=-1)
         return float(np.mean(predicted == labels))
+
+    def _swap(self):
+        return swap.installed() if self.swapped else contextlib.nullcontext()
