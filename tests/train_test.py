@@ -242,6 +242,7 @@ class ResultsTest(tf.test.TestCase):
         worst = run.worst()
         self.assertEqual(worst["step"], 2)
         self.assertAllClose([worst["difference"], worst["relative"]], [0.06, 0.06])
+        self.assertAllClose(run.closest(), 0.06 / (0.02 + floor))
         self.assertEqual(run.ratio().median, 2.5)
         self.assertEqual(run.trainings[STOCK].step_time.median, 2.5)
 

@@ -92,6 +92,10 @@ class Run:
             "bound": float(self.bound()[step]),
         }
 
+    def closest(self) -> float:
+        """The largest share that a difference is of its bound."""
+        return float(np.max(self.difference(SWAPPED) / self.bound()))
+
     def exceeding(self) -> list[int]:
         """The steps whose losses differ by more than the bound, or are not even numbers."""
         return [int(i) for i in np.flatnonzero(~(self.difference(SWAPPED) <= self.bound()))]
@@ -142,6 +146,7 @@ class Run:
                 },
                 "bound": self.bound().tolist(),
                 "worst": self.worst(),
+                "closest": self.closest(),
                 "telling_steps": self.telling(),
                 "ratio": dataclasses.asdict(self.ratio()),
             }
