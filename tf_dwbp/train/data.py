@@ -1,6 +1,6 @@
 """Images to train on: handwritten digits that scikit-learn's package brings along.
 
-1,797 of them, 8x8 pixels, written by 43 people: the largest set of labelled images in a well-kept
+1,797 of them, 8x8 pixels, written by 13 people: the largest set of labelled images in a well-kept
 package (scikit-image has 200 in two classes, the sets of Keras and PyTorch are downloaded). They
 are enlarged to the size that a model takes.
 """

@@ -30,7 +30,7 @@ def draw(runs: list[Run], machine: dict, path: pathlib.Path) -> None:
                 "left": 0.075,
                 "right": 0.985,
                 "top": 0.825,
-                "bottom": 0.1,
+                "bottom": 0.125,
                 "hspace": 0.42,
                 "wspace": 0.3,
             },
@@ -91,7 +91,7 @@ def _draw_differences(axes, run, first):
             frameon=False,
             fontsize=9,
             loc="lower right",
-            bbox_to_anchor=(0.985, 0.005),
+            bbox_to_anchor=(0.985, 0.025),
         )
 
 
@@ -124,4 +124,4 @@ def _write_texts(figure, runs, machine):
         note = f"Handwritten digits, {plan.policy}."
     figure.text(0.075, 0.95, title, fontsize=15, fontweight="bold")
     figure.text(0.075, 0.915, note, fontsize=10.5)
-    figure.text(0.075, 0.02, machine_text(machine), fontsize=8.5, color="#777777")
+    figure.text(0.075, 0.012, machine_text(machine), fontsize=8.5, color="#777777")
