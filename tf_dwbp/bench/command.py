@@ -1,13 +1,10 @@
 """`tf-dwbp bench`: the command line's view of the package."""
 
-import argparse
-import json
 import os
-import pathlib
 import sys
 
 from tf_dwbp import console
-from tf_dwbp.bench import call, peers, plot, report, runner, shapes
+from tf_dwbp.bench import call, files, peers, plot, report, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
 from tf_dwbp.train import data
@@ -93,31 +90,16 @@ def register(subparsers) -> None:
         metavar="N",
         help="blocks of each side; default: 11",
     )
-    parser.add_argument(
-        "--load", type=_saved, metavar="FILE", help="show what --json wrote; measure nothing"
-    )
-    parser.add_argument(
-        "--json", type=console.writable, metavar="FILE", help="write every block's time"
-    )
-    parser.add_argument(
-        "--plot",
-        type=plot.plottable,
-        metavar="FILE",
-        help="draw time against bytes (pip install matplotlib); the file's ending says the format",
-    )
+    files.add_options(parser, _from_json, "every block's time", "time against bytes")
     parser.set_defaults(run=lambda arguments: _run(parser, arguments))
 
 
 def _run(parser, arguments):
-    run = arguments.load or _measure(parser, arguments)
-    training = isinstance(run, TrainingRun)
-    if training and arguments.plot:
+    if arguments.plot and (arguments.train or isinstance(arguments.load, TrainingRun)):
         parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
-    (report.show_training if training else report.show)(run)
-    for path, write in ((arguments.json, run.save), (arguments.plot, lambda p: plot.draw(run, p))):
-        if path:
-            write(path)
-            print(f"wrote {path}", file=sys.stderr)
+    run = arguments.load or _measure(parser, arguments)
+    (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
+    files.write(arguments, run.save, lambda path: plot.draw(run, path))
     return 1 if run.failed else 0
 
 
@@ -134,8 +116,6 @@ def _measure(parser, arguments):
 
 
 def _measure_training(parser, arguments):
-    if arguments.plot:
-        parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
     if reason := data.missing():
         parser.error(reason)
     names = ("threads", "rounds", "policy", "image_size", "batch")
@@ -173,11 +153,5 @@ def _measure_ops(parser, arguments):
         return runner.run(plan, selected, progress.update)
 
 
-def _saved(text):
-    try:
-        saved = json.loads(pathlib.Path(text).read_text())
-        return (TrainingRun if "training" in saved else Run).from_json(saved)
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None
+def _from_json(saved):
+    return (TrainingRun if "training" in saved else Run).from_json(saved)

@@ -3,11 +3,9 @@
 import argparse
 import functools
 import os
-import pathlib
-import sys
 
 from tf_dwbp import console
-from tf_dwbp.bench import plot as bench_plot
+from tf_dwbp.bench import files
 from tf_dwbp.train import data
 from tf_dwbp.train.models import MODELS, POLICIES
 
@@ -62,17 +60,8 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--policy", choices=POLICIES, default=POLICIES[0], help="Keras's; default: %(default)s"
     )
-    parser.add_argument(
-        "--load", type=_saved, metavar="FILE", help="show what --json wrote; train nothing"
-    )
-    parser.add_argument(
-        "--json", type=console.writable, metavar="FILE", help="write every loss and step time"
-    )
-    parser.add_argument(
-        "--plot",
-        type=bench_plot.plottable,
-        metavar="FILE",
-        help="draw losses, differences and step times; the file's ending says the format",
+    files.add_options(
+        parser, _from_json, "every loss and step time", "losses, differences and step times"
     )
     parser.set_defaults(run=lambda arguments: _run(parser, arguments))
 
@@ -82,10 +71,11 @@ def _run(parser, arguments):
 
     runs, machine = arguments.load or _train(parser, arguments)
     report.show(runs, machine)
-    for path, write in ((arguments.json, results.save), (arguments.plot, plot.draw)):
-        if path:
-            write(runs, machine, path)
-            print(f"wrote {path}", file=sys.stderr)
+    files.write(
+        arguments,
+        lambda path: results.save(runs, machine, path),
+        lambda path: plot.draw(runs, machine, path),
+    )
     return 1 if any(run.faults() for run in runs) else 0
 
 
@@ -133,12 +123,7 @@ def _steps(text):
     return console.count(text, least=2)
 
 
-def _saved(text):
+def _from_json(saved):
     from tf_dwbp.train import results
 
-    try:
-        return results.load(pathlib.Path(text))
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None
+    return results.from_json(saved)

@@ -168,9 +168,8 @@ def save(runs: list[Run], machine: dict, path: pathlib.Path) -> None:
     path.write_text(json.dumps(_without_nan(data), allow_nan=False, indent=1) + "\n")
 
 
-def load(path: pathlib.Path) -> tuple[list[Run], dict]:
+def from_json(data: dict) -> tuple[list[Run], dict]:
     """What `save` wrote: the runs and the machine."""
-    data = json.loads(path.read_text())
     return [Run.from_json(run) for run in data["runs"]], data["machine"]
 
 

@@ -1,0 +1,48 @@
+"""The files of commands that measure: what was saved, and is to be, and pictures of it."""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+
+from tf_dwbp import console
+from tf_dwbp.bench import plot
+
+
+def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: str) -> None:
+    """Adds --load, --json and --plot.
+
+    Args:
+      parser: an `argparse` parser.
+      from_json: makes a run of what --json wrote; raises KeyError or TypeError if it is not that.
+      saved: what is written, for the help.
+      drawn: what is drawn.
+    """
+
+    def load(text):
+        try:
+            return from_json(json.loads(pathlib.Path(text).read_text()))
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None
+
+    for name, type_, text in (
+        ("load", load, "show what --json wrote; measure nothing"),
+        ("json", console.writable, f"write {saved}"),
+        (
+            "plot",
+            plot.plottable,
+            f"draw {drawn} (pip install matplotlib); the file's ending says the format",
+        ),
+    ):
+        parser.add_argument(f"--{name}", type=type_, metavar="FILE", help=text)
+
+
+def write(arguments, save: Callable, draw: Callable) -> None:
+    """Writes the files that were asked for; each function gets a path."""
+    for path, function in ((arguments.json, save), (arguments.plot, draw)):
+        if path:
+            function(path)
+            print(f"wrote {path}", file=sys.stderr)
