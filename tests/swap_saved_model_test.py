@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 import executed
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf_dwbp import family, swap
+from tf_dwbp import _library, family, swap
 
 _IMAGES = np.random.default_rng(1).standard_normal([2, 9, 8, 3]).astype(np.float32)
 _STOCK = {names.stock for names in family.OPS.values()}
@@ -90,6 +91,11 @@ class SavedModelTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_rewritten_it_runs_in_another_process(self):
         report = swap.rewrite(self.stock, self.ours)
+        stocks, ours = (
+            tf.saved_model.experimental.read_fingerprint(str(directory)).saved_model_checksum
+            for directory in (self.stock, self.ours)
+        )
+        self.assertNotEqual(stocks, ours)
         found, listed = _depthwise_ops(self.ours)
         compiled = [entry for entry in report.entries if "compiled" in entry.where]
         self.assertLen(compiled, 1)
@@ -126,6 +132,15 @@ class SavedModelTest(tf.test.TestCase, parameterized.TestCase):
         found, _ = _depthwise_ops(self.ours)
         self.assertEqual(set(found) & _OURS, {family.OPS["input_grad"].ours})
         self.assertGreater(report.stock, 0)
+
+    def test_what_xla_compiles_needs_xla_kernels(self):
+        for xla in (True, False):
+            with mock.patch.object(_library, "build_info", return_value={"xla": xla}):
+                report = swap.rewrite(self.stock, self.folder / str(xla))
+            (entry,) = [entry for entry in report.entries if "compiled" in entry.where]
+            self.assertEqual(entry.by, "ours" if xla else "stock")
+            if not xla:
+                self.assertIn("no XLA kernels", entry.why)
 
     def test_again_changes_nothing(self):
         first = swap.rewrite(self.stock, self.ours)

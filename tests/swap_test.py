@@ -3,6 +3,7 @@
 import functools
 import sys
 import threading
+from unittest import mock
 
 import executed
 import numpy as np
@@ -14,6 +15,7 @@ from tensorflow.python.grappler import cluster, tf_optimizer
 from tensorflow.python.ops import gen_nn_ops
 
 from tf_dwbp import family, nn, swap
+from tf_dwbp.swap import plug_in
 
 STOCK = {op: names.stock for op, names in family.OPS.items()}
 OURS = {op: f"TfDwbp>{name}" for op, name in STOCK.items()}
@@ -32,6 +34,20 @@ def all_three(image=IMAGE, filter=FILTER):  # noqa: A002
     with tf.GradientTape() as tape:
         tape.watch([image, filter])
         output = tf.nn.depthwise_conv2d(image, filter, padding="SAME", strides=[1, 1, 1, 1])
+        loss = tf.reduce_sum(output**2)
+    return [output, *tape.gradient(loss, [image, filter])]
+
+
+def all_three_nested(image=IMAGE, filter=FILTER):  # noqa: A002
+    """The same, with the convolution in a function, whose gradient TensorFlow makes as a graph."""
+
+    @tf.function
+    def convolve(image, filter):  # noqa: A002
+        return tf.nn.depthwise_conv2d(image, filter, padding="SAME", strides=[1, 1, 1, 1])
+
+    with tf.GradientTape() as tape:
+        tape.watch([image, filter])
+        output = convolve(image, filter)
         loss = tf.reduce_sum(output**2)
     return [output, *tape.gradient(loss, [image, filter])]
 
@@ -203,14 +219,15 @@ class ReachTest(SwapTestCase):
         for ours, stock in zip((results[0], found[1]), expected, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-4, atol=1e-4)
 
-    @parameterized.parameters(
-        (swap.OPS,), (("input_grad",),), (("forward",),), (("forward", "filter_grad"),)
+    @parameterized.product(
+        ops=(swap.OPS, ("input_grad",), ("forward",), ("forward", "filter_grad")),
+        function=(all_three, all_three_nested),
     )
     @pytest.mark.xla
-    def test_compiled_by_xla(self, ops):
-        expected = all_three()
+    def test_compiled_by_xla(self, ops, function):
+        expected = function()
         with swap.installed(ops):
-            step = tf.function(lambda: all_three(), jit_compile=True)
+            step = tf.function(lambda: function(), jit_compile=True)
             results = step()
             report = swap.report(step)
         program = step.experimental_get_compiler_ir()(stage="hlo")
@@ -218,7 +235,9 @@ class ReachTest(SwapTestCase):
         called = {op for op, name in OURS.items() if f'custom_call_target="{name}"' in program}
         self.assertEqual(called, set(ops))
         self.assertEqual({entry.op for entry in report.entries if entry.by == "ours"}, set(ops))
-        self.assertEqual((report.ours, report.stock), (len(ops), 3 - len(ops)))
+        self.assertEqual(
+            {entry.op for entry in report.entries if entry.by == "stock"}, set(swap.OPS) - set(ops)
+        )
         for ours, stock in zip(results, expected, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-5, atol=1e-5)
 
@@ -441,8 +460,10 @@ class InstallTest(SwapTestCase):
     def test_a_function_kept_from_meanwhile_is_stocks_again(self):
         with swap.installed():
             kept = tf.raw_ops.DepthwiseConv2dNative
+        before = str(swap.report())
         ran = _eagerly(lambda: kept(input=IMAGE, filter=FILTER, **_ATTRIBUTES))
         self.assertEqual(ran, {STOCK["forward"]: 1})
+        self.assertEqual(str(swap.report()), before)
 
     def test_who_patched_the_same_place_since_is_left_alone(self):
         with swap.installed():
@@ -532,6 +553,24 @@ class ReportTest(SwapTestCase):
         report = swap.report(step)
         self.assertEqual((report.ours, report.stock, report.undecided), (0, 0, 3))
         self.assertIn("not run yet", report.entries[0].why)
+
+    def test_functions_from_before_the_first_install_may_have_run(self):
+        step = tf.function(lambda: all_three())
+        step.get_concrete_function()
+        late = plug_in.Registration(None, uid=10**9)
+        with mock.patch.object(plug_in, "register", return_value=late):
+            report = swap.report(step)
+        self.assertEqual(report.undecided, 3)
+        self.assertIn("traced before the first install()", report.entries[0].why)
+
+    def test_functions_that_only_ran_as_part_of_another(self):
+        inner = tf.function(
+            lambda image: tf.nn.depthwise_conv2d(image, FILTER, [1] * 4, "SAME") * 2.0
+        )
+        with swap.installed():
+            tf.function(lambda: inner(IMAGE) + 1.0)()
+        report = swap.report(inner)
+        self.assertEqual((report.ours, report.stock, report.undecided), (1, 0, 0))
 
     def test_functions_under_a_tape_outside_of_them(self):
         with swap.installed():

@@ -30,7 +30,7 @@ def stand_in(stock, is_active):
 
     @functools.wraps(stock)
     def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
-        if not (is_active() and _is_depthwise(inputs, kernel, strides, data_format, dilation_rate)):
+        if not (is_active() and _is_depthwise(inputs, kernel, strides, data_format)):
             return stock(inputs, kernel, strides, padding, data_format, dilation_rate)
         module = sys.modules[MODULE]
         height, width, _, outputs = kernel.shape
@@ -45,16 +45,15 @@ def stand_in(stock, is_active):
     return conv
 
 
-def _is_depthwise(inputs, kernel, strides, data_format, dilation_rate):
+def _is_depthwise(inputs, kernel, strides, data_format):
     """Whether stock's depthwise op computes the same convolution."""
     if len(inputs.shape) != 4 or len(kernel.shape) != 4 or None in kernel.shape:
         return False
     channels = inputs.shape[_channel_axis(data_format)]
     if channels in (None, 0, 1) or kernel.shape[2] != 1 or kernel.shape[3] % channels:
         return False
-    # It has one stride for rows and columns, and none with dilations.
-    strides, dilations = _pair(strides), _pair(dilation_rate)
-    return strides[0] == strides[1] and (strides == (1, 1) or dilations == (1, 1))
+    strides = _pair(strides)  # of which stock's op has one for rows and columns
+    return strides[0] == strides[1]
 
 
 def _pair(value):
