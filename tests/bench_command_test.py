@@ -165,6 +165,15 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(run.plan.op, op)
         self.assertIn(f"{op}, float32 NHWC", text)
 
+    @pytest.mark.xla
+    @parameterized.parameters("xla", "ours-function")
+    def test_ours_under_jit(self, peer):
+        options = ["--shapes", self.SHAPE, "--layout", "NCHW", "--execution", "jit"]
+        text, run = self._measure("--peer", peer, *options)
+        self.assertEqual(set(run.rows[0].seconds), {"ours", peer, "copy"})
+        self.assertEqual(run.plan.execution, "jit")
+        self.assertIn("tf_dwbp (jit) and ", text)
+
     def test_torch_end_to_end(self):
         _skip_without(self, "torch")
         _, run = self._measure("--peer", "torch", "--shapes", self.SHAPE)
@@ -213,6 +222,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--dtype", "int8"], r"--dtype: invalid choice: 'int8' .*float32.*float64"),
         (["--layout", "CHWN"], r"--layout: invalid choice: 'CHWN' .*NHWC.*NCHW"),
         (["--peer", "jax"], r"--peer: invalid choice: 'jax' .*onednn.*copy"),
+        (["--execution", "graph"], r"--execution: invalid choice: 'graph' .*eager.*jit"),
         (["--op", "gradient"], r"--op: invalid choice: 'gradient' .*input_grad"),
         (["--group", "all"], r"--group: invalid choice: 'all' .*core.*quick"),
         (["--quick", "--group", "core"], r"not allowed with"),
