@@ -26,6 +26,11 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
   const cpu::Parallel parallel{
       std::min(std::max<int64_t>(1, pool.num_threads()), request.workers),
       [&pool](std::function<void()> function) { pool.Schedule(std::move(function)); }};
+  // Whoever made the call made the workspace as well; to write past it would be worse than to stop.
+  if (cpu::workspace_bytes(request.type, request.op, request.geometry, parallel.workers) >
+      static_cast<int64_t>(workspace->size_bytes())) {
+    return ffi::Error::Internal("the workspace is too small for its threads");
+  }
   cpu::run(request.type, request.op, request.geometry, a.untyped_data(), b.untyped_data(),
            result->untyped_data(), workspace->untyped_data(), parallel);
   return ffi::Error::Success();
