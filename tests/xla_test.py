@@ -178,6 +178,9 @@ class XlaTest(tf.test.TestCase, parameterized.TestCase):
 
         self._assert_same(around, *map(swapped, tensors))
 
+    def test_denormals_are_kept(self):
+        self._assert_same(forward, tf.constant(IMAGE.numpy() * np.float32(2.0**-130)), FILTER)
+
     def test_sizes_from_shapes_and_as_values(self):
         self._assert_same(lambda image: input_grad(sizes=tf.shape(image)), IMAGE)
         self._assert_same(lambda filter: filter_grad(sizes=tf.shape(filter)), FILTER)

@@ -7,9 +7,7 @@
 
 #include "cc/cpu/depthwise.h"
 #include "cc/cpu/memory.h"
-#include "cc/tensorflow/names.h"
 #include "cc/xla/ffi.h"
-#include "cc/xla/request.h"
 
 namespace tf_dwbp::xla {
 namespace {
@@ -36,14 +34,7 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
   return ffi::Error::Success();
 }
 
-XLA_FFI_DEFINE_HANDLER(kHandler, run,
-                       ffi::Ffi::Bind()
-                           .Ctx<ffi::ThreadPool>()
-                           .Arg<ffi::AnyBuffer>()
-                           .Arg<ffi::AnyBuffer>()
-                           .Ret<ffi::AnyBuffer>()
-                           .Ret<ffi::AnyBuffer>()
-                           .Attr<ffi::Span<const int64_t>>(kRequest));
+XLA_FFI_DEFINE_HANDLER(kHandler, run, binding<ffi::ThreadPool>());
 TF_DWBP_REGISTER_HANDLER("Host", kHandler);
 
 }  // namespace
