@@ -20,6 +20,8 @@ BUILD = ROOT / "build"
 LIBRARY_NAME = "_tf_dwbp.so"
 XLA_LIBRARY_NAME = "_tf_dwbp_xla.so"
 BUILD_INFO_NAME = "_build_info.json"
+# What a build can lead to; the second is not always there.
+OUTPUTS = (LIBRARY_NAME, XLA_LIBRARY_NAME, BUILD_INFO_NAME)
 
 _BASE_FLAGS = ["-std=c++17", "-fPIC", "-pthread", "-Wall", "-Wextra", "-iquote", "."]
 

@@ -165,8 +165,8 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(run.plan.op, op)
         self.assertIn(f"{op}, float32 NHWC", text)
 
-    @pytest.mark.xla
     @parameterized.parameters("xla", "ours-function")
+    @pytest.mark.xla
     def test_ours_under_jit(self, peer):
         options = ["--shapes", self.SHAPE, "--layout", "NCHW", "--execution", "jit"]
         text, run = self._measure("--peer", peer, *options)

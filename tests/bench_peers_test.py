@@ -71,8 +71,8 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
     def test_ours_in_a_function(self, op, layout):
         self._test_execution("function", Call(DILATED, "float32", layout, op))
 
-    @pytest.mark.xla
     @parameterized.product(op=list(OPS), layout=("NHWC", "NCHW"))
+    @pytest.mark.xla
     def test_ours_under_jit(self, op, layout):
         self._test_execution("jit", Call(DILATED, "float32", layout, op))
 

@@ -44,8 +44,8 @@ class RegistrationTest(tf.test.TestCase, parameterized.TestCase):
         for kernel in found:
             self.assertEqual(list(kernel.host_memory_arg), on_host)
 
-    @pytest.mark.xla
     @parameterized.parameters(*_OPS)
+    @pytest.mark.xla
     def test_for_xla_too(self, op):
         def knows_gpus(name):
             registered = kernels.get_registered_kernels_for_op(name).kernel
@@ -125,8 +125,8 @@ class OnGpuTest(tf.test.TestCase, parameterized.TestCase):
         )
         self.assertIs(outcome.verdict, Verdict.AGREES, outcome.evidence)
 
-    @pytest.mark.xla
     @parameterized.product(op=list(cases.OPS), dtype=list(cases.DTYPES))
+    @pytest.mark.xla
     def test_the_same_bits_under_jit(self, op, dtype):
         for case in cases.select(dtypes=[dtype], ops=[op], orders=[0], quick=True)[::5]:
             compiled = tf.function(lambda case=case: _compute(case, "GPU:0"), jit_compile=True)

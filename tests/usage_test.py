@@ -161,8 +161,8 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
     def test_saved_model_in_another_process(self, name):
         self._test_saved_model_in_another_process(name, jit_compile=False)
 
-    @pytest.mark.xla
     @parameterized.parameters(*COUNTERPARTS)
+    @pytest.mark.xla
     def test_saved_model_under_jit_in_another_process(self, name):
         self._test_saved_model_in_another_process(name, jit_compile=True)
 
