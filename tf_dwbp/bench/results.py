@@ -91,9 +91,13 @@ class Plan:
         return "memory copy" if self.peer == COPY else PEERS[self.peer].title
 
     @property
+    def our_title(self) -> str:
+        return "tf_dwbp" if self.execution == EAGER else f"tf_dwbp ({self.execution})"
+
+    @property
     def title(self) -> str:
-        ours = "tf_dwbp" if self.execution == EAGER else f"tf_dwbp ({self.execution})"
-        return f"{self.op}, {self.dtype} {self.layout}, SAME: {ours} and {self.peer_title}"
+        sides = f"{self.our_title} and {self.peer_title}"
+        return f"{self.op}, {self.dtype} {self.layout}, SAME: {sides}"
 
 
 @dataclasses.dataclass
