@@ -238,6 +238,7 @@ def build_library(
 
     They are the op library and, where it can be built, the XLA library.
     """
+    xla_headers.setting()  # refused before the minutes that all else takes
     compiled_by = compiler_version()
     targets = list(cpu_targets())
     print(
@@ -309,7 +310,7 @@ def _build_xla_library(wheel, directory, cuda) -> str | None:
     except (BuildError, xla_headers.NotFound) as error:
         output.unlink(missing_ok=True)  # one of an earlier build would not fit
         why = error.brief if isinstance(error, BuildError) else str(error)
-        if xla_headers.demanded():
+        if xla_headers.setting() == "1":
             raise BuildError(f"TF_DWBP_XLA is 1, but there can be no XLA kernels: {why}") from None
         print(f"tf_dwbp: without XLA kernels: {why}", flush=True)
         return why
