@@ -47,17 +47,22 @@ class BuildLibrary(build_ext):
             xla_headers.BadSetting,
         ) as error:
             raise SetupError(str(error)) from None
-        if not self.inplace:
-            for output in self.get_outputs():
-                self.mkpath(str(pathlib.Path(output).parent))
-                self.copy_file(str(package / pathlib.Path(output).name), output)
+        for made, installed in self._outputs().items():
+            if made.exists():
+                self.mkpath(str(installed.parent))
+                self.copy_file(str(made), str(installed))
+            else:
+                installed.unlink(missing_ok=True)  # what an earlier build has left there
 
     def get_outputs(self):
+        return [str(installed) for made, installed in self._outputs().items() if made.exists()]
+
+    def _outputs(self):
+        """Files in the source tree, and the places that they are copied to."""
         if self.inplace:
-            return []
-        package = pathlib.Path(self.build_lib) / "tf_dwbp"
-        names = [native.LIBRARY_NAME, native.XLA_LIBRARY_NAME, native.BUILD_INFO_NAME]
-        return [str(package / name) for name in names if (ROOT / "tf_dwbp" / name).exists()]
+            return {}
+        installed = pathlib.Path(self.build_lib) / "tf_dwbp"
+        return {ROOT / "tf_dwbp" / name: installed / name for name in native.OUTPUTS}
 
     def get_output_mapping(self):
         return {}

@@ -20,6 +20,8 @@ BUILD = ROOT / "build"
 LIBRARY_NAME = "_tf_dwbp.so"
 XLA_LIBRARY_NAME = "_tf_dwbp_xla.so"
 BUILD_INFO_NAME = "_build_info.json"
+# What a build can lead to; the second is not always there.
+OUTPUTS = (LIBRARY_NAME, XLA_LIBRARY_NAME, BUILD_INFO_NAME)
 
 _BASE_FLAGS = ["-std=c++17", "-fPIC", "-pthread", "-Wall", "-Wextra", "-iquote", "."]
 
@@ -236,6 +238,7 @@ def build_library(
 
     They are the op library and, where it can be built, the XLA library.
     """
+    xla_headers.setting()  # refused before the minutes that all else takes
     compiled_by = compiler_version()
     targets = list(cpu_targets())
     print(
@@ -307,7 +310,7 @@ def _build_xla_library(wheel, directory, cuda) -> str | None:
     except (BuildError, xla_headers.NotFound) as error:
         output.unlink(missing_ok=True)  # one of an earlier build would not fit
         why = error.brief if isinstance(error, BuildError) else str(error)
-        if xla_headers.demanded():
+        if xla_headers.setting() == "1":
             raise BuildError(f"TF_DWBP_XLA is 1, but there can be no XLA kernels: {why}") from None
         print(f"tf_dwbp: without XLA kernels: {why}", flush=True)
         return why

@@ -32,17 +32,17 @@ class NotFound(Exception):
     """The XLA library is not built; the message is one sentence, or less, for the user."""
 
 
-def demanded() -> bool:
-    """Whether an XLA library that cannot be built is an error."""
-    return os.environ.get("TF_DWBP_XLA") == "1"
+def setting() -> str:
+    """What the environment asks for: 0, 1 or nothing."""
+    wanted = os.environ.get("TF_DWBP_XLA", "")
+    if wanted not in ("", "0", "1"):
+        raise BadSetting(f"TF_DWBP_XLA must be 0 or 1, but is {wanted!r}.")
+    return wanted
 
 
 def find(include: pathlib.Path) -> list[pathlib.Path]:
     """The include paths to add to the wheel's."""
-    wanted = os.environ.get("TF_DWBP_XLA", "")
-    if wanted not in ("", "0", "1"):
-        raise BadSetting(f"TF_DWBP_XLA must be 0 or 1, but is {wanted!r}.")
-    if wanted == "0":
+    if setting() == "0":
         raise NotFound("TF_DWBP_XLA is 0")
     there = {include / header: header for header in _HEADERS}
     there |= {include / folder / header: header for folder, header in _FOLDERS.items()}
@@ -59,7 +59,7 @@ if __name__ == "__main__":
             "problem": None,
         }
     except NotFound as error:
-        if demanded():
+        if setting() == "1":
             sys.exit(f"TF_DWBP_XLA is 1, but {error}.")
         found = {"folders": [], "problem": str(error)}
     except BadSetting as error:

@@ -229,8 +229,8 @@ class BadInputTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ERRORS, message):
             _call_with_unknown_shapes(changes, op)
 
-    @pytest.mark.xla
     @parameterized.named_parameters(BAD)
+    @pytest.mark.xla
     def test_under_jit(self, op, changes, message):
         with self.assertRaisesRegex(ERRORS, message):
             _call_under_jit(changes, op)

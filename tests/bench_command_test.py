@@ -1,6 +1,7 @@
 """The benchmark's processes and its command line."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -165,6 +166,15 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(run.plan.op, op)
         self.assertIn(f"{op}, float32 NHWC", text)
 
+    @parameterized.parameters("xla", "ours-function")
+    @pytest.mark.xla
+    def test_ours_under_jit(self, peer):
+        options = ["--shapes", self.SHAPE, "--layout", "NCHW", "--execution", "jit"]
+        text, run = self._measure("--peer", peer, *options)
+        self.assertEqual(set(run.rows[0].seconds), {"ours", peer, "copy"})
+        self.assertEqual(run.plan.execution, "jit")
+        self.assertIn("tf_dwbp (jit) and ", text)
+
     def test_torch_end_to_end(self):
         _skip_without(self, "torch")
         _, run = self._measure("--peer", "torch", "--shapes", self.SHAPE)
@@ -187,6 +197,17 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
     def test_a_saved_run_can_be_shown_again(self):
         text, _ = self._measure("--peer", "copy", "--shapes", self.SHAPE)
         self.assertEqual(self._bench("--load", str(self.directory / "run.json")), text)
+
+    def test_texts_say_how_ours_is_called(self):
+        _skip_without(self, "matplotlib")
+        saved, drawn = self.directory / "saved.json", self.directory / "plot.svg"
+        plan = dataclasses.replace(PLAN, peer="ours-eager", execution="function")
+        rows = [Row(PLAIN, {"ours": [1e-3], "ours-eager": [2e-3], "copy": [1e-4]})]
+        Run(plan, rows, MACHINE, 1.0).save(saved)
+        with mock.patch.dict("matplotlib.rcParams", {"svg.fonttype": "none"}):  # texts as such
+            text = self._bench("--load", str(saved), "--plot", str(drawn))
+        self.assertIn("tf_dwbp (function) and tf_dwbp (eager)", text)
+        self.assertIn("tf_dwbp (function) is 2.00 times as fast as tf_dwbp", drawn.read_text())
 
     @parameterized.parameters("png", "svg")
     def test_plot(self, suffix):
@@ -213,6 +234,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--dtype", "int8"], r"--dtype: invalid choice: 'int8' .*float32.*float64"),
         (["--layout", "CHWN"], r"--layout: invalid choice: 'CHWN' .*NHWC.*NCHW"),
         (["--peer", "jax"], r"--peer: invalid choice: 'jax' .*onednn.*copy"),
+        (["--execution", "graph"], r"--execution: invalid choice: 'graph' .*eager.*jit"),
         (["--op", "gradient"], r"--op: invalid choice: 'gradient' .*input_grad"),
         (["--group", "all"], r"--group: invalid choice: 'all' .*core.*quick"),
         (["--quick", "--group", "core"], r"not allowed with"),

@@ -1,6 +1,7 @@
 """The benchmark's two sides do the same: each computes what the reference says."""
 
 import dataclasses
+import functools
 import importlib.util
 import sys
 from unittest import mock
@@ -65,6 +66,29 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
     )
     def test_ours(self, shape, layout, dtype, op):
         self._assert_right(peers.prepare_ours, Call(shape, dtype, layout, op))
+
+    @parameterized.product(op=list(OPS), layout=("NHWC", "NCHW"))
+    def test_ours_in_a_function(self, op, layout):
+        self._test_execution("function", Call(DILATED, "float32", layout, op))
+
+    @parameterized.product(op=list(OPS), layout=("NHWC", "NCHW"))
+    @pytest.mark.xla
+    def test_ours_under_jit(self, op, layout):
+        self._test_execution("jit", Call(DILATED, "float32", layout, op))
+
+    def _test_execution(self, execution, call):
+        as_ours = functools.partial(peers.prepare_ours, execution=execution)
+        for prepare in (as_ours, peers.PEERS[f"ours-{execution}"].prepare):
+            with mock.patch.object(tf, "function", wraps=tf.function) as function:
+                self._assert_right(prepare, call)
+            function.assert_called_once_with(jit_compile=execution == "jit")
+
+    def test_what_cannot_be_compiled_is_known_before(self):
+        with mock.patch.object(peers, "build_info", return_value={"why_no_xla": "a reason"}):
+            for chosen in (("ours-jit",), ("xla", "jit")):
+                self.assertIn("without XLA kernels: a reason", peers.missing(*chosen))
+            self.assertIsNone(peers.missing("ours-function", "eager"))
+            self.assertIsNone(peers.missing("xla"))
 
     @parameterized.product(
         shape=(PLAIN, STRIDED, MULTIPLIER), dtype=("float32", "float64"), op=list(OPS)

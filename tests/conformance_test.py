@@ -282,6 +282,23 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         path = os.pathsep.join([str(directory), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.enter_context(mock.patch.dict(os.environ, {"PYTHONPATH": path}))
 
+    def _run_with_worker(self, deal_with_job, selected, *arguments, **options):
+        """A run whose workers deal with jobs in another way."""
+        program = """
+            import json, os, sys
+            pipe = int(sys.argv[1])
+            send = lambda **message: os.write(pipe, (json.dumps(message) + "\\n").encode())
+            send(ready=True)
+            for line in sys.stdin:
+                job = json.loads(line)
+        """
+        directory = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
+        (directory / "some_worker.py").write_text(
+            textwrap.dedent(program) + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4)
+        )
+        with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
+            return runner.run(selected, *arguments, **options)
+
     def test_every_verdict(self):
         selected = [
             case
@@ -324,26 +341,17 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
     def test_a_batch_that_kills_is_asked_one_by_one(self):
         selected = [case for case in _select()[:20] if not case.dilated]
         victim = selected[3].id
-        with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
-            (
-                pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0]) / "some_worker.py"
-            ).write_text(
-                textwrap.dedent(f"""
-                    import json, os, sys
-                    pipe = int(sys.argv[1])
-                    send = lambda **message: os.write(pipe, (json.dumps(message) + "\\n").encode())
-                    send(ready=True)
-                    for line in sys.stdin:
-                        job = json.loads(line)
-                        if job["execution"] == "jit":
-                            send(begin=job["cases"])
-                            if {victim!r} in job["cases"]:
-                                os.abort()
-                        for case in job["cases"]:
-                            send(case=case, outcome={{"verdict": "agrees"}})
-                """)
-            )
-            run = runner.run(selected)
+        run = self._run_with_worker(
+            f"""
+            if job["execution"] == "jit":
+                send(begin=job["cases"])
+                if {victim!r} in job["cases"]:
+                    os.abort()
+            for case in job["cases"]:
+                send(case=case, outcome={{"verdict": "agrees"}})
+            """,
+            selected,
+        )
         by_id = {cell.case.id: cell.outcome(targets.XLA).verdict for cell in run.cells}
         self.assertEqual(by_id.pop(victim), Verdict.DIES)
         self.assertEqual(set(by_id.values()), {Verdict.AGREES})
@@ -368,6 +376,22 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(outcome.verdict, Verdict.WRONG)
         *_, table = summary.tables(run)
         self.assertEqual([*table.lanes], ["eager", "function", "jit"])
+
+    @parameterized.parameters((None, 2), ("some_targets:by_execution", 0))
+    def test_our_ops_must_have_the_same_bits_in_all_executions(self, target, failing):
+        run = self._run_with_worker(
+            """
+            for case in job["cases"]:
+                digest = "of jit" if job["execution"] == "jit" else "of others"
+                send(case=case, outcome={"verdict": "agrees", "digest": digest})
+            """,
+            cases.CASES[:2],
+            target,
+            executions=targets.EXECUTIONS,
+            stock=False,
+        )
+        failures = [str(failure) for cell in run.failing for failure in cell.failures]
+        self.assertEqual(failures, ["ours jit: its bits are not those of ours eager"] * failing)
 
     def test_bits_that_differ_between_processes_fail(self):
         selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:1]

@@ -44,6 +44,18 @@ class RegistrationTest(tf.test.TestCase, parameterized.TestCase):
         for kernel in found:
             self.assertEqual(list(kernel.host_memory_arg), on_host)
 
+    @parameterized.parameters(*_OPS)
+    @pytest.mark.xla
+    def test_for_xla_too(self, op):
+        def knows_gpus(name):
+            registered = kernels.get_registered_kernels_for_op(name).kernel
+            return "XLA_GPU_JIT" in {kernel.device_type for kernel in registered}
+
+        tf.function(tf.nn.relu, jit_compile=True)(tf.ones([2]))  # XLA makes its kernels now
+        # tensorflow-cpu has no XLA for GPUs.
+        expected = tf_dwbp.build_info()["cuda_version"] is not None and knows_gpus("Relu")
+        self.assertEqual(knows_gpus(_OPS[op][0]), expected)
+
 
 def _compute(case, device):
     arguments = case.arguments()
@@ -112,6 +124,13 @@ class OnGpuTest(tf.test.TestCase, parameterized.TestCase):
             [answer.numpy() for answer in answers], case, verdicts.expectations(case)
         )
         self.assertIs(outcome.verdict, Verdict.AGREES, outcome.evidence)
+
+    @parameterized.product(op=list(cases.OPS), dtype=list(cases.DTYPES))
+    @pytest.mark.xla
+    def test_the_same_bits_under_jit(self, op, dtype):
+        for case in cases.select(dtypes=[dtype], ops=[op], orders=[0], quick=True)[::5]:
+            compiled = tf.function(lambda case=case: _compute(case, "GPU:0"), jit_compile=True)
+            self.assertAllEqual(compiled(), _compute(case, "GPU:0"))
 
     def test_empty_tensors(self):
         with tf.device("GPU:0"):

@@ -258,8 +258,8 @@ class NumericsTest(tf.test.TestCase, parameterized.TestCase):
             else:  # only the central tap meets the image
                 self.assertAllEqual(answer[0, ..., 0], np.full([3, 3], 9))
 
-    @pytest.mark.slow
     @parameterized.parameters("NHWC", "NCHW")
+    @pytest.mark.slow
     def test_result_past_2_31_elements(self, layout):
         # The result has 2.2e9 elements; out_backprop's few pixels lie `stride` apart.
         height, width, channels, stride = 46400, 46400 // 64, 64, 400

@@ -6,10 +6,12 @@ import pathlib
 import re
 import runpy
 import sys
+import tempfile
 import warnings
 from unittest import mock
 
 import pytest
+import setuptools
 import tensorflow as tf
 
 import tf_dwbp
@@ -94,6 +96,28 @@ class BuildTest(tf.test.TestCase):
         self.assertEqual(info["xla"], info["why_no_xla"] is None)
         if not info["xla"]:
             self.assertNotEmpty(info["why_no_xla"])
+
+
+class InstalledFilesTest(tf.test.TestCase):
+    def test_what_an_earlier_build_left_is_not_installed(self):
+        root, build_lib = (pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir())) for _ in "12")
+        made, installed = root / "tf_dwbp", build_lib / "tf_dwbp"
+        for path in (made, installed):
+            path.mkdir()
+        for name in ("_tf_dwbp.so", "_build_info.json"):
+            (made / name).touch()
+        (installed / "_tf_dwbp_xla.so").touch()
+
+        names, _ = _read_setup()
+        command = names["BuildLibrary"](setuptools.Distribution())
+        command.inplace, command.build_lib = False, str(build_lib)
+        builds_nothing = mock.Mock(spec=names["native"], OUTPUTS=names["native"].OUTPUTS)
+        with mock.patch.dict(command.run.__globals__, ROOT=root, native=builds_nothing):
+            command.run()
+            outputs = command.get_outputs()
+        there = {path.name for path in installed.iterdir()}
+        self.assertEqual(there, {"_tf_dwbp.so", "_build_info.json"})
+        self.assertEqual({pathlib.Path(output).name for output in outputs}, there)
 
 
 class ReadmeTest(tf.test.TestCase):

@@ -111,6 +111,16 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
             self._assert_right(answer)
 
     def test_keras_layer_trains(self):
+        self._train_keras_layer(jit_compile=False)
+
+    @pytest.mark.xla
+    def test_keras_layer_trains_under_jit(self):
+        plain = self._train_keras_layer(jit_compile=False)
+        self.assertAllClose(self._train_keras_layer(jit_compile=True), plain, rtol=1e-3)
+
+    def _train_keras_layer(self, jit_compile):
+        """The losses."""
+
         class TransposedDepthwise(tf.keras.layers.Layer):
             """Upsamples by 2: the input gradient as a layer of its own."""
 
@@ -132,9 +142,10 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
         )
         layer = TransposedDepthwise()
         model = tf.keras.Sequential([layer])
-        model.compile(tf.keras.optimizers.Adam(0.1), "mse", jit_compile=False)
-        model.fit(inputs, targets, epochs=100, verbose=0)
+        model.compile(tf.keras.optimizers.Adam(0.1), "mse", jit_compile=jit_compile)
+        history = model.fit(inputs, targets, epochs=100, verbose=0)
         self.assertAllClose(layer.kernel, target_kernel, atol=0.05)
+        return history.history["loss"]
 
     def test_keras_layer_trains_on_a_combination_that_stock_refuses(self):
         class Depthwise(tf.keras.layers.Layer):
@@ -161,8 +172,8 @@ class UsageTest(tf.test.TestCase, parameterized.TestCase):
     def test_saved_model_in_another_process(self, name):
         self._test_saved_model_in_another_process(name, jit_compile=False)
 
-    @pytest.mark.xla
     @parameterized.parameters(*COUNTERPARTS)
+    @pytest.mark.xla
     def test_saved_model_under_jit_in_another_process(self, name):
         self._test_saved_model_in_another_process(name, jit_compile=True)
 

@@ -87,6 +87,12 @@ class XlaBuildTest(tf.test.TestCase):
         os.environ["TF_DWBP_XLA"] = "yes"
         with self.assertRaisesRegex(xla_headers.BadSetting, "must be 0 or 1, but is 'yes'"):
             xla_headers.find(self._include())
+        with (
+            mock.patch.object(native, "compile_all") as compile_all,
+            self.assertRaises(xla_headers.BadSetting),
+        ):
+            native.build_library(tensorflow_wheel.find(), self.directory, cuda=None)
+        compile_all.assert_not_called()
 
     def test_what_compiles_is_linked(self):
         os.environ["TF_DWBP_XLA"] = "1"

@@ -87,6 +87,9 @@ class XlaTest(tf.test.TestCase, parameterized.TestCase):
         compiled = jit(lambda first, second: function(first, second))
         text = compiled.experimental_get_compiler_ir(*tensors)(stage="optimized_hlo")
         self.assertEqual(text.count('custom_call_target="TfDwbp>'), 1, text)
+        # With tensors in the order that the kernel reads them in, not one that XLA likes better.
+        first, second = (f"f32{str([*x.shape]).replace(' ', '')}{{3,2,1,0}}" for x in tensors)
+        self.assertIn(f"operand_layout_constraints={{{first}, {second}}}", text)
         self.assertNotIn("convolution", text)
 
     @parameterized.parameters(*OPS)
@@ -161,7 +164,7 @@ class XlaTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(*OPS)
     def test_layouts_that_xla_chooses(self, op):
-        """XLA makes transposes free by choosing the order of dimensions in memory."""
+        """XLA can make a transpose free by choosing the order of dimensions in memory."""
         function, tensors = OPS[op]
 
         def swapped(tensor):
@@ -174,6 +177,9 @@ class XlaTest(tf.test.TestCase, parameterized.TestCase):
             return 2 * swapped(function(back(first + 1), back(second - 1)))
 
         self._assert_same(around, *map(swapped, tensors))
+
+    def test_denormals_are_kept(self):
+        self._assert_same(forward, tf.constant(IMAGE.numpy() * np.float32(2.0**-130)), FILTER)
 
     def test_sizes_from_shapes_and_as_values(self):
         self._assert_same(lambda image: input_grad(sizes=tf.shape(image)), IMAGE)
@@ -255,7 +261,7 @@ class ProcessTest(tf.test.TestCase):
 
             tf.config.threading.set_intra_op_parallelism_threads(2)
             tf.config.threading.set_inter_op_parallelism_threads(2)
-            image, taps = tf.random.normal([8, 64, 64, 64]), tf.random.normal([3, 3, 64, 1])
+            image, taps = tf.random.normal([8, 64, 64, 64]), tf.random.normal([3, 3, 64, 2])
             call = lambda x: ops.depthwise_conv2d(x, taps, [1, 1, 1, 1], "SAME")
             under_jit = tf.function(call, jit_compile=True)
             expected = call(image).numpy().tobytes()

@@ -3,9 +3,7 @@
 #include <cstdint>
 
 #include "cc/gpu/depthwise.h"
-#include "cc/tensorflow/names.h"
 #include "cc/xla/ffi.h"
-#include "cc/xla/request.h"
 
 namespace tf_dwbp::xla {
 namespace {
@@ -22,14 +20,7 @@ ffi::Error run(void* stream, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi
 }
 
 // The stream is a cudaStream_t, a pointer that gpu::run() takes as such.
-XLA_FFI_DEFINE_HANDLER(kHandler, run,
-                       ffi::Ffi::Bind()
-                           .Ctx<ffi::PlatformStream<void*>>()
-                           .Arg<ffi::AnyBuffer>()
-                           .Arg<ffi::AnyBuffer>()
-                           .Ret<ffi::AnyBuffer>()
-                           .Ret<ffi::AnyBuffer>()
-                           .Attr<ffi::Span<const int64_t>>(kRequest));
+XLA_FFI_DEFINE_HANDLER(kHandler, run, binding<ffi::PlatformStream<void*>>());
 TF_DWBP_REGISTER_HANDLER("CUDA", kHandler);
 
 }  // namespace

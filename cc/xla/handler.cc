@@ -7,9 +7,7 @@
 
 #include "cc/cpu/depthwise.h"
 #include "cc/cpu/memory.h"
-#include "cc/tensorflow/names.h"
 #include "cc/xla/ffi.h"
-#include "cc/xla/request.h"
 
 namespace tf_dwbp::xla {
 namespace {
@@ -26,19 +24,17 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
   const cpu::Parallel parallel{
       std::min(std::max<int64_t>(1, pool.num_threads()), request.workers),
       [&pool](std::function<void()> function) { pool.Schedule(std::move(function)); }};
+  // Whoever made the call made the workspace as well; to write past it would be worse than to stop.
+  if (cpu::workspace_bytes(request.type, request.op, request.geometry, parallel.workers) >
+      static_cast<int64_t>(workspace->size_bytes())) {
+    return ffi::Error::Internal("the workspace is too small for its threads");
+  }
   cpu::run(request.type, request.op, request.geometry, a.untyped_data(), b.untyped_data(),
            result->untyped_data(), workspace->untyped_data(), parallel);
   return ffi::Error::Success();
 }
 
-XLA_FFI_DEFINE_HANDLER(kHandler, run,
-                       ffi::Ffi::Bind()
-                           .Ctx<ffi::ThreadPool>()
-                           .Arg<ffi::AnyBuffer>()
-                           .Arg<ffi::AnyBuffer>()
-                           .Ret<ffi::AnyBuffer>()
-                           .Ret<ffi::AnyBuffer>()
-                           .Attr<ffi::Span<const int64_t>>(kRequest));
+XLA_FFI_DEFINE_HANDLER(kHandler, run, binding<ffi::ThreadPool>());
 TF_DWBP_REGISTER_HANDLER("Host", kHandler);
 
 }  // namespace

@@ -7,13 +7,14 @@ from tf_dwbp import console
 from tf_dwbp.bench import call, files, peers, plot, report, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
+from tf_dwbp.conformance import targets
 from tf_dwbp.train import data
 from tf_dwbp.train.models import MODELS, POLICIES
 
 _DESCRIPTION = """\
-Times an op beside another implementation and beside a copy of the same bytes: eager calls,
-overhead included, the sides alternated in short blocks in one process. Before a shape is timed,
-both sides' answers are compared. Exit status: 0, 1 if ours failed, 2 on wrong usage."""
+Times an op beside another implementation and beside a copy of the same bytes: whole calls, overhead
+included, the sides alternated in short blocks in one process. Before a shape is timed, both sides'
+answers are compared. Exit status: 0, 1 if ours failed, 2 on wrong usage."""
 
 _TRAIN_DESCRIPTION = """\
 Whole training steps of Keras's applications, by stock's ops and by ours, and the share that
@@ -21,14 +22,15 @@ depthwise ops have in them; on handwritten digits that scikit-learn brings along
 those of `tf-dwbp train`."""
 
 # What only one of the two kinds of benchmark takes.
-_OF_OPS = ("op", "dtype", "layout", "peer", "shapes", "group")
+_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "shapes", "group")
 _OF_TRAINING = ("model", "policy", "image_size", "batch")
 
 _EPILOG = """\
 Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for both sides. xla: stock
 TensorFlow's ops compiled by XLA. torch: PyTorch (pip install torch), channels_last for NHWC.
 copy: memory. dilated: tf.nn.depthwise_conv2d with dilations, or its gradient, which go through
-SpaceToBatch. The op backward is input_grad and filter_grad, one after the other."""
+SpaceToBatch. ours-eager, ours-function, ours-jit: our ops, called in that way whatever --execution
+says. The op backward is input_grad and filter_grad, one after the other."""
 
 
 def register(subparsers) -> None:
@@ -48,6 +50,13 @@ def register(subparsers) -> None:
         parser.add_argument(
             f"--{name}", choices=values, default=values[0], help="default: %(default)s"
         )
+    parser.add_argument(
+        "--execution",
+        choices=targets.EXECUTIONS,
+        default=targets.EAGER,
+        help="how ours is called: eagerly, from a tf.function or from one that XLA compiles; "
+        "default: %(default)s",
+    )
     parser.add_argument(
         "--shapes",
         nargs="+",
@@ -130,8 +139,9 @@ def _measure_training(parser, arguments):
 
 
 def _measure_ops(parser, arguments):
-    if reason := peers.missing(arguments.peer):
-        parser.error(f"cannot use --peer {arguments.peer}: {reason}")
+    if reason := peers.missing(arguments.peer, arguments.execution):
+        with_jit = " with --execution jit" if arguments.execution == targets.JIT else ""
+        parser.error(f"cannot use --peer {arguments.peer}{with_jit}: {reason}")
     selected = shapes.select(arguments.shapes, arguments.group)
     if not selected:
         models = ", ".join(dict.fromkeys(shape.model for shape in shapes.SHAPES))
@@ -147,7 +157,7 @@ def _measure_ops(parser, arguments):
         left_out = len(selected) - len(dilated)
         print(f"{left_out} shapes without dilation are left out", file=sys.stderr)
         selected = dilated
-    names = ("peer", "dtype", "layout", "threads", "rounds", "op")
+    names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution")
     plan = Plan(**{name: getattr(arguments, name) for name in names})
     with console.Progress("shapes") as progress:
         return runner.run(plan, selected, progress.update)

@@ -1,8 +1,8 @@
 """The two sides of a comparison: our ops, and the implementations it is compared with.
 
-Each prepares what it needs once, and gives back a function that makes one eager call: what is
-timed is what a user waits for, overhead included. Ours is called by its public name, stock's
-through `tf.raw_ops`, which does as little as any call of TensorFlow's can.
+Each prepares what it needs once, and gives back a function that makes one call: what is timed is
+what a user waits for, overhead included. Ours is called by its public name, stock's through
+`tf.raw_ops`, which does as little as any call of TensorFlow's can; eagerly, or from a tf.function.
 """
 
 import dataclasses
@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_dwbp import build_info
 from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.side import Refused, Side
 from tf_dwbp.bench.torch_peer import prepare_torch
 from tf_dwbp.conformance import targets
+from tf_dwbp.conformance.targets import EAGER, JIT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +37,17 @@ class Peer:
         return {"TF_ENABLE_ONEDNN_OPTS": "1" if self.onednn else "0"}
 
 
-def prepare_ours(call: Call, threads: int) -> Side:
-    """Our ops."""
+def prepare_ours(call: Call, threads: int, execution: str = EAGER) -> Side:
+    """Our ops, called in one of `targets.EXECUTIONS`."""
     del threads  # set for the whole process
-    return _one_by_one(call, targets.load(targets.OURS))
+    functions = targets.load(targets.OURS)
+    if execution == EAGER:
+        return _one_by_one(call, functions)
+    return _together(call, functions, jit_compile=execution == JIT)
+
+
+def _ours(execution):
+    return functools.partial(prepare_ours, execution=execution)
 
 
 def _prepare_stock(call, threads):
@@ -59,15 +68,18 @@ def _one_by_one(call, functions):
 def _prepare_xla(call, threads):
     """Stock's ops compiled: the only ones of stock's that heed dilations."""
     del threads
-    functions = targets.load(targets.STOCK)
+    return _together(call, targets.load(targets.STOCK), jit_compile=True)
+
+
+def _together(call, functions, jit_compile):
     tensors, _ = _tensors(call)
     sizes = {"input": call.input_sizes, "filter": call.filter_shape}  # constants, for XLA
 
-    @tf.function(jit_compile=True)
-    def compiled(tensors):
+    @tf.function(jit_compile=jit_compile)
+    def program(tensors):
         return [functions[step](**call.arguments(step, tensors, sizes)) for step in call.steps]
 
-    return Side(functools.partial(compiled, tensors))
+    return Side(functools.partial(program, tensors))
 
 
 def _prepare_space_to_batch(call, threads):
@@ -135,11 +147,15 @@ PEERS = {
     # Its threads go on spinning after a call, 8 ms as measured, and take a core from the next side.
     "torch": Peer("PyTorch", prepare_torch, lead_in=0.015),
     "dilated": Peer("tf.nn.depthwise_conv2d", _prepare_space_to_batch, only_dilated=True),
+    # What our ops' own way of being called costs.
+    **{f"ours-{name}": Peer(f"tf_dwbp ({name})", _ours(name)) for name in targets.EXECUTIONS},
 }
 
 
-def missing(name: str) -> str | None:
-    """Why a peer cannot be used here at all, if so."""
+def missing(name: str, execution: str = EAGER) -> str | None:
+    """Why a peer, or our ops called in that way, cannot be used here at all, if so."""
     if name == "torch" and not importlib.util.find_spec("torch"):
         return "PyTorch is not installed: pip install torch"
+    if (why := build_info()["why_no_xla"]) and (name == f"ours-{JIT}" or execution == JIT):
+        return f"tf_dwbp was built without XLA kernels: {why}"
     return None

@@ -107,7 +107,7 @@ def _draw_copy(axes, run):
 def _draw_points(axes, run):
     """Ours, the peer's, and a line between what belongs together."""
     peer = run.plan.peer
-    sides = [(OURS, BLUE, "tf_dwbp")]
+    sides = [(OURS, BLUE, run.plan.our_title)]
     if peer != COPY:
         sides.append((peer, ORANGE, run.plan.peer_title))
     for row in run.rows:
@@ -144,7 +144,7 @@ def _write_texts(figure, axes, run):
             report.percent(found.worst),
         )
     note = found and (
-        f"tf_dwbp is {mean}, the geometric mean of {found.count} shapes.\n"
+        f"{run.plan.our_title} is {mean}, the geometric mean of {found.count} shapes.\n"
         f"Its worst is {worst}: {found.worst_shape.name}."
     )
     left = axes.get_position().x0

@@ -10,6 +10,7 @@ from tf_dwbp.bench import shapes
 from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.peers import COPY, PEERS
 from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.conformance.targets import EAGER
 
 OURS = "ours"
 
@@ -83,14 +84,20 @@ class Plan:
     threads: int
     rounds: int
     op: str = "input_grad"
+    execution: str = EAGER  # how ours is called
 
     @property
     def peer_title(self) -> str:
         return "memory copy" if self.peer == COPY else PEERS[self.peer].title
 
     @property
+    def our_title(self) -> str:
+        return "tf_dwbp" if self.execution == EAGER else f"tf_dwbp ({self.execution})"
+
+    @property
     def title(self) -> str:
-        return f"{self.op}, {self.dtype} {self.layout}, SAME: tf_dwbp and {self.peer_title}"
+        sides = f"{self.our_title} and {self.peer_title}"
+        return f"{self.op}, {self.dtype} {self.layout}, SAME: {sides}"
 
 
 @dataclasses.dataclass

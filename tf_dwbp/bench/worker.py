@@ -4,6 +4,7 @@ Started as `python -m tf_dwbp.bench.worker PIPE PLAN SHAPE...` where the plan is
 goes out as lines of JSON on the file descriptor PIPE, which nobody's own output can touch.
 """
 
+import functools
 import json
 import os
 import sys
@@ -58,7 +59,8 @@ def measure_row(plan: Plan, shape: shapes.Shape) -> Row:
 def _prepare(plan, call, peer):
     """Both sides' functions, and why there is none where one cannot compute what it should."""
     functions, answers, refusals = {}, {}, {}
-    prepare = {OURS: peers.prepare_ours} | ({plan.peer: peer.prepare} if peer else {})
+    prepare_ours = functools.partial(peers.prepare_ours, execution=plan.execution)
+    prepare = {OURS: prepare_ours} | ({plan.peer: peer.prepare} if peer else {})
     for name, prepare_side in prepare.items():
         try:
             side = prepare_side(call, plan.threads)
