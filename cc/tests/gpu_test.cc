@@ -40,12 +40,6 @@ constexpr Op kOps[] = {Op::kForward, Op::kInputGrad, Op::kFilterGrad};
 constexpr Layout kLayouts[] = {Layout::kNHWC, Layout::kNCHW};
 constexpr Order kOrders[] = {Order::kForward, Order::kBackward, Order::kShuffled};
 
-// The operands that an op is given, in order.
-std::pair<Operand, Operand> operands_of(Op op) {
-  return {op == Op::kInputGrad ? Operand::kFilter : Operand::kInput,
-          op == Op::kForward ? Operand::kFilter : Operand::kOutput};
-}
-
 // Calls the op on tensors that begin `shift` elements after an aligned address.
 template <typename T>
 std::vector<T> call(Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b,
