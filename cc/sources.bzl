@@ -17,6 +17,7 @@ CORE_SOURCES = [
     "cc/cpu/gather_plan.cc",
     "cc/cpu/memory.cc",
     "cc/cpu/parallel.cc",
+    "cc/cpu/paths.cc",
     "cc/cpu/target.cc",
     "cc/cpu/tiles.cc",
 ]

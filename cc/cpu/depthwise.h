@@ -17,7 +17,9 @@
 
 namespace tf_dwbp::cpu {
 
-// The bytes that run() wants as `workspace`.
+// The bytes that run() wants as `workspace` for the same `workers`: that many threads at most can
+// work on the call at the same time. How the work is cut, and so the workspace, depends on their
+// number; the bits of the result do not.
 template <typename T>
 int64_t workspace_bytes(conv::Op op, const conv::Geometry& geometry, int64_t workers);
 
@@ -26,15 +28,20 @@ int64_t workspace_bytes(conv::Op op, const conv::Geometry& geometry, int64_t wor
 // the same bits from any number of threads. Sums of 16-bit types are kept in float and rounded
 // once.
 //
-// T is Half, Bfloat16, float or double. The workspace is aligned to 64 bytes.
+// `parallel` may offer any number of threads, fewer or more than `workers`.
+//
+// T is Half, Bfloat16, float or double. The tensors may lie at any address; the workspace is
+// aligned to 64 bytes. Throws std::bad_alloc, with the result undefined, if there is no memory for
+// the small things that it keeps besides.
 template <typename T>
-void run(conv::Op op, const conv::Geometry& geometry, const T* a, const T* b, T* result,
-         void* workspace, const Parallel& parallel);
+void run(conv::Op op, const conv::Geometry& geometry, int64_t workers, const T* a, const T* b,
+         T* result, void* workspace, const Parallel& parallel);
 
 // The same for a type that is known at run time.
 TF_DWBP_EXPORT int64_t workspace_bytes(Type type, conv::Op op, const conv::Geometry& geometry,
                                        int64_t workers);
-TF_DWBP_EXPORT void run(Type type, conv::Op op, const conv::Geometry& geometry, const void* a,
-                        const void* b, void* result, void* workspace, const Parallel& parallel);
+TF_DWBP_EXPORT void run(Type type, conv::Op op, const conv::Geometry& geometry, int64_t workers,
+                        const void* a, const void* b, void* result, void* workspace,
+                        const Parallel& parallel);
 
 }  // namespace tf_dwbp::cpu

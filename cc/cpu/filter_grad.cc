@@ -8,6 +8,7 @@
 #include "cc/cpu/denormals.h"
 #include "cc/cpu/filter_columns.h"
 #include "cc/cpu/filter_plan.h"
+#include "cc/cpu/paths.h"
 #include "cc/cpu/steps.h"
 #include "cc/cpu/tables.h"
 
@@ -448,13 +449,19 @@ int64_t filter_grad_workspace_bytes(const Geometry& g, int64_t workers) {
 }
 
 template <typename T>
-void filter_grad(const Geometry& g, const T* input, const T* out_backprop, T* result,
-                 void* workspace, const Parallel& parallel) {
+void filter_grad(const Geometry& g, int64_t workers, const T* input, const T* out_backprop,
+                 T* result, void* workspace, const Parallel& parallel) {
   if (empty(g)) {
+    count(Path::kEmpty);
     if (g.filter_elements() > 0) std::memset(result, 0, g.filter_elements() * sizeof(T));
     return;
   }
-  const FilterPlan plan = plan_for<T>(g, parallel.workers);
+  const FilterPlan plan = plan_for<T>(g, workers);
+  count(plan.mode == Mode::kDirect    ? Path::kFilterDirect
+        : plan.mode == Mode::kWindows ? Path::kFilterPacked
+                                      : Path::kFilterTapwise);
+  if (plan.asks) count(Path::kFilterPrefetch);
+  if (plan.few && plan.images > 1) count(Path::kFilterShared);
   auto* const sums = static_cast<AccumulatorOf<T>*>(workspace);
   auto* const scratch = sums + plan.parts * plan.sums;
   const Call<T> call{g,
@@ -465,20 +472,22 @@ void filter_grad(const Geometry& g, const T* input, const T* out_backprop, T* re
                      sums,
                      Steps(g.layout, g.channels, g.height.in, g.width.in),
                      Steps(g.layout, g.out_channels(), g.height.out, g.width.out)};
-  share(parallel, plan.items(), cycles_of_item(g, plan), [&](Items* items, int64_t worker) {
-    const ScopedIeeeDenormals ieee;
-    Worker<T> runner(call, scratch + worker * plan.worker);
-    for (int64_t item; items->take(&item);) runner.run(item);
-  });
+  share(parallel, workers, plan.items(), cycles_of_item(g, plan),
+        [&](Items* items, int64_t worker) {
+          const ScopedIeeeDenormals ieee;
+          Worker<T> runner(call, scratch + worker * plan.worker);
+          for (int64_t item; items->take(&item);) runner.run(item);
+        });
   if (plan.parts > 1) {
     const ScopedIeeeDenormals ieee;
     finish(call, 0, plan.groups);
   }
 }
 
-#define TF_DWBP_INSTANTIATE(T)                                               \
-  template int64_t filter_grad_workspace_bytes<T>(const Geometry&, int64_t); \
-  template void filter_grad<T>(const Geometry&, const T*, const T*, T*, void*, const Parallel&)
+#define TF_DWBP_INSTANTIATE(T)                                                          \
+  template int64_t filter_grad_workspace_bytes<T>(const Geometry&, int64_t);            \
+  template void filter_grad<T>(const Geometry&, int64_t, const T*, const T*, T*, void*, \
+                               const Parallel&)
 TF_DWBP_INSTANTIATE(Half);
 TF_DWBP_INSTANTIATE(Bfloat16);
 TF_DWBP_INSTANTIATE(float);

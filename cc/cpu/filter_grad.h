@@ -12,7 +12,7 @@ template <typename T>
 int64_t filter_grad_workspace_bytes(const conv::Geometry& geometry, int64_t workers);
 
 template <typename T>
-void filter_grad(const conv::Geometry& geometry, const T* input, const T* out_backprop, T* result,
-                 void* workspace, const Parallel& parallel);
+void filter_grad(const conv::Geometry& geometry, int64_t workers, const T* input,
+                 const T* out_backprop, T* result, void* workspace, const Parallel& parallel);
 
 }  // namespace tf_dwbp::cpu

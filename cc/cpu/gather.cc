@@ -7,6 +7,7 @@
 #include "cc/cpu/denormals.h"
 #include "cc/cpu/gather_direct.h"
 #include "cc/cpu/gather_plan.h"
+#include "cc/cpu/paths.h"
 #include "cc/cpu/steps.h"
 #include "cc/cpu/tables.h"
 
@@ -319,13 +320,14 @@ int64_t gather_workspace_bytes(const Gathering& g, int64_t workers) {
 }
 
 template <typename T>
-void gather(const Gathering& g, const T* filter, const T* source, T* result, void* workspace,
-            const Parallel& parallel) {
+void gather(const Gathering& g, int64_t workers, const T* filter, const T* source, T* result,
+            void* workspace, const Parallel& parallel) {
   if (empty(g)) {
+    count(Path::kEmpty);
     if (g.result_elements() > 0) std::memset(result, 0, g.result_elements() * sizeof(T));
     return;
   }
-  const GatherPlan plan = plan_for<T>(g, parallel.workers);
+  const GatherPlan plan = plan_for<T>(g, workers);
   auto* packed = static_cast<AccumulatorOf<T>*>(workspace);
   auto* scratch = packed + plan.filter;
   bool is_finite;
@@ -335,14 +337,16 @@ void gather(const Gathering& g, const T* filter, const T* source, T* result, voi
     is_finite = finite(packed, plan.filter);
   }
   if (is_finite && DirectGather<T>::suits(g)) {
-    const DirectGather<T> direct(g, plan, packed, source, result, parallel.workers);
-    share(parallel, direct.items(), cycles_of_item(g, plan, direct.items()),
+    const DirectGather<T> direct(g, plan, packed, source, result, workers);
+    share(parallel, workers, direct.items(), cycles_of_item(g, plan, direct.items()),
           [&](Items* items, int64_t) {
             const ScopedIeeeDenormals ieee;
             for (int64_t item; items->take(&item);) direct.run(item);
           });
     return;
   }
+  count(plan.streamed ? Path::kPackedRowWise : Path::kPacked);
+  if (plan.images > 1) count(Path::kPackedShared);
   const Call<T> call{g,
                      plan,
                      source,
@@ -351,7 +355,7 @@ void gather(const Gathering& g, const T* filter, const T* source, T* result, voi
                      is_finite,
                      Steps(g.layout, g.source_channels(), g.height.source(), g.width.source()),
                      Steps(g.layout, g.channels, g.height.result(), g.width.result())};
-  share(parallel, plan.items(), cycles_of_item(g, plan, plan.items()),
+  share(parallel, workers, plan.items(), cycles_of_item(g, plan, plan.items()),
         [&](Items* items, int64_t worker) {
           const ScopedIeeeDenormals ieee;
           Worker<T> runner(call, scratch + worker * (plan.window + plan.stage));
@@ -361,7 +365,7 @@ void gather(const Gathering& g, const T* filter, const T* source, T* result, voi
 
 #define TF_DWBP_INSTANTIATE(T)                                           \
   template int64_t gather_workspace_bytes<T>(const Gathering&, int64_t); \
-  template void gather<T>(const Gathering&, const T*, const T*, T*, void*, const Parallel&)
+  template void gather<T>(const Gathering&, int64_t, const T*, const T*, T*, void*, const Parallel&)
 TF_DWBP_INSTANTIATE(Half);
 TF_DWBP_INSTANTIATE(Bfloat16);
 TF_DWBP_INSTANTIATE(float);

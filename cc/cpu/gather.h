@@ -20,7 +20,7 @@ int64_t gather_workspace_bytes(const conv::Gathering& call, int64_t workers);
 // filter holds. Each sum is taken in the order of the multiplier and of rows and columns of taps:
 // the same bits from any number of threads.
 template <typename T>
-void gather(const conv::Gathering& call, const T* filter, const T* source, T* result,
-            void* workspace, const Parallel& parallel);
+void gather(const conv::Gathering& call, int64_t workers, const T* filter, const T* source,
+            T* result, void* workspace, const Parallel& parallel);
 
 }  // namespace tf_dwbp::cpu

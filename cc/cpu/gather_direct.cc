@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "cc/cpu/paths.h"
 #include "cc/cpu/tables.h"
 
 namespace tf_dwbp::cpu {
@@ -87,6 +88,13 @@ DirectGather<T>::DirectGather(const Gathering& call, const GatherPlan& plan,
   stream_ = chunks_ == 1 && bytes >= kStreamBytes && aligned;
   stage_ = stream_ || (!pairs_ && column_bytes % kConflictBytes == 0);
   downwards_ = !stage_ && stores_meet_loads();
+  count(pairs_ ? Path::kDirectPairs : Path::kDirect);
+  if (stream_) {
+    count(Path::kDirectNonTemporal);
+  } else if (stage_) {
+    count(Path::kDirectWriteBuffer);
+  }
+  if (prefetch_) count(Path::kDirectPrefetch);
 }
 
 template <typename T>

@@ -10,8 +10,8 @@ namespace tf_dwbp::cpu {
 // What a thread pool has to offer.
 struct Parallel {
   // Threads that may work on a call at the same time, the one that makes it included.
-  int64_t workers;
-  // Has another thread call the function, soon, late or right away.
+  int64_t threads;
+  // Has another thread call the function, soon, late or right away. May throw std::bad_alloc.
   std::function<void(std::function<void()>)> schedule;
   // Cycles of work for each thread at least. Waking one takes 5 to 100 microseconds, and a few
   // of the caller's.
@@ -26,6 +26,8 @@ class Items {
     *item = next_.fetch_add(1, std::memory_order_relaxed);
     return *item < count_;
   }
+  // Nobody gets another one.
+  void cancel() { next_.store(count_, std::memory_order_relaxed); }
 
  private:
   std::atomic<int64_t> next_{0};
@@ -36,7 +38,11 @@ class Items {
 using Work = std::function<void(Items* items, int64_t worker)>;
 
 // Returns when all items are done. Calls `work` itself, and has others call it too if the items
-// are worth waking a thread; threads that come when all is taken are not waited for.
-void share(const Parallel& parallel, int64_t items, double cycles_of_item, const Work& work);
+// are worth waking a thread; threads that come when all is taken are not waited for. The numbers
+// that `work` is called with are below `workers`, however many threads there are.
+//
+// What `work` throws in any thread is thrown here, once no thread works any more.
+void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles_of_item,
+           const Work& work);
 
 }  // namespace tf_dwbp::cpu

@@ -4,6 +4,8 @@
 
 #include "cc/tensorflow/depthwise_op.h"
 
+#include <new>
+
 #include "cc/conv/call.h"
 #include "cc/cpu/depthwise.h"
 #include "cc/cpu/memory.h"
@@ -35,10 +37,16 @@ struct Cpu {
     cpu::want_huge_pages(result->data(), result->TotalBytes());
     Tensor workspace;
     const cpu::Parallel parallel = parallel_on(context->eigen_device<Eigen::ThreadPoolDevice>());
-    const int64_t bytes = cpu::workspace_bytes<K>(op, geometry, parallel.workers);
+    const int64_t workers = parallel.threads;
+    const int64_t bytes = cpu::workspace_bytes<K>(op, geometry, workers);
     TF_RETURN_IF_ERROR(
         context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
-    cpu::run<K>(op, geometry, a, b, static_cast<K*>(result->data()), workspace.data(), parallel);
+    try {
+      cpu::run<K>(op, geometry, workers, a, b, static_cast<K*>(result->data()), workspace.data(),
+                  parallel);
+    } catch (const std::bad_alloc&) {
+      return absl::ResourceExhaustedError("there is no memory for the call");
+    }
     return absl::OkStatus();
   }
 };

@@ -55,8 +55,8 @@ std::vector<T> call(Op op, const Geometry& g, const std::vector<T>& a, const std
                     const Parallel& parallel = serially) {
   std::vector<T> result(elements_of(result_of(op), g), from_int<T>(77));
   void* workspace =
-      std::aligned_alloc(64, (workspace_bytes<T>(op, g, parallel.workers) + 63) / 64 * 64);
-  run<T>(op, g, a.data(), b.data(), result.data(), workspace, parallel);
+      std::aligned_alloc(64, (workspace_bytes<T>(op, g, parallel.threads) + 63) / 64 * 64);
+  run<T>(op, g, parallel.threads, a.data(), b.data(), result.data(), workspace, parallel);
   std::free(workspace);
   return result;
 }
@@ -189,7 +189,7 @@ TF_DWBP_TEST(wherever_results_lie) {
         std::vector<float> memory(8192 + ahead / sizeof(float) + expected.size(), 77);
         std::copy(b.begin(), b.end(), memory.begin());
         float* const result = memory.data() + memory.size() - expected.size();
-        run<float>(Op::kInputGrad, g, filter.data(), memory.data(), result, workspace.data(),
+        run<float>(Op::kInputGrad, g, 1, filter.data(), memory.data(), result, workspace.data(),
                    serially);
         check(std::equal(expected.begin(), expected.end(), result),
               std::to_string(channels) + " channels, " + std::to_string(ahead) + " bytes ahead");

@@ -3,6 +3,8 @@
 #include "cc/cpu/parallel.h"
 
 #include <atomic>
+#include <new>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -43,7 +45,7 @@ TF_DWBP_TEST(others_help) {
     std::vector<std::thread> threads;
     const Parallel parallel{
         4, [&](std::function<void()> function) { threads.emplace_back(function); }, 1};
-    share(parallel, kItems, 1, counts.work());
+    share(parallel, 4, kItems, 1, counts.work());
     // No thread may be at work any more.
     const int calls = counts.calls;
     check(counts.each_once(), "each item once");
@@ -56,7 +58,7 @@ TF_DWBP_TEST(others_help) {
 TF_DWBP_TEST(helpers_work_under_numbers_of_their_own) {
   Counts counts;
   const Parallel parallel{4, [](const std::function<void()>& function) { function(); }, 1};
-  share(parallel, kItems, 1, counts.work());
+  share(parallel, 4, kItems, 1, counts.work());
   check(counts.each_once(), "each item once");
   check(counts.calls == 4, "all are called");
   check(counts.of_worker[1] == kItems, "the first that comes does all");
@@ -68,7 +70,7 @@ TF_DWBP_TEST(helpers_that_come_late_do_nothing) {
     Counts counts;
     const Parallel parallel{
         4, [&](const std::function<void()>& function) { scheduled.push_back(function); }, 1};
-    share(parallel, kItems, 1, counts.work());
+    share(parallel, 4, kItems, 1, counts.work());
     check(counts.each_once() && counts.calls == 1, "the caller does all");
   }
   // What they would work on is gone: the sanitizers would tell.
@@ -80,12 +82,61 @@ TF_DWBP_TEST(nobody_is_woken_for_little) {
   Counts counts;
   int asked = 0;
   const Parallel parallel{4, [&](const std::function<void()>&) { ++asked; }, 600};
-  share(parallel, kItems, 1, counts.work());
+  share(parallel, 4, kItems, 1, counts.work());
   check(asked == 0 && counts.each_once(), "1000 cycles are not worth two threads of 600");
-  share(parallel, kItems, 1.2, counts.work());
+  share(parallel, 4, kItems, 1.2, counts.work());
   check(asked == 1, "1200 are");
-  share(parallel, 1, 1e6, counts.work());
+  share(parallel, 4, 1, 1e6, counts.work());
   check(asked == 1, "one item is one thread's");
+}
+
+// A plan has room for so many workers; more threads than that must not work under new numbers.
+TF_DWBP_TEST(threads_beyond_the_workers_are_not_asked) {
+  for (const int64_t threads : {1, 2, 4, 100}) {
+    Counts counts;
+    int asked = 0;
+    const Parallel parallel{threads,
+                            [&](const std::function<void()>& function) {
+                              ++asked;
+                              function();
+                            },
+                            0};
+    share(parallel, 2, kItems, 1, counts.work());
+    check(counts.each_once(), "each item once");
+    check(asked == (threads > 1 ? 1 : 0), std::to_string(threads) + " threads, 2 workers");
+  }
+}
+
+// An exception that left a thread would end the process.
+TF_DWBP_TEST(exceptions_reach_the_caller) {
+  for (const int64_t thrower : {0, 1, 3}) {
+    std::vector<std::thread> threads;
+    const Parallel parallel{
+        4, [&](std::function<void()> function) { threads.emplace_back(function); }, 0};
+    std::atomic<int64_t> here{0};
+    const auto work = [&](Items* items, int64_t worker) {
+      // All come together, so that the one who throws has company.
+      ++here;
+      while (here < 4) std::this_thread::yield();
+      if (worker == thrower) throw std::bad_alloc();
+      for (int64_t item; items->take(&item);) continue;
+    };
+    bool thrown = false;
+    try {
+      share(parallel, 4, kItems, 1, work);
+    } catch (const std::bad_alloc&) {
+      thrown = true;
+    }
+    check(thrown, "the exception of worker " + std::to_string(thrower));
+    for (std::thread& thread : threads) thread.join();
+  }
+}
+
+TF_DWBP_TEST(without_memory_for_helpers_the_caller_does_all) {
+  Counts counts;
+  const Parallel parallel{4, [](const std::function<void()>&) { throw std::bad_alloc(); }, 0};
+  share(parallel, 4, kItems, 1, counts.work());
+  check(counts.each_once() && counts.calls == 1, "each item once");
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // What a custom call does on the CPU.
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <utility>
 
 #include "cc/cpu/depthwise.h"
@@ -21,16 +21,21 @@ ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
                ffi::Span<const int64_t> numbers) {
   const Request request = from_attribute(numbers.begin());
   cpu::want_huge_pages(result->untyped_data(), result->size_bytes());
-  const cpu::Parallel parallel{
-      std::min(std::max<int64_t>(1, pool.num_threads()), request.workers),
-      [&pool](std::function<void()> function) { pool.Schedule(std::move(function)); }};
-  // Whoever made the call made the workspace as well; to write past it would be worse than to stop.
-  if (cpu::workspace_bytes(request.type, request.op, request.geometry, parallel.workers) >
+  const cpu::Parallel parallel{pool.num_threads(), [&pool](std::function<void()> function) {
+                                 pool.Schedule(std::move(function));
+                               }};
+  // Another process may have compiled the program; to write past the workspace would be worse than
+  // to stop.
+  if (cpu::workspace_bytes(request.type, request.op, request.geometry, request.workers) >
       static_cast<int64_t>(workspace->size_bytes())) {
-    return ffi::Error::Internal("the workspace is too small for its threads");
+    return ffi::Error::Internal("the workspace is smaller than the kernels of this machine need");
   }
-  cpu::run(request.type, request.op, request.geometry, a.untyped_data(), b.untyped_data(),
-           result->untyped_data(), workspace->untyped_data(), parallel);
+  try {
+    cpu::run(request.type, request.op, request.geometry, request.workers, a.untyped_data(),
+             b.untyped_data(), result->untyped_data(), workspace->untyped_data(), parallel);
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for the call");
+  }
   return ffi::Error::Success();
 }
 
