@@ -9,6 +9,7 @@ CORE_SOURCES = [
     "cc/conv/call.cc",
     "cc/conv/gather.cc",
     "cc/cpu/depthwise.cc",
+    "cc/cpu/filter_axis.cc",
     "cc/cpu/filter_columns.cc",
     "cc/cpu/filter_grad.cc",
     "cc/cpu/filter_plan.cc",

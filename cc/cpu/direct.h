@@ -44,7 +44,7 @@ inline void unstage(const DirectJob<T>& job, const DirectTile& tile, int64_t fir
 // need: each element is loaded, and widened, once for all horizontal taps and both rows. With
 // kOthers, a tile has pairs of columns that gather from the same ones, the first of a pair through
 // kTaps taps, the second through kOthers: those of a filter's row in turn. If kWhole, no column is
-// outside.
+// outside; else those that are take no part.
 template <int kShift, int kTaps, int kOthers, int kColumns, bool kWhole, typename T>
 inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
                                                        const DirectTile& tile, int64_t* asked) {
@@ -96,7 +96,9 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
             const V tap = Lanes<Acc>::load(taps + k * job.filter_column);
 #pragma GCC unroll 16
             for (int x = 0; x < kColumns; ++x) {
-              sums[r][x * kOfPair] += tap * held[x * kShift - k + kTaps - 1];
+              const int j = x * kShift - k + kTaps - 1;
+              if (!kWhole && (tile.inside >> j & 1) == 0) continue;
+              sums[r][x * kOfPair] += tap * held[j];
             }
           }
 #pragma GCC unroll 16
@@ -104,7 +106,9 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
             const V tap = Lanes<Acc>::load(taps + kLanes + k * job.filter_column);
 #pragma GCC unroll 16
             for (int x = 0; x < kColumns; ++x) {
-              sums[r][x * kOfPair + 1] += tap * held[x * kShift - k + kTaps - 1];
+              const int j = x * kShift - k + kTaps - 1;
+              if (!kWhole && (tile.inside >> j & 1) == 0) continue;
+              sums[r][x * kOfPair + 1] += tap * held[j];
             }
           }
         }

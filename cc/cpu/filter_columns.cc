@@ -40,12 +40,4 @@ ColumnPlan plan_columns(const conv::Axis& axis, TapSet taps, int64_t begin, int6
   return plan;
 }
 
-Linked linked(const conv::Axis& axis, int64_t k, int64_t begin, int64_t end) {
-  // position * stride >= -first, and < in - first
-  const int64_t first = k * axis.dilation - axis.pad_before;
-  const auto at_least = [&](int64_t n) { return n <= 0 ? 0 : divide_up(n, axis.stride); };
-  const int64_t from = std::clamp(at_least(-first), begin, end);
-  return {from, std::clamp(at_least(axis.in - first), from, end)};
-}
-
 }  // namespace tf_dwbp::cpu

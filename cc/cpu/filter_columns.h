@@ -1,4 +1,4 @@
-// Which columns, and rows, of the input the filter's gradient meets in those of out_backprop.
+// Which columns of the input the filter's gradient meets in those of out_backprop.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +29,5 @@ struct ColumnPlan {
 // For the columns [begin, end) of out_backprop, in tiles of `wide` and of 1.
 ColumnPlan plan_columns(const conv::Axis& axis, TapSet taps, int64_t begin, int64_t end,
                         int64_t wide, const ColumnView& view);
-
-// Those of the positions [begin, end) of out_backprop that tap k links to the input.
-struct Linked {
-  int64_t begin;
-  int64_t end;
-};
-Linked linked(const conv::Axis& axis, int64_t k, int64_t begin, int64_t end);
 
 }  // namespace tf_dwbp::cpu

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cc/cpu/denormals.h"
+#include "cc/cpu/filter_axis.h"
 #include "cc/cpu/filter_columns.h"
 #include "cc/cpu/filter_plan.h"
 #include "cc/cpu/paths.h"
@@ -85,24 +86,18 @@ class Worker {
     Acc* part_sums = call_.sums + part * plan_.sums + first_group_ * plan_.sum_group;
     const int64_t size = groups_ * plan_.sum_group;
     std::memset(part_sums, 0, size * sizeof(Acc));
+    const Range range = plan_.part(part);
     if (plan_.few) {
-      const int64_t end = plan_.begin(g_.batch, plan_.parts, part + 1);
-      for (int64_t image = plan_.begin(g_.batch, plan_.parts, part); image < end;
-           image += plan_.images) {
+      for (int64_t image = range.begin; image < range.end; image += plan_.images) {
         std::memset(image_sums_, 0, size * sizeof(Acc));
-        images_ = std::min(plan_.images, end - image);
-        sum(image, 0, g_.height.out, image_sums_);
+        images_ = std::min(plan_.images, range.end - image);
+        sum(image, {0, plan_.rows}, image_sums_);
         const int64_t vectors = size / (2 * plan_.lanes);
         kernels<T>().filter_fold({image_sums_, part_sums, vectors, images_, channels_});
       }
     } else {
-      const int64_t rows = g_.batch * g_.height.out;
-      const int64_t visits = divide_up(rows, plan_.visit_rows);
-      const auto first_row = [&](int64_t p) {
-        return std::min(plan_.begin(visits, plan_.parts, p) * plan_.visit_rows, rows);
-      };
       images_ = 1;
-      sum(0, first_row(part), first_row(part + 1), part_sums);
+      sum(0, range, part_sums);
     }
     if (plan_.parts == 1) finish(call_, first_group_, groups_);
   }
@@ -114,15 +109,14 @@ class Worker {
     int64_t slot;
   };
 
-  // Rows [begin, end) of out_backprop, those of all images counted through from image `image` on.
-  void sum(int64_t image, int64_t begin, int64_t end, Acc* sums) {
+  // Rows of out_backprop, those of all images counted through from image `image` on.
+  void sum(int64_t image, Range rows, Acc* sums) {
     image_ = image;
     sums_ = sums;
     for (int64_t block = 0; block < plan_.column_blocks; ++block) {
       set_columns(block);
-      for (int64_t y = begin; y < end; y += plan_.band_rows) {
-        sum_band(y, std::min(y + plan_.band_rows, end));
-      }
+      plan_.for_bands(rows, plan_.band_rows,
+                      [this](int64_t begin, int64_t end) { sum_band(begin, end); });
     }
   }
 
@@ -132,13 +126,11 @@ class Worker {
     const Axis& axis = g_.width;
     first_column_ = plan_.begin(axis.out, plan_.column_blocks, block);
     end_column_ = plan_.begin(axis.out, plan_.column_blocks, block + 1);
-    first_source_ = std::max<int64_t>(0, first_column_ * axis.stride - axis.pad_before);
-    end_source_ = std::min(axis.in, (end_column_ - 1) * axis.stride +
-                                        (axis.filter - 1) * axis.dilation + 1 - axis.pad_before);
+    source_columns_ = met(axis, first_column_, end_column_);
     const ColumnView view =
         plan_.mode == Mode::kDirect
             ? ColumnView{0, call_.out.column, 0, call_.in.column}
-            : ColumnView{first_column_, plan_.lanes, first_source_, plan_.lanes};
+            : ColumnView{first_column_, plan_.lanes, source_columns_.begin, plan_.lanes};
     columns_.clear();
     for (const TapSet& taps : plan_.horizontal) {
       columns_.push_back(plan_columns(axis, taps, first_column_, end_column_,
@@ -154,10 +146,9 @@ class Worker {
       case Mode::kWindows:
         load_out(begin, end);
         load_source(begin, end);
-        for (int64_t y = begin; y < end; y += plan_.visit_rows) {
-          sum_visit<Acc>(y, std::min(y + plan_.visit_rows, end), out_window_, source_window_);
-        }
-        return;
+        return plan_.for_bands({begin, end}, plan_.visit_rows, [this](int64_t from, int64_t to) {
+          sum_visit<Acc>(from, to, out_window_, source_window_);
+        });
       case Mode::kTapwise:
         load_out(begin, end);
         return sum_tapwise(begin, end);
@@ -267,18 +258,6 @@ class Worker {
     return row;
   }
 
-  // Calls `f(image, first, end)` for the rows of each image, counted from its first.
-  template <typename Function>
-  void for_images(int64_t begin, int64_t end, const Function& f) const {
-    const int64_t rows = g_.height.out;
-    for (int64_t y = begin; y < end;) {
-      const int64_t image = y / rows;
-      const int64_t next = std::min(end, (image + 1) * rows);
-      f(image, y - image * rows, next - image * rows);
-      y = next;
-    }
-  }
-
   void load_out(int64_t begin, int64_t end) {
     CopyJob<const T> job = copy_job(out_window_, plan_.out_row, plan_.out_group);
     job.lanes.channel_step = call_.out.channel;
@@ -286,7 +265,7 @@ class Worker {
     job.columns = end_column_ - first_column_;
     job.row_step = call_.out.row;
     job.column_step = call_.out.column;
-    for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
+    for_images(g_.height.out, begin, end, [&](int64_t image, int64_t first, int64_t last) {
       job.tensor = call_.out_backprop + (image_ + image) * call_.out.image +
                    channel_ * call_.out.channel + first * call_.out.row +
                    first_column_ * call_.out.column;
@@ -295,23 +274,20 @@ class Worker {
   }
 
   void load_source(int64_t begin, int64_t end) {
-    const Axis& axis = g_.height;
     segments_.clear();
     int64_t slot = 0;
     CopyJob<const T> job = source_job();
-    job.columns = std::max<int64_t>(0, end_source_ - first_source_);
+    job.columns = source_columns_.size();
     job.row_step = call_.in.row;
     job.column_step = call_.in.column;
-    for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
-      const int64_t from = std::max<int64_t>(0, first * axis.stride - axis.pad_before);
-      const int64_t to =
-          std::min(axis.in, (last - 1) * axis.stride + (axis.filter - 1) * axis.dilation + 1 -
-                                axis.pad_before);
-      segments_.push_back({from, slot});
-      if (from >= to || job.columns == 0) return;
-      job.tensor = source_tensor(image) + from * call_.in.row + first_source_ * call_.in.column;
-      load_rows(to - from, &job);
-      slot += to - from;
+    for_images(g_.height.out, begin, end, [&](int64_t image, int64_t first, int64_t last) {
+      const Range rows = met(g_.height, first, last);
+      segments_.push_back({rows.begin, slot});
+      if (rows.size() == 0 || job.columns == 0) return;
+      job.tensor = source_tensor(image) + rows.begin * call_.in.row +
+                   source_columns_.begin * call_.in.column;
+      load_rows(rows.size(), &job);
+      slot += rows.size();
     });
   }
 
@@ -325,11 +301,11 @@ class Worker {
     job.row_step = height.out == 1 ? 0 : height.stride * call_.in.row;
     job.column_step = width.out == 1 ? 1 : width.stride * call_.in.column;
     for (int64_t kx = 0; kx < width.filter; ++kx) {
-      const Linked x = linked(width, kx, first_column_, end_column_);
-      if (x.begin == x.end) continue;
+      const Range x = linked(width, kx, first_column_, end_column_);
+      if (x.size() == 0) continue;
       const int64_t column = x.begin * width.stride + kx * width.dilation - width.pad_before;
       const int64_t wide = kernel_table().filter_columns;
-      job.columns = x.end - x.begin;
+      job.columns = x.size();
       ColumnPlan columns{plan_.lanes, plan_.lanes, {}};
       for (int64_t i = 0; i < job.columns; i += columns.tiles.back().wide ? wide : 1) {
         const bool is_wide = i + wide <= job.columns;
@@ -340,9 +316,9 @@ class Worker {
       for (int64_t ky = 0; ky < height.filter; ++ky) {
         rows_.clear();
         job.window = source_window_;
-        for_images(begin, end, [&](int64_t image, int64_t first, int64_t last) {
-          const Linked y = linked(height, ky, first, last);
-          if (y.begin == y.end) return;
+        for_images(height.out, begin, end, [&](int64_t image, int64_t first, int64_t last) {
+          const Range y = linked(height, ky, first, last);
+          if (y.size() == 0) return;
           const int64_t row = y.begin * height.stride + ky * height.dilation - height.pad_before;
           job.tensor = source_tensor(image) + row * call_.in.row + column * call_.in.column;
           for (int64_t i = y.begin; i < y.end; ++i) {
@@ -350,7 +326,7 @@ class Worker {
             rows_.push_back(
                 {out * plan_.out_row, {static_cast<int64_t>(rows_.size()) * plan_.source_row}, 1});
           }
-          load_rows(y.end - y.begin, &job);
+          load_rows(y.size(), &job);
         });
         sum.rows = rows_.data();
         sum.row_count = rows_.size();
@@ -405,8 +381,7 @@ class Worker {
   int64_t column_block_ = -1;
   int64_t first_column_ = 0;  // of out_backprop ...
   int64_t end_column_ = 0;
-  int64_t first_source_ = 0;  // ... and of the input
-  int64_t end_source_ = 0;
+  Range source_columns_{};           // ... and of the input
   std::vector<ColumnPlan> columns_;  // for each horizontal set
 
   int64_t first_group_ = 0;

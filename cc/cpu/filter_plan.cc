@@ -21,9 +21,12 @@ constexpr int64_t kFewBytes = 64;
 constexpr int64_t kMostParts = 32;
 constexpr int64_t kTermsOfPart = 512;
 constexpr int64_t kPartsBytes = 1 << 20;
-// The windows of an item stay in L2; windows beyond the latter are not held.
+// The windows of an item stay in L2.
 constexpr int64_t kWindowBytes = 192 << 10;
+// Larger windows of one vector are not held: taps are summed one by one. Since that is another
+// order of sums, it is decided for the widest vectors, and not by those of the instruction set.
 constexpr int64_t kMostWindowBytes = 1 << 20;
+constexpr int64_t kWidestVectorBytes = 64;
 // Groups of a chunk at least: narrow strips of memory are slow to read.
 constexpr int64_t kLeastGroups = 4;
 // Items for each worker, so that threads finish together.
@@ -56,16 +59,45 @@ std::vector<TapSet> horizontal_sets(const Axis& width) {
   return made;
 }
 
-// Positions of the input that `positions` neighbours in out_backprop meet; at most all.
-int64_t reach(const Axis& axis, int64_t positions) {
-  return std::min(axis.in, (positions - 1) * axis.stride + (axis.filter - 1) * axis.dilation + 1);
+}  // namespace
+
+Range FilterPlan::part(int64_t i) const {
+  if (few) return {begin(batch_, parts, i), begin(batch_, parts, i + 1)};
+  const int64_t visits = divide_up(rows, visit_rows);
+  return {begin(visits, parts, i) * visit_rows,
+          std::min(begin(visits, parts, i + 1) * visit_rows, rows)};
 }
 
-}  // namespace
+int64_t FilterPlan::most_source_columns(const Axis& width) const {
+  int64_t most = 0;
+  for (int64_t i = 0; i < column_blocks; ++i) {
+    const Range columns =
+        met(width, begin(width.out, column_blocks, i), begin(width.out, column_blocks, i + 1));
+    most = std::max(most, columns.size());
+  }
+  return most;
+}
+
+int64_t FilterPlan::most_source_rows(const Axis& height, int64_t band) const {
+  int64_t most = 0;
+  const auto see = [&](int64_t begin, int64_t end) {
+    int64_t rows = 0;
+    for_images(height.out, begin, end, [&](int64_t, int64_t first, int64_t last) {
+      rows += met(height, first, last).size();
+    });
+    most = std::max(most, rows);
+  };
+  if (few) {
+    for_bands({0, rows}, band, see);  // of each image
+  } else {
+    for (int64_t i = 0; i < parts; ++i) for_bands(part(i), band, see);
+  }
+  return most;
+}
 
 FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t element_bytes,
                        int64_t accumulator_bytes, int64_t workers)
-    : lanes(kernels.vector_bytes / accumulator_bytes) {
+    : lanes(kernels.vector_bytes / accumulator_bytes), batch_(g.batch) {
   const int64_t channels = g.out_channels();
   few = channels < kFewBytes / accumulator_bytes;
   groups = divide_up(channels, lanes);
@@ -73,7 +105,7 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t el
 
   column_blocks = divide_up(g.width.out, kVisitTerms);
   block_columns = divide_up(g.width.out, column_blocks);
-  const int64_t rows = few ? g.height.out : g.batch * g.height.out;
+  rows = few ? g.height.out : g.batch * g.height.out;
   visit_rows = std::min(kVisitTerms / block_columns, rows);
   // If the tensors come from far away, what a visit reads stays in L2 until the next one, which
   // shares rows with it, is done; sums, which are read and written, are to be less than that.
@@ -91,21 +123,19 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t el
   for (const TapSet& set : horizontal) most = std::max(most, set.count);
   vertical = even_sets(g.height.filter, kernels.filter_rows[most - 1]);
 
-  // Rows of the input for a band: each image that it has rows of brings a border.
-  const int64_t columns = reach(g.width, block_columns);
-  const auto source_rows = [&](int64_t band) {
-    const int64_t touched = few ? 1 : std::min({g.batch, band, (band - 1) / g.height.out + 2});
-    return std::min(
-        touched * g.height.in,
-        touched * reach(g.height, 1) + (band - touched) * std::min(g.height.stride, g.height.in));
-  };
-  const int64_t vector_bytes = lanes * accumulator_bytes;
-  const auto window_bytes = [&](int64_t band) {
-    return (source_rows(band) * columns + band * block_columns) * vector_bytes;
-  };
-  const bool direct = !few && g.layout == conv::Layout::kNHWC && g.multiplier == 1;
-  const double least = static_cast<double>(source_rows(visit_rows)) * columns * vector_bytes;
-  mode = direct ? Mode::kDirect : least <= kMostWindowBytes ? Mode::kWindows : Mode::kTapwise;
+  parts = std::clamp<int64_t>(g.batch * g.height.out * g.width.out / kTermsOfPart, 1, kMostParts);
+  parts = std::min(parts, few ? g.batch : divide_up(rows, visit_rows));
+  parts =
+      std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes * g.filter_elements()), 1, parts);
+
+  mode = Mode::kDirect;
+  int64_t columns = 0, visit_source_rows = 0;
+  if (few || g.layout != conv::Layout::kNHWC || g.multiplier != 1) {
+    columns = most_source_columns(g.width);
+    visit_source_rows = most_source_rows(g.height, visit_rows);
+    const double bytes = static_cast<double>(visit_source_rows) * columns * kWidestVectorBytes;
+    mode = bytes <= kMostWindowBytes ? Mode::kWindows : Mode::kTapwise;
+  }
   if (mode == Mode::kTapwise) {
     horizontal = even_sets(g.width.filter, 1);
     vertical = even_sets(g.height.filter, 1);
@@ -114,12 +144,9 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t el
   sum_row = g.width.filter * 2 * lanes;
   sum_group = g.height.filter * sum_row;
   sums = sum_group * groups;
-  const int64_t visits = divide_up(rows, visit_rows);
-  parts = std::clamp<int64_t>(g.batch * g.height.out * g.width.out / kTermsOfPart, 1, kMostParts);
-  parts = std::min(parts, few ? g.batch : visits);
-  parts =
-      std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes * g.filter_elements()), 1, parts);
-
+  const auto window_bytes = [&](int64_t band, int64_t source_rows) {
+    return (source_rows * columns + band * block_columns) * lanes * accumulator_bytes;
+  };
   const int64_t wanted = workers == 1 ? 1 : workers * kItemsOfWorker;
   chunks = std::clamp<int64_t>(wanted / parts, 1, std::max<int64_t>(1, groups / kLeastGroups));
   band_rows = visit_rows;
@@ -127,7 +154,8 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t el
   if (mode == Mode::kWindows) {
     int64_t chunk = 1;
     if (g.layout == conv::Layout::kNHWC) {
-      chunk = std::clamp<int64_t>(kWindowBytes / window_bytes(visit_rows), 1, groups);
+      chunk = std::clamp<int64_t>(kWindowBytes / window_bytes(visit_rows, visit_source_rows), 1,
+                                  groups);
     }
     chunks = std::max(chunks, divide_up(groups, chunk));
   }
@@ -138,12 +166,15 @@ FilterPlan::FilterPlan(const Geometry& g, const KernelTable& kernels, int64_t el
   const int64_t chunk = divide_up(groups, chunks);
   int64_t window = 0;
   if (mode == Mode::kWindows) {
-    while (band_rows + visit_rows <= rows &&
-           chunk * window_bytes(band_rows + visit_rows) <= kWindowBytes) {
-      band_rows += visit_rows;
+    int64_t source_rows = visit_source_rows;
+    for (int64_t band = 2 * visit_rows; band <= rows; band += visit_rows) {
+      const int64_t more = most_source_rows(g.height, band);
+      if (chunk * window_bytes(band, more) > kWindowBytes) break;
+      band_rows = band;
+      source_rows = more;
     }
     source_row = columns * lanes;
-    source_group = source_rows(band_rows) * source_row;
+    source_group = source_rows * source_row;
   }
   if (mode == Mode::kTapwise) {
     source_row = block_columns * lanes;

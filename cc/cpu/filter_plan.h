@@ -1,10 +1,12 @@
 // How the filter gradient is cut into pieces that fit the caches.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "cc/conv/geometry.h"
+#include "cc/cpu/filter_axis.h"
 #include "cc/cpu/kernels.h"
 
 namespace tf_dwbp::cpu {
@@ -40,8 +42,9 @@ struct FilterPlan {
 
   int64_t column_blocks;
   int64_t block_columns;
+  int64_t rows;  // of out_backprop that are counted through: of all images, or if `few` of one
   int64_t visit_rows;
-  int64_t band_rows;  // that are loaded into windows at a time
+  int64_t band_rows;  // that are loaded into windows at a time, a multiple of visit_rows
 
   std::vector<TapSet> vertical;
   std::vector<TapSet> horizontal;
@@ -49,6 +52,15 @@ struct FilterPlan {
   int64_t parts;
   int64_t chunks;
   int64_t items() const { return parts * chunks; }
+
+  // What a part takes: rows, or if `few` images.
+  Range part(int64_t i) const;
+
+  // Calls `f(begin, end)` for each band of `band` rows in the rows [begin, end).
+  template <typename Function>
+  static void for_bands(Range rows, int64_t band, const Function& f) {
+    for (int64_t y = rows.begin; y < rows.end; y += band) f(y, std::min(y + band, rows.end));
+  }
 
   // Elements of the accumulator's type.
   int64_t out_row;  // of windows on out_backprop
@@ -63,6 +75,14 @@ struct FilterPlan {
 
   // The i-th of `blocks` even parts of `size` begins here, and ends where the next begins.
   static int64_t begin(int64_t size, int64_t blocks, int64_t i) { return size * i / blocks; }
+
+ private:
+  // What windows on the input have to hold: the most columns of any block, and the most rows of any
+  // band of so many rows.
+  int64_t most_source_columns(const conv::Axis& width) const;
+  int64_t most_source_rows(const conv::Axis& height, int64_t band) const;
+
+  int64_t batch_;
 };
 
 }  // namespace tf_dwbp::cpu

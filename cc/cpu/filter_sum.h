@@ -154,7 +154,7 @@ void filter_finish(const FilterFinishJob<T>& job) {
       if (job.channels == kLanes) {
         Lanes<T>::store(result, total);
       } else {
-        for (int64_t c = 0; c < job.channels; ++c) result[c] = Lanes<T>::narrow(total[c]);
+        for (int64_t c = 0; c < job.channels; ++c) write(&result[c], total[c]);
       }
     }
   }

@@ -26,8 +26,6 @@ struct Call {
   const T* source;
   T* result;
   const AccumulatorOf<T>* filter;  // packed
-  // Whether border may be read: zeros times an Inf or NaN in the filter are not zero.
-  bool finite;
   Steps from;
   Steps to;
 };
@@ -54,7 +52,10 @@ class Worker {
         plan_(call.plan),
         window_(scratch),
         stage_(scratch + plan_.window),
-        rows_(plan_.band_rows) {}
+        rows_(plan_.band_rows) {
+    // Idle lanes are summed like the others, of whatever numbers; nobody looks at their sums.
+    if (plan_.few) std::memset(window_, 0, plan_.window * sizeof(Acc));
+  }
 
   void run(int64_t item) {
     const int64_t chunk = item % plan_.chunks;
@@ -85,9 +86,7 @@ class Worker {
     column_block_ = block;
     first_column_ = plan_.begin(g_.width.result(), plan_.column_blocks, block);
     end_column_ = plan_.begin(g_.width.result(), plan_.column_blocks, block + 1);
-    tiles_ = make_tiles(g_.width, first_column_, end_column_, !call_.finite);
-    // Borders, and idle lanes, are zero from now on: nothing else is written there.
-    std::memset(window_, 0, plan_.window * sizeof(Acc));
+    tiles_ = make_tiles(g_.width, first_column_, end_column_);
   }
 
   void set_lanes(int64_t image_block, int64_t chunk) {
@@ -108,7 +107,7 @@ class Worker {
 
   // Loads rows [begin, end) of the source, for all or one index of the multiplier.
   void load_rows(int64_t begin, int64_t end, int64_t slot, int64_t m, int64_t multiplier) {
-    if (begin >= end || tiles_.columns == 0) return;
+    if (begin >= end || tiles_.source.count == 0) return;
     const Steps& from = call_.from;
     CopyJob<const T> job;
     job.lanes = lane_map(from.channel * g_.multiplier, from.image);
@@ -116,11 +115,11 @@ class Worker {
     job.lanes.phase = channel_ % g_.repeat;
     job.tensor = call_.source + image_ * from.image +
                  (channel_ / g_.repeat * g_.multiplier + m) * from.channel + begin * from.row +
-                 tiles_.first * from.column;
-    job.window = window_ + tiles_.border_left * plan_.lanes;
+                 tiles_.source.first * from.column;
+    job.window = window_;
     job.multiplier = multiplier;
     job.rows = end - begin;
-    job.columns = tiles_.columns;
+    job.columns = tiles_.source.count;
     job.multiplier_step = from.channel;
     job.row_step = from.row;
     job.column_step = from.column;
@@ -136,7 +135,8 @@ class Worker {
   template <typename R>
   SumJob<R> sum_job(int64_t band, int64_t multiplier) const {
     SumJob<R> job;
-    job.window = window_ + tiles_.border_left * plan_.lanes;
+    job.window = window_;
+    job.masks = tiles_.masks.data();
     job.accumulate = false;
     job.groups = groups_;
     job.multiplier = multiplier;
@@ -150,13 +150,13 @@ class Worker {
     job.filter_group = plan_.filter_group;
     job.filter_multiplier = plan_.filter_multiplier;
     job.filter_row = plan_.filter_row;
-    // A step that is larger than the window is never taken; cut, its products can't overflow.
+    // A step that is larger than what it steps through is never taken; cut, its products can't
+    // overflow.
     job.vertical_tap = std::min(g_.height.tap_step(), g_.height.taps());
     job.vertical_slot = std::min(g_.height.source_step(), plan_.slots);
     job.horizontal_tap = std::min(g_.width.tap_step(), g_.width.taps());
-    const int64_t columns = plan_.window_row / plan_.lanes;
-    job.horizontal_column = std::min(g_.width.source_step(), columns);
-    job.window_of_tile = std::min(g_.width.class_shift(), columns) * plan_.lanes;
+    job.horizontal_column = g_.width.source_step();
+    job.window_of_tile = g_.width.class_shift() * plan_.lanes;
     return job;
   }
 
@@ -330,13 +330,11 @@ void gather(const Gathering& g, int64_t workers, const T* filter, const T* sourc
   const GatherPlan plan = plan_for<T>(g, workers);
   auto* packed = static_cast<AccumulatorOf<T>*>(workspace);
   auto* scratch = packed + plan.filter;
-  bool is_finite;
   {
     const ScopedIeeeDenormals ieee;
     pack_filter(g, plan, filter, packed);
-    is_finite = finite(packed, plan.filter);
   }
-  if (is_finite && DirectGather<T>::suits(g)) {
+  if (DirectGather<T>::suits(g)) {
     const DirectGather<T> direct(g, plan, packed, source, result, workers);
     share(parallel, workers, direct.items(), cycles_of_item(g, plan, direct.items()),
           [&](Items* items, int64_t) {
@@ -352,7 +350,6 @@ void gather(const Gathering& g, int64_t workers, const T* filter, const T* sourc
                      source,
                      result,
                      packed,
-                     is_finite,
                      Steps(g.layout, g.source_channels(), g.height.source(), g.width.source()),
                      Steps(g.layout, g.channels, g.height.result(), g.width.result())};
   share(parallel, workers, plan.items(), cycles_of_item(g, plan, plan.items()),

@@ -14,8 +14,7 @@ namespace tf_dwbp::cpu {
 template <typename T>
 class DirectGather {
  public:
-  // Whether it can do the call. The filter has to be finite besides, since columns beyond the
-  // borders take part as zeros.
+  // Whether it can do the call.
   static bool suits(const conv::Gathering& call);
 
   DirectGather(const conv::Gathering& call, const GatherPlan& plan, const AccumulatorOf<T>* filter,

@@ -8,8 +8,8 @@ namespace {
 using conv::Gather;
 using conv::Gathering;
 
-// Columns of a block at most, of the result and about that many of the source: what a window
-// needs for its borders is little then.
+// Columns of a block at most, of the result and about that many of the source: what neighbouring
+// blocks both read is little then.
 constexpr int64_t kBlockColumns = 128;
 // A band of one group stays in L1 while it is summed; the window of an item stays in L2.
 constexpr int64_t kBandBytes = 24 << 10;
@@ -22,15 +22,13 @@ constexpr int64_t kItemsOfWorker = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Columns of the window of the widest block.
+// Columns of the window that serves every block.
 int64_t columns_needed(const Gather& width, int64_t blocks) {
-  // First, last and one between see all the borders that there are: blocks differ by one column
-  // at most, and those between reach neither border or all both.
   int64_t most = 1;
   for (int64_t i = 0; i < blocks; ++i) {
-    const Tiles tiles = make_tiles(width, GatherPlan::begin(width.result(), blocks, i),
-                                   GatherPlan::begin(width.result(), blocks, i + 1), false);
-    most = std::max(most, tiles.window_columns());
+    most = std::max(most, source_columns(width, GatherPlan::begin(width.result(), blocks, i),
+                                         GatherPlan::begin(width.result(), blocks, i + 1))
+                              .count);
   }
   return most;
 }
@@ -41,7 +39,7 @@ GatherPlan::GatherPlan(const Gathering& g, int64_t lanes, int64_t accumulator_by
                        int64_t workers)
     : lanes(lanes) {
   const int64_t vector_bytes = lanes * accumulator_bytes;
-  const bool few = g.channels < lanes;
+  few = g.channels < lanes;
   groups = few ? 1 : divide_up(g.channels, lanes);
   images = few ? std::min(lanes / g.channels, g.batch) : 1;
   image_blocks = divide_up(g.batch, images);

@@ -18,6 +18,7 @@ struct GatherPlan {
 
   int64_t lanes;
   int64_t groups;  // that hold the channels of an image
+  bool few;        // channels: they do not fill a vector
   int64_t images;  // whose channels share a group
 
   int64_t image_blocks;

@@ -26,20 +26,6 @@ constexpr int kDirectColumns[] = {4, 3};
 constexpr int kDirectPairs = 2;
 #endif
 
-template <typename Acc>
-bool finite(const Acc* from, int64_t n) {
-  using V = typename Lanes<Acc>::Vector;
-  constexpr int kLanes = Lanes<Acc>::kCount;
-  // Zero times anything finite is zero; times anything else it is NaN, and stays so in the sum.
-  V zeros{};
-  Acc zero = 0;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) zeros += Lanes<Acc>::load(from + i) * Acc{0};
-  for (; i < n; ++i) zero += from[i] * 0;
-  for (int lane = 0; lane < kLanes; ++lane) zero += zeros[lane];
-  return zero == 0;
-}
-
 template <bool kAdjacent, typename T, int... kColumns>
 constexpr void set_sum(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
   ((kernels->sum[kAdjacent][kColumns] = sum<kAdjacent, kColumns + 1, T>), ...);
@@ -102,8 +88,6 @@ extern const KernelTable TF_DWBP_CONCAT(kKernels_, TF_DWBP_CPU_TARGET) = {
     kernels<Bfloat16>(),
     kernels<float>(),
     kernels<double>(),
-    finite<float>,
-    finite<double>,
 };
 
 }  // namespace tf_dwbp::cpu

@@ -7,8 +7,8 @@
 // in the accumulator's type. A lane is one channel of one image; a group is a vector of them. So
 // one loop serves every call, with aligned loads at steps that the compiler knows.
 //
-// Zeros surround the columns of a window where taps reach beyond the tensor. That is right as
-// long as the filter is finite; drivers see to the rest.
+// What lies outside a tensor takes no part in any loop, not as a product with zero either: that
+// would make NaN of an Inf in the filter, and change the sign of a sum that is -0.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,7 @@ struct LaneMap {
 template <typename T>
 struct CopyJob {
   T* tensor;
-  AccumulatorOf<T>* window;  // its first column that is not border
+  AccumulatorOf<T>* window;
   LaneMap lanes;
 
   int64_t multiplier;  // into windows only
@@ -65,11 +65,13 @@ struct SumRow {
   int64_t slot;
 };
 
-// Columns of the result, a class step apart, and their taps; columns of the window are counted
-// from the first that is not border.
+// Columns of the result, a class step apart, and the taps that reach any of them. Where one reaches
+// beyond the source, each tap has a mask, SumJob::masks[first_mask + i] for the i-th: bit x tells
+// whether column x gathers from inside.
 struct SumTile {
   int64_t column;
   conv::TapRange taps;
+  int64_t first_mask = -1;  // none: all are inside
 };
 
 // Sums tiles of a result of type T from a window.
@@ -86,6 +88,7 @@ struct SumJob {
   int64_t row_count;
   const SumTile* tiles;
   int64_t tile_count;
+  const uint32_t* masks;
 
   int64_t window_group;
   int64_t window_multiplier;
@@ -143,7 +146,7 @@ struct DirectTile {
   uint32_t write;   // bit i: whether the i-th column of the result is to be written
 };
 
-// Sums tiles of two rows from the source itself. Columns that aren't inside count as zeros.
+// Sums tiles of two rows from the source itself.
 template <typename T>
 struct DirectJob {
   const AccumulatorOf<T>* filter;  // packed; the first horizontal tap
@@ -274,9 +277,6 @@ struct KernelTable {
   Kernels<Bfloat16> bfloat16_;
   Kernels<float> float_;
   Kernels<double> double_;
-  // Whether all n elements are neither infinite nor NaN.
-  bool (*finite_floats)(const float*, int64_t n);
-  bool (*finite_doubles)(const double*, int64_t n);
 };
 
 extern const KernelTable kKernels_baseline;

@@ -151,7 +151,7 @@ inline void load_transposed(const CopyJob<const T>& job) {
         }
         for (; i < length; ++i) {
           for (int lane = 0; lane < lanes; ++lane) {
-            to[lane] = Lanes<T>::widen(from[offsets[lane] + i]);
+            to[lane] = read(&from[offsets[lane] + i]);
           }
           next();
         }
@@ -190,7 +190,7 @@ inline void load_few(const CopyJob<const T>& job) {
     for (; x < job.columns; ++x) {
       for (int64_t image = 0; image < map.images; ++image) {
         for (int64_t c = 0; c < channels; ++c) {
-          to[image * channels + c] = Lanes<T>::widen(from[image * map.image_step + c]);
+          to[image * channels + c] = read(&from[image * map.image_step + c]);
         }
       }
       from += job.column_step;
@@ -225,7 +225,7 @@ inline void load_repeated(const CopyJob<const T>& job) {
         to += kLanes;
       }
       for (; x < job.columns; ++x, from += job.column_step, to += kLanes) {
-        for (int lane = 0; lane < kLanes; ++lane) to[lane] = Lanes<T>::widen(from[index[lane]]);
+        for (int lane = 0; lane < kLanes; ++lane) to[lane] = read(&from[index[lane]]);
       }
     }
   }
@@ -245,7 +245,7 @@ inline void load_one_by_one(const CopyJob<const T>& job) {
         const T* from = job.tensor + row * job.row_step + m * job.multiplier_step;
         Acc* to = job.window + g * job.window_group + m * job.window_multiplier + slots.row();
         for (int64_t x = 0; x < job.columns; ++x, from += job.column_step, to += kLanes) {
-          for (int lane = 0; lane < lanes; ++lane) to[lane] = Lanes<T>::widen(from[offsets[lane]]);
+          for (int lane = 0; lane < lanes; ++lane) to[lane] = read(&from[offsets[lane]]);
         }
       }
     }

@@ -126,7 +126,7 @@ inline U bfloat16_of_float(F value) {
   return (bits & 0x7fffffffu) > (zero + 0x7f800000u) ? nan : rounded;
 }
 
-// How elements of T become lanes of the accumulator's type and back.
+// How elements of T become lanes of the accumulator's type and back: vectors of them, or one.
 template <typename T>
 struct Lanes;
 
@@ -219,9 +219,28 @@ struct Lanes<Half> {
     store_bits(to, __builtin_convertvector(half_of_float<BitsVector>(v), HalfVector));
   }
 #endif
+  // One element as vectors have it, NaNs too: where vectors end differs from target to target.
+#if defined(__F16C__)
+  static float widen(Half x) { return _cvtsh_ss(x.bits); }
+  static Half narrow(float x) { return {_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT)}; }
+#else
   static float widen(Half x) { return float_of_half<float>(uint32_t{x.bits}); }
   static Half narrow(float x) { return {static_cast<uint16_t>(half_of_float<uint32_t>(x))}; }
+#endif
 };
+
+// One element of a tensor, which may lie at any address.
+template <typename T>
+inline AccumulatorOf<T> read(const T* from) {
+  T element;
+  __builtin_memcpy(&element, from, sizeof element);
+  return Lanes<T>::widen(element);
+}
+template <typename T>
+inline void write(T* to, AccumulatorOf<T> value) {
+  const T element = Lanes<T>::narrow(value);
+  __builtin_memcpy(to, &element, sizeof element);
+}
 
 template <typename V>
 using IndexOf = std::conditional_t<sizeof(V{}[0]) == 8, LongVector, IntVector>;

@@ -33,8 +33,7 @@ inline void store_transposed(const CopyJob<T>& job) {
         }
       }
       for (; i < length; ++i, from += kLanes) {
-        for (int lane = 0; lane < lanes; ++lane)
-          to[offsets[lane] + i] = Lanes<T>::narrow(from[lane]);
+        for (int lane = 0; lane < lanes; ++lane) write(&to[offsets[lane] + i], from[lane]);
       }
     }
   }
@@ -54,7 +53,7 @@ inline void store_adjacent(const CopyJob<T>& job) {
         if (map.channels == kLanes) {
           Lanes<T>::store(to, Lanes<Acc>::load(from));
         } else {
-          for (int64_t c = 0; c < map.channels; ++c) to[c] = Lanes<T>::narrow(from[c]);
+          for (int64_t c = 0; c < map.channels; ++c) write(&to[c], from[c]);
         }
       }
     }
@@ -86,7 +85,7 @@ inline void store_few(const CopyJob<T>& job) {
         }
       }
       for (; x < job.columns; ++x, from += kLanes, to += map.channels) {
-        for (int64_t c = 0; c < map.channels; ++c) to[c] = Lanes<T>::narrow(from[c]);
+        for (int64_t c = 0; c < map.channels; ++c) write(&to[c], from[c]);
       }
     }
   }

@@ -37,12 +37,4 @@ int64_t lanes() {
   return kernel_table().vector_bytes / sizeof(AccumulatorOf<T>);
 }
 
-// Whether none of the n elements is infinite or NaN.
-inline bool finite(const float* elements, int64_t n) {
-  return kernel_table().finite_floats(elements, n);
-}
-inline bool finite(const double* elements, int64_t n) {
-  return kernel_table().finite_doubles(elements, n);
-}
-
 }  // namespace tf_dwbp::cpu

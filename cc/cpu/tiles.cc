@@ -24,8 +24,8 @@ int best_width(int64_t columns) {
   return best;
 }
 
-// The taps that reach any of the tile's columns; `out` may lie outside for those that they do
-// not reach.
+// The taps that reach any of the tile's columns. Its source positions may lie outside for columns
+// that they do not reach.
 TapRange taps_of(const Gather& gather, int64_t column, int width) {
   // As columns rise, the lowest taps leave the source and higher ones enter it.
   for (int i = 0; i < width; ++i) {
@@ -42,16 +42,45 @@ TapRange taps_of(const Gather& gather, int64_t column, int width) {
   return {};
 }
 
+// For each tap of the tile a bit for each column: whether it gathers from inside the source.
+// Nothing where all do.
+void add_masks(const Gather& gather, SumTile* tile, int width, std::vector<uint32_t>* masks) {
+  const TapRange& taps = tile->taps;
+  const int64_t lowest = taps.source - (taps.count - 1) * gather.source_step();
+  const int64_t highest = taps.source + (width - 1) * gather.class_shift();
+  if (taps.count == 0 || (lowest >= 0 && highest < gather.source())) return;
+  tile->first_mask = static_cast<int64_t>(masks->size());
+  for (int64_t i = 0; i < taps.count; ++i) {
+    uint32_t mask = 0;
+    for (int x = 0; x < width; ++x) {
+      const int64_t from = taps.source - i * gather.source_step() + x * gather.class_shift();
+      if (from >= 0 && from < gather.source()) mask |= uint32_t{1} << x;
+    }
+    masks->push_back(mask);
+  }
+}
+
 }  // namespace
 
-Tiles make_tiles(const Gather& width, int64_t begin, int64_t end, bool exact) {
-  const int64_t step = width.class_step();
-  Tiles made;
+SourceColumns source_columns(const Gather& width, int64_t begin, int64_t end) {
   int64_t low = width.source();
   int64_t high = 0;
+  for (int64_t column = begin; column < end; ++column) {
+    const TapRange taps = width.at(column);
+    if (taps.count == 0) continue;
+    low = std::min(low, taps.source - (taps.count - 1) * width.source_step());
+    high = std::max(high, taps.source + 1);
+  }
+  return low < high ? SourceColumns{low, high - low} : SourceColumns{};
+}
+
+Tiles make_tiles(const Gather& width, int64_t begin, int64_t end) {
+  const int64_t step = width.class_step();
+  Tiles made;
+  made.source = source_columns(width, begin, end);
   for (int64_t first = begin; first < std::min(end, begin + step); ++first) {
     const int64_t columns = (end - 1 - first) / step + 1;
-    const int tile = exact ? 1 : best_width(columns);
+    const int tile = best_width(columns);
     for (int64_t done = 0; done < columns;) {
       // Tiles don't overlap: their sums may be added to.
       const int size = static_cast<int>(std::min<int64_t>(tile, columns - done));
@@ -59,20 +88,13 @@ Tiles make_tiles(const Gather& width, int64_t begin, int64_t end, bool exact) {
       made.classes.push_back({size, static_cast<int64_t>(made.tiles.size()), tiles});
       for (int64_t i = 0; i < tiles; ++i, done += size) {
         const int64_t column = first + done * step;
-        const TapRange taps = taps_of(width, column, size);
-        made.tiles.push_back({column - begin, taps});
-        if (taps.count == 0) continue;
-        low = std::min(low, taps.source - (taps.count - 1) * width.source_step());
-        high = std::max(high, taps.source + (size - 1) * width.class_shift() + 1);
+        SumTile made_tile{column - begin, taps_of(width, column, size)};
+        add_masks(width, &made_tile, size, &made.masks);
+        made_tile.taps.source -= made.source.first;
+        made.tiles.push_back(made_tile);
       }
     }
   }
-  if (low >= high) return made;
-  made.first = std::clamp<int64_t>(low, 0, width.source());
-  made.columns = std::clamp<int64_t>(high, 0, width.source()) - made.first;
-  made.border_left = std::max<int64_t>(0, -low);
-  made.border_right = std::max<int64_t>(0, high - width.source());
-  for (SumTile& tile : made.tiles) tile.taps.source -= made.first;
   return made;
 }
 

@@ -1,6 +1,7 @@
 // Tiles: runs of columns of the result that share their horizontal taps.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "cc/conv/gather.h"
@@ -8,7 +9,16 @@
 
 namespace tf_dwbp::cpu {
 
-// The tiles of a block of columns, and the columns of the source that they read.
+// Columns of the source.
+struct SourceColumns {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+// Those that the columns [begin, end) of the result gather from, and those in between.
+SourceColumns source_columns(const conv::Gather& width, int64_t begin, int64_t end);
+
+// The tiles of a block of columns.
 struct Tiles {
   // Tiles of one width, of columns that are equal modulo the class step.
   struct Class {
@@ -17,17 +27,12 @@ struct Tiles {
     int64_t tiles;
   };
   std::vector<Class> classes;
-  std::vector<SumTile> tiles;
-
-  int64_t first = 0;         // column of the source ...
-  int64_t columns = 0;       // ... and their number
-  int64_t border_left = 0;   // columns of zeros that tiles read before the first ...
-  int64_t border_right = 0;  // ... and after the last
-  int64_t window_columns() const { return border_left + columns + border_right; }
+  std::vector<SumTile> tiles;  // columns of the source are counted from the first of `source`
+  std::vector<uint32_t> masks;
+  SourceColumns source;
 };
 
-// Splits the columns [begin, end) of the result. If `exact`, tiles are single columns, with the
-// taps that reach them and no others: they read no border.
-Tiles make_tiles(const conv::Gather& width, int64_t begin, int64_t end, bool exact);
+// Splits the columns [begin, end) of the result.
+Tiles make_tiles(const conv::Gather& width, int64_t begin, int64_t end);
 
 }  // namespace tf_dwbp::cpu
