@@ -91,6 +91,29 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
         for (int r = 0; r < 2; ++r) {
           if (i < rows.begin[r] || i >= rows.end[r]) continue;
           const Acc* taps = filter + rows.taps[r];
+          if constexpr (!kWhole && kTaps <= 3) {
+            // Few taps stay in registers, and then a column is asked once whether it is inside.
+            // Sums take their taps in the same order as below.
+            V tap[kTaps], other[kTaps];
+#pragma GCC unroll 16
+            for (int k = 0; k < kTaps; ++k) tap[k] = Lanes<Acc>::load(taps + k * job.filter_column);
+#pragma GCC unroll 16
+            for (int k = 0; k < kOthers; ++k) {
+              other[k] = Lanes<Acc>::load(taps + kLanes + k * job.filter_column);
+            }
+#pragma GCC unroll 32
+            for (int j = kHeld - 1; j >= 0; --j) {
+              if ((tile.inside >> j & 1) == 0) continue;
+#pragma GCC unroll 16
+              for (int x = 0; x < kColumns; ++x) {
+                const int k = x * kShift + kTaps - 1 - j;
+                if (k < 0 || k >= kTaps) continue;
+                sums[r][x * kOfPair] += tap[k] * held[j];
+                if (k < kOthers) sums[r][x * kOfPair + 1] += other[k] * held[j];
+              }
+            }
+            continue;
+          }
 #pragma GCC unroll 16
           for (int k = 0; k < kTaps; ++k) {
             const V tap = Lanes<Acc>::load(taps + k * job.filter_column);
