@@ -76,6 +76,8 @@ def _drawn(random, filters, budget):
         fields |= {"height": _size(random, 4), "width": _long(random)}
     elif form < 0.10:
         fields[random.choice(["height", "width"])] = 1
+    if random.random() < 0.08:
+        fields |= _below_the_stride(random)
     if random.random() < 0.3:
         fields["width"] = fields["height"] if fields["height"] <= 260 else fields["width"]
     if random.random() < 0.85:
@@ -133,6 +135,17 @@ def _steps(random, name, most):
     else:
         y, x = (int(step) for step in random.integers(1, most + 1, 2))
     return {f"{name}_y": y, f"{name}_x": x}
+
+
+def _below_the_stride(random):
+    """A filter that spans less than a stride: there are pixels that no tap meets."""
+    fields = {"dilation_y": 1, "dilation_x": 1}
+    for axis, filter_size in (("y", "filter_height"), ("x", "filter_width")):
+        stride = int(random.integers(2, _STRIDE + 1))
+        fields |= {f"stride_{axis}": stride, filter_size: int(random.integers(1, stride))}
+    if random.random() < 0.3:
+        fields["stride_x"] = 1
+    return fields
 
 
 def _make_room(random, fields):

@@ -39,8 +39,7 @@ def summary(plan: Plan, results: Results) -> list[str]:
         kinds = collections.Counter((f.verdict, f.op) for f in results.failures)
         kinds = ", ".join(f"{n} {op} {verdict}" for (verdict, op), n in kinds.most_common())
         lines.append(
-            f"{results.failing or len(results.failures):,} cases FAIL, which makes "
-            f"{len(results.failures):,} of the lines above: {kinds}"
+            f"{results.failing:,} cases FAIL; the lines above tell of a few of each kind: {kinds}"
         )
     else:
         lines.append("no failure")

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,7 +21,7 @@ _IN_FLIGHT = 4  # batches, so that no core waits
 _REPEATS = 2
 _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
-_SHRUNK_EACH = 3  # failures of a kind; more of it are told as they are
+_SHRUNK_EACH = 3  # failures of a kind; more of it are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Runner:
             self.results.cases = 1
             self.results.by_op[case.problem.op] += 1
             if finding:
+                self.results.failing = 1
                 self._fail(finding, case, self.plan.ways, case, changes)
             return self._timed()
 
@@ -281,9 +283,9 @@ class Runner:
         self._note(Failure(verdict, message, options, op, options))
 
     def _shrink_and_tell(self, finding, case, changes):
-        kind = (finding.verdict, case.problem.op)
+        words = re.sub(r"[\d.e+-]+", "", finding.message)
+        kind = (finding.verdict, case.problem.op, finding.ways.isas, finding.ways.executions, words)
         if self._shrunk[kind] >= _SHRUNK_EACH:
-            self._fail(finding, case, finding.ways, case, changes)
             return
         self._shrunk[kind] += 1
         last = finding
