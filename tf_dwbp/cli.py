@@ -6,9 +6,10 @@ import sys
 from tf_dwbp import info, run
 from tf_dwbp.bench import command as bench
 from tf_dwbp.conformance import command as conformance
+from tf_dwbp.fuzz import command as fuzz
 from tf_dwbp.train import command as train
 
-_COMMANDS = (conformance, bench, run, train, info)
+_COMMANDS = (conformance, fuzz, bench, run, train, info)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,196 @@
+"""`tf-dwbp fuzz` finds planted faults, shrinks them, and its lines repeat them."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tf_dwbp import cli
+from tf_dwbp.tools import problem
+
+_TESTS = pathlib.Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _targets(monkeypatch):
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
+    )
+
+
+def _fuzz(*arguments):
+    """The exit status, and what was printed."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            status = cli.main(["fuzz", *map(str, arguments)])
+        except SystemExit as stop:
+            status = stop.code
+    return status, printed.getvalue()
+
+
+def _lines(printed):
+    """The lines that repeat failures: arguments, and verdicts."""
+    lines = [line for line in printed.splitlines() if line.startswith("tf-dwbp fuzz ")]
+    return [(shlex.split(line, comments=True)[2:], line.partition("  # ")[2]) for line in lines]
+
+
+def _case_of(arguments):
+    return problem.parse(arguments[arguments.index("--case") + 1])
+
+
+def _fuzz_target(name, *arguments):
+    return _fuzz("--target", f"fuzz_targets:{name}", "--seed", 5, "--cases", 40, *arguments)
+
+
+def test_a_right_function_passes():
+    status, printed = _fuzz_target("right", "--dtype", "float", "double")
+    assert status == 0, printed
+    assert "no failure" in printed
+
+
+def test_a_wrong_function_is_found_shrunk_and_repeated():
+    status, printed = _fuzz_target("wrong")
+    assert status == 1
+    lines = _lines(printed)
+    arguments, verdict = lines[0]
+    assert verdict.startswith("wrong: "), verdict
+    smallest = _case_of(arguments)
+    assert (smallest.batch, smallest.height, smallest.width, smallest.channels) == (1, 3, 1, 2)
+    assert smallest.filter_sizes[:2] == (1, 1) and smallest.dtype == "float"
+
+    again, printed = _fuzz(*arguments)
+    assert again == 1
+    assert _lines(printed)[0][0][:2] == arguments[:2]
+    repaired = [a.replace(":wrong", ":right") for a in arguments]
+    assert _fuzz(*repaired)[0] == 0
+
+
+def test_the_sign_of_zero_is_judged():
+    status, printed = _fuzz_target("negative_zeros", "--data", "integers")
+    assert status == 1
+    assert _lines(printed)[0][1].startswith("wrong: -0 where 0 is right")
+
+
+def test_calls_that_differ_from_each_other():
+    status, printed = _fuzz_target("restless", "--data", "real", "--dtype", "double")
+    assert status == 1
+    assert {verdict.partition(":")[0] for _, verdict in _lines(printed)} == {"differs"}
+
+
+def test_a_function_that_dies():
+    status, printed = _fuzz_target("deadly")
+    assert status == 1
+    arguments, verdict = _lines(printed)[0]
+    assert verdict.startswith("dies: SIGABRT"), verdict
+    smallest = _case_of(arguments)
+    assert (smallest.height, smallest.channels) == (3, 2)
+
+
+def test_a_function_that_hangs():
+    options = ("--limit", 2, "--cases", 6)
+    status, printed = _fuzz("--target", "fuzz_targets:hanging", "--seed", 5, *options)
+    assert status == 1
+    arguments, verdict = _lines(printed)[0]
+    assert verdict.startswith("hangs: "), verdict
+    assert _case_of(arguments).height >= 3
+
+
+def test_a_function_that_refuses():
+    status, printed = _fuzz_target("refusing")
+    assert status == 1
+    arguments, verdict = _lines(printed)[0]
+    assert verdict.startswith("refuses: NotImplementedError: dilations")
+    smallest = _case_of(arguments)
+    assert sorted((smallest.dilation_y, smallest.dilation_x)) == [1, 2]
+
+
+def test_the_same_seed_makes_the_same_calls(tmp_path):
+    found = []
+    for name in ("a", "b"):
+        path = tmp_path / name
+        assert _fuzz_target("wrong", "--cases", 20, "--json", path)[0] == 1
+        found.append(json.loads(path.read_text(encoding="utf-8"))["failures"][0])
+    assert found[0] == found[1]
+
+
+def test_invalid_calls_are_refused_by_who_checks():
+    status, printed = _fuzz_target("right", "--invalid", "--cases", 300)
+    assert status == 0, printed
+    assert "calls that are not valid" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("accepting", "accepts: "), ("mumbling", "unclear: ValueError: bad")]
+)
+def test_invalid_calls_that_pass(name, expected):
+    status, printed = _fuzz_target(name, "--invalid", "--cases", 100)
+    assert status == 1
+    lines = [line for line in _lines(printed) if line[1].startswith(expected)]
+    arguments, _ = lines[0]
+    assert "--change" in arguments
+    again, printed = _fuzz(*arguments)
+    assert again == 1
+    assert _lines(printed)[0][1].startswith(expected)
+
+
+def test_our_ops_in_two_ways():
+    options = ("--cases", 24, "--seed", 8, "--isa", "baseline", "--threads", 1, 2, "--offset", 0, 0)
+    status, printed = _fuzz(*options, "--execution", "eager", "function")
+    assert status == 0, printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--target", "nonsense"),
+        ("--target", "no_such_module:function"),
+        ("--target", "fuzz_targets:right", "--op", "forward", "input_grad"),
+        ("--case", "input_grad:float"),
+        ("--change", "strides=[1]"),
+        ("--case", "forward:float:NHWC:b1:1x1x1m1:k1x1:s1x1:d1x1:SAME", "--invalid"),
+        ("--cases", "5", "--minutes", "1"),
+        ("--minutes", "0"),
+        ("--json", "/no/such/directory/file"),
+    ],
+)
+def test_usage(arguments, capsys):
+    assert _fuzz(*arguments)[0] == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_interrupt_prints_what_was_found_so_far():
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tf_dwbp",
+            "fuzz",
+            "--target",
+            "fuzz_targets:right",
+            "--minutes",
+            "9",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline() or True
+    time.sleep(12)  # some calls will have been made, or TensorFlow is still loading
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "stopped by Ctrl-C" in printed
+    assert "Traceback" not in errors
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

@@ -1,0 +1,62 @@
+"""How a worker calls what it tests: at any address, in three executions, anybody's function."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_dwbp.fuzz.case import Case
+
+EAGER, FUNCTION, JIT = EXECUTIONS = ("eager", "function", "jit")
+
+_BOUNDARY = 64  # bytes, on which TensorFlow's own tensors begin
+
+
+def tensor_at(array: np.ndarray, offset: int) -> tf.Tensor:
+    """A tensor that begins so many elements behind a boundary."""
+    if not offset or not array.size:
+        return tf.constant(array)
+    beside = offset * array.itemsize
+    raw = np.empty(_BOUNDARY + beside + array.nbytes, np.uint8)
+    start = -raw.ctypes.data % _BOUNDARY + beside
+    own = array.dtype.isbuiltin == 1
+    placed = raw[start : start + array.nbytes].view(array.dtype if own else f"u{array.itemsize}")
+    placed[...] = array.reshape(-1).view(placed.dtype)
+    tensor = tf.experimental.dlpack.from_dlpack(placed.reshape(array.shape).__dlpack__())
+    return tensor if own else tf.bitcast(tensor, tf.as_dtype(array.dtype))
+
+
+def operands(case: Case, arrays: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    """The case's tensors by role, where it wants them."""
+    pairs = zip(case.problem.operands, case.offsets, strict=True)
+    return {role: tensor_at(arrays[role], offset) for role, offset in pairs}
+
+
+def program(functions: dict, cases: list[Case], inputs: list[dict], jit: bool) -> list:
+    """The answers of one program that makes all the calls.
+
+    Half the cases' shapes are unknown while a `tf.function` is traced, so that sizes are fed in.
+    """
+
+    inputs = [dict(tensors) for tensors in inputs]
+    signature = []
+    for case, tensors in zip(cases, inputs, strict=True):
+        if jit or case.seed % 2 == 0:
+            signature.append({k: tf.TensorSpec(t.shape, t.dtype) for k, t in tensors.items()})
+            continue
+        tensors["sizes"] = tf.constant(case.problem.shapes[case.problem.result], tf.int32)
+        signature.append({k: tf.TensorSpec(None, t.dtype) for k, t in tensors.items()})
+
+    @tf.function(jit_compile=jit, autograph=False, input_signature=[signature])
+    def called(inputs):
+        answers = []
+        for case, tensors in zip(cases, inputs, strict=True):
+            arguments = case.problem.arguments(tensors)
+            if (sizes := f"{case.problem.result}_sizes") in arguments:
+                arguments[sizes] = tensors.get("sizes", arguments[sizes])
+            answers.append(functions[case.problem.op](**arguments))
+        return answers
+
+    return called(inputs)
+
+
+def as_array(answer) -> np.ndarray:
+    return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)

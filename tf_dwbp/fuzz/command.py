@@ -1,0 +1,234 @@
+"""`tf-dwbp fuzz`: the command line's view of the package."""
+
+import argparse
+import random
+import re
+import sys
+
+from tf_dwbp import _library, console
+from tf_dwbp.fuzz import case as cases
+from tf_dwbp.fuzz import invalid, report
+from tf_dwbp.fuzz.case import INTEGERS, Case
+from tf_dwbp.fuzz.draw import Filters
+from tf_dwbp.fuzz.pool import UnusableTarget
+from tf_dwbp.fuzz.runner import Plan, Runner
+from tf_dwbp.fuzz.ways import Ways
+from tf_dwbp.tools import problem
+
+_DESCRIPTION = """\
+Makes random calls over all that the ops support, at sizes from 1 to whole layers. Half of them have
+small integers, whose sums are exact: one answer is right, to the bit. Others are compared with
+a float64 reference within a derived bound; Inf, NaN, denormals and the largest numbers are among
+the data. The same bits must come from repeated calls, every number of threads, every execution, and
+from AVX2 and AVX-512. A call that fails is made as small as possible and printed as a line that
+makes it again. Exit status: 0 if no call fails, 1 if one does, 2 on wrong usage."""
+
+_EXECUTIONS = ("eager", "function", "jit")
+_THREADS = (1, 2, 4)
+_CASES = 1000  # unless told otherwise
+
+
+def register(subparsers) -> None:
+    """Adds the subcommand to `tf-dwbp`."""
+    parser = subparsers.add_parser(
+        "fuzz", help="call the ops at random, at real sizes", description=_DESCRIPTION
+    )
+    for name, values in (
+        ("op", problem.OPS),
+        ("dtype", problem.DTYPES),
+        ("layout", problem.LAYOUTS),
+        ("execution", _EXECUTIONS),
+    ):
+        parser.add_argument(
+            f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
+        )
+    parser.add_argument(
+        "--isa",
+        nargs="+",
+        choices=_library.build_info()["cpu_targets"],
+        default=[],
+        help="only these instruction sets",
+    )
+    parser.add_argument(
+        "--threads",
+        nargs="+",
+        type=console.count,
+        default=[],
+        metavar="N",
+        help=f"with so many threads: {' '.join(map(str, _THREADS))} unless given",
+    )
+    parser.add_argument(
+        "--target",
+        type=_target,
+        metavar="MODULE:FUNCTION",
+        help="test a function with an op's signature, the one of --op, input_grad unless given; "
+        "eagerly, in one process, unless told otherwise",
+    )
+    parser.add_argument(
+        "--seed", type=_number, metavar="N", help="the same calls for the same seed"
+    )
+    parser.add_argument(
+        "--start", type=_number, default=0, metavar="N", help="begin with the seed's case N"
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--cases", type=console.count, metavar="N", help=f"how many; {_CASES} unless given"
+    )
+    length.add_argument("--minutes", type=_minutes, metavar="M", help="or how long")
+    parser.add_argument(
+        "--invalid",
+        action="store_true",
+        help="calls with something wrong: the error must name the argument, and its value or what "
+        "was expected",
+    )
+    parser.add_argument("--data", choices=cases.KINDS, help="only such data")
+    parser.add_argument(
+        "--offset",
+        nargs=2,
+        type=_number,
+        metavar="N",
+        help="where both tensors begin, in elements behind a boundary of 64 bytes",
+    )
+    parser.add_argument(
+        "--case", type=_problem, metavar="PROBLEM", help="one call, as printed for a failure"
+    )
+    parser.add_argument(
+        "--change",
+        action="append",
+        type=_change,
+        default=[],
+        metavar="NAME=VALUE",
+        help="break an argument of that call",
+    )
+    parser.add_argument(
+        "--limit",
+        type=console.count,
+        default=120,
+        metavar="SECONDS",
+        help="that a call may take before it counts as hanging; 120 unless given",
+    )
+    parser.add_argument("--json", type=console.writable, metavar="FILE", help="write the findings")
+    parser.set_defaults(run=lambda arguments: _run(parser, arguments))
+
+
+def _run(parser, arguments):
+    plan = _plan(parser, arguments)
+    print(f"seed {plan.seed}", file=sys.stderr)
+    status = 0
+    unit = "seconds" if plan.seconds else "cases"
+    with console.Progress(unit) as progress:
+
+        def update(results):
+            done = results.seconds if plan.seconds else results.cases
+            total = plan.seconds or plan.cases
+            progress.update(f"{results.calls:,} calls", min(int(done), int(total)), int(total))
+
+        runner = Runner(plan, update, lambda failure: print(report.line(failure), flush=True))
+        try:
+            if arguments.case:
+                runner.run_one(_case(arguments), dict(arguments.change))
+            else:
+                runner.run()
+        except UnusableTarget as error:
+            parser.error(f"cannot use {error}")
+        except KeyboardInterrupt:
+            runner.results.stopped = "by Ctrl-C"
+            status = 130
+    print("\n".join(report.summary(plan, runner.results)))
+    if arguments.json:
+        report.write_json(arguments.json, plan, runner.results)
+        print(f"wrote {arguments.json}", file=sys.stderr)
+    return status or (1 if runner.results.failures else 0)
+
+
+def _plan(parser, arguments):
+    ops = arguments.op
+    if arguments.target:
+        ops = ops or ["input_grad"]
+        if len(set(ops)) > 1:
+            parser.error(f"{arguments.target} is one op's function: give one --op")
+    if arguments.change and not arguments.case:
+        parser.error("--change breaks the call that --case describes")
+    if arguments.case and (arguments.invalid or arguments.cases or arguments.minutes):
+        parser.error("--case is one call: without --invalid, --cases and --minutes")
+    seed = arguments.seed
+    if seed is None:
+        seed = random.SystemRandom().randrange(10**6)
+    timed = arguments.minutes is not None
+    return Plan(
+        target=arguments.target or "ours",
+        ways=_ways(parser, arguments),
+        filters=Filters(
+            tuple(ops),
+            tuple(arguments.dtype),
+            tuple(arguments.layout),
+            arguments.data,
+            tuple(arguments.offset) if arguments.offset else None,
+        ),
+        seed=seed,
+        start=arguments.start,
+        cases=None if timed else arguments.cases or _CASES,
+        seconds=60 * arguments.minutes if timed else None,
+        invalid=arguments.invalid,
+        limit_seconds=arguments.limit,
+    )
+
+
+def _ways(parser, arguments):
+    """Ours is tested in all ways there are, anybody's function in the one it is called."""
+    invalid_only = arguments.invalid or arguments.change
+    isas, threads, executions = arguments.isa, arguments.threads, arguments.execution
+    if arguments.target:
+        isas, threads = isas or [None], threads or [1]
+        executions = executions or ["eager"]
+    elif why := _library.build_info()["why_no_xla"]:
+        if "jit" in executions:
+            parser.error(f"cannot test our ops under jit: built without XLA kernels: {why}")
+        executions = executions or ["eager", "function"]
+    if invalid_only:
+        isas, threads = isas or [None], threads or [1, 4]
+    isas = isas or _library.build_info()["cpu_targets"]
+    return Ways(
+        tuple(dict.fromkeys(isas)),
+        tuple(dict.fromkeys(threads or _THREADS)),
+        tuple(name for name in _EXECUTIONS if name in executions or not executions),
+    )
+
+
+def _case(arguments):
+    offsets = tuple(arguments.offset or (0, 0))
+    return Case(arguments.case, arguments.data or INTEGERS, arguments.seed or 0, offsets)
+
+
+def _target(text):
+    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
+    return text
+
+
+def _problem(text):
+    try:
+        return problem.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _change(text):
+    try:
+        return invalid.parse_change(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _number(text):
+    return console.count(text, least=0)
+
+
+def _minutes(text):
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0
+    if not 0 < minutes <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+    return minutes

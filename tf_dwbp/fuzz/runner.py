@@ -1,0 +1,350 @@
+"""Runs cases through all workers, and shrinks what fails."""
+
+import collections
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from tf_dwbp.fuzz import draw, findings, invalid
+from tf_dwbp.fuzz.case import INTEGERS, Case
+from tf_dwbp.fuzz.findings import Finding
+from tf_dwbp.fuzz.pool import Job, Pool
+from tf_dwbp.fuzz.shrink import shrink
+from tf_dwbp.fuzz.ways import Ways
+
+_BATCH_CASES = 24  # of which a program of TensorFlow is made
+_BATCH_ELEMENTS = 4_000_000
+_IN_FLIGHT = 4  # batches, so that no core waits
+_REPEATS = 2
+_ALSO_SUSPECT = 3  # cases before the one that a worker died in
+_MOST_DEADLY = 2  # cases of a batch; then the others are not asked
+_SHRUNK_EACH = 3  # failures of a kind; more of it are counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be run."""
+
+    target: str
+    ways: Ways
+    filters: draw.Filters
+    seed: int
+    start: int = 0
+    cases: int | None = None
+    seconds: float | None = None
+    invalid: bool = False
+    limit_seconds: float = 120  # that a call may take
+    most_failures: int = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A call that fails: the smallest that was found."""
+
+    verdict: str
+    message: str
+    options: str  # of `tf-dwbp fuzz`, that make it again
+    op: str
+    drawn: str  # the call that failed first
+
+
+@dataclasses.dataclass
+class Results:
+    """What has been found so far."""
+
+    calls: int = 0
+    cases: int = 0
+    seconds: float = 0
+    by_op: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    failing: int = 0  # cases; several may be of one failure
+    unasked: int = 0  # cases, in one setting each, beside too many that kill
+    stopped: str = ""  # why before the end
+    paths: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class _Batch:
+    """Consecutive cases, and the jobs that make their calls."""
+
+    def __init__(self, numbers, cases, changes):
+        self.numbers, self.cases, self.changes = numbers, cases, changes
+        self.jobs = []  # and the indices of their cases
+        self.seen = []  # jobs that have been looked at
+        self.casualties = []  # that no case has been found to be the cause of
+        self.failed = {}  # verdicts, by the index of the case
+        self.answers = [[] for _ in cases]
+
+    @property
+    def finished(self):
+        return all(job.finished for job, _ in self.jobs)
+
+    def changes_of(self, index):
+        return self.changes[index] if self.changes else None
+
+
+class Runner:
+    """One run; `results` is right at any time, so that an interrupted run can tell them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        progress: Callable[[Results], None] = lambda results: None,
+        tell: Callable[[Failure], None] = lambda failure: None,
+    ):
+        self.plan = plan
+        self.results = Results()
+        self._progress = progress
+        self._tell = tell
+        self._pool = Pool(plan.target, plan.limit_seconds, plan.ways.settings)
+        self._shrunk = collections.Counter()
+        self._begun = time.monotonic()
+
+    def run(self) -> Results:
+        """Runs all cases. Raises `pool.UnusableTarget` if the target cannot be loaded."""
+        with self:
+            batches = self._batches()
+            in_flight = []
+            while True:
+                while len(in_flight) < _IN_FLIGHT and (batch := next(batches, None)):
+                    self._submit(batch, len(in_flight) + batch.numbers[0])
+                    in_flight.append(batch)
+                if not in_flight:
+                    return self._timed()
+                self._pool.pump()
+                for batch in list(in_flight):
+                    self._look_at(batch)
+                    if batch.finished and all(job in batch.seen for job, _ in batch.jobs):
+                        in_flight.remove(batch)
+                        self._complete(batch)
+                    self._progress(self._timed())
+                    if len(self.results.failures) >= self.plan.most_failures:
+                        self.results.stopped = "after so many failures"
+                        return self._timed()
+
+    def run_one(self, case: Case, changes: dict[str, str] | None = None) -> Results:
+        """Makes the calls of one case, and does not shrink it if it fails."""
+        with self:
+            finding = self._evaluate(case, self.plan.ways, changes)
+            self.results.cases = 1
+            self.results.by_op[case.problem.op] += 1
+            if finding:
+                self.results.failing = 1
+                self._fail(finding, case, self.plan.ways, case, changes)
+            return self._timed()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._timed()
+        self._pool.close()
+
+    def _timed(self):
+        self.results.seconds = time.monotonic() - self._begun
+        self.results.paths = self._pool.paths
+        return self.results
+
+    def _batches(self) -> Iterator[_Batch]:
+        plan = self.plan
+        number, end = plan.start, None if plan.cases is None else plan.start + plan.cases
+        numbers, cases, changes, elements = [], [], [], 0
+        while (end is None or number < end) and not self._late():
+            case, change = self._case(number)
+            if cases and (
+                len(cases) == _BATCH_CASES or elements + case.problem.elements > _BATCH_ELEMENTS
+            ):
+                yield _Batch(numbers, cases, changes)
+                numbers, cases, changes, elements = [], [], [], 0
+            numbers.append(number)
+            cases.append(case)
+            changes += [change] if change else []
+            elements += case.problem.elements
+            number += 1
+        if cases:
+            yield _Batch(numbers, cases, changes)
+
+    def _case(self, number):
+        plan = self.plan
+        if not plan.invalid:
+            return draw.case(plan.seed, number, plan.filters), None
+        random = np.random.default_rng([plan.seed, number])
+        problem = draw.small_problem(random, plan.filters)
+        changes = invalid.changes(random, problem)
+        return Case(problem, INTEGERS, int(random.integers(2**31))), changes
+
+    def _late(self):
+        limit = self.plan.seconds
+        return limit is not None and time.monotonic() - self._begun > limit
+
+    def _submit(self, batch, turn):
+        settings = self.plan.ways.settings
+        judging = {}  # the first of each of the two kinds of arithmetic
+        for setting in settings:
+            judging.setdefault(setting.isa == "baseline", setting)
+        if self.plan.invalid:  # an error is the same in all
+            settings = [settings[turn % len(settings)]]
+        for setting in settings:
+            self._add_job(
+                batch,
+                setting,
+                list(range(len(batch.cases))),
+                judge=setting in judging.values(),
+            )
+
+    def _add_job(self, batch, setting, indices, judge, soon=False):
+        job = Job(
+            setting,
+            [batch.cases[i].to_json() for i in indices],
+            list(self.plan.ways.executions),
+            _REPEATS,
+            judge,
+            [batch.changes[i] for i in indices] if batch.changes else [],
+        )
+        batch.jobs.append((self._pool.submit(job, soon), indices))
+
+    def _look_at(self, batch):
+        """Deals with the jobs of a batch that have finished since."""
+        for job, indices in list(batch.jobs):
+            if not job.finished or job in batch.seen:
+                continue
+            batch.seen.append(job)
+            if job.casualty and len(indices) > 1:
+                self._resubmit(batch, job, indices)
+                continue
+            for answer in job.answers:
+                batch.answers[indices[answer["case"]]].append((job.setting, answer))
+                self.results.calls += answer["calls"]
+            for number, found in findings.of_job(job).items():
+                self._failed(batch, indices[number], findings.worst(found))
+
+    def _resubmit(self, batch, job, indices):
+        """What a job died of, case by case alone, and the others together once more."""
+        batch.casualties.append(job)
+        suspects = job.suspects or list(range(len(indices)))
+        if len(suspects) == 1:  # it may be the doing of those before it
+            answered = sorted({answer["case"] for answer in job.answers})
+            suspects = sorted({*suspects, *answered[-_ALSO_SUSPECT:]})
+        others = [i for n, i in enumerate(indices) if n not in suspects]
+        parts = [[indices[n]] for n in suspects] + ([others] if others else [])
+        for part in reversed(parts):
+            self._add_job(batch, job.setting, part, job.judge, soon=True)
+
+    def _failed(self, batch, index, finding):
+        """Tells of a failure once, and spares other workers what kills."""
+        if index in batch.failed:
+            return
+        batch.failed[index] = finding.verdict
+        if finding.verdict in (findings.DIES, findings.HANGS):
+            batch.casualties.clear()
+            self._withdraw(batch)
+        self.results.failing += 1
+        self._shrink_and_tell(finding, batch.cases[index], batch.changes_of(index))
+
+    def _withdraw(self, batch):
+        """Takes deadly cases out of jobs that have not begun; all, if there are too many."""
+        deadly = [i for i, v in batch.failed.items() if v in (findings.DIES, findings.HANGS)]
+        for job, indices in batch.jobs:
+            if not self._pool.waiting(job):
+                continue
+            kept = [] if len(deadly) >= _MOST_DEADLY else [i for i in indices if i not in deadly]
+            self.results.unasked += len(set(indices) - set(kept) - set(deadly))
+            indices[:] = kept
+            job.cases = [batch.cases[i].to_json() for i in kept]
+            job.changes = [batch.changes[i] for i in kept] if batch.changes else []
+            if not kept:
+                self._pool.withdraw(job)
+
+    def _complete(self, batch):
+        """Compares the answers to each case, and counts."""
+        if batch.casualties:
+            self._note_unexplained_casualty(batch)
+        for i, case in enumerate(batch.cases):
+            self.results.cases += 1
+            self.results.by_op[case.problem.op] += 1
+            if found := findings.differences(case, batch.answers[i]):
+                self._failed(batch, i, found[0])
+
+    def _note_unexplained_casualty(self, batch):
+        verdict, evidence = batch.casualties[0].casualty
+        options = (
+            f"--seed {self.plan.seed} --start {batch.numbers[0]} --cases {len(batch.numbers)} "
+            f"{self.plan.ways.options}"
+        )
+        for name in ("op", "dtype", "layout"):
+            if values := getattr(self.plan.filters, f"{name}s"):
+                options += f" --{name} {' '.join(values)}"
+        options += " --invalid" if self.plan.invalid else ""
+        message = f"{evidence}; no case of these does so alone"
+        op = batch.cases[0].problem.op
+        self.results.failing += 1
+        self._note(Failure(verdict, message, options, op, options))
+
+    def _shrink_and_tell(self, finding, case, changes):
+        words = re.sub(r"[\d.e+-]+", "", finding.message)
+        kind = (finding.verdict, case.problem.op, finding.ways.isas, finding.ways.executions, words)
+        if self._shrunk[kind] >= _SHRUNK_EACH:
+            return
+        self._shrunk[kind] += 1
+        last = finding
+
+        def fails(smaller, ways):
+            nonlocal last
+            again = self._evaluate(smaller, ways, changes)
+            if again is None or again.verdict != finding.verdict:
+                return False
+            last = again
+            return True
+
+        small, ways = case, finding.ways
+        if not fails(small, ways):
+            ways = self.plan.ways
+            if not fails(small, ways):
+                note = f"{finding.message}; not again when called alone"
+                finding = dataclasses.replace(finding, message=note)
+                self._fail(finding, case, ways, case, changes)
+                return
+        small, ways = shrink(small, ways, fails)
+        self._fail(last, small, ways, case, changes)
+
+    def _evaluate(self, case, ways, changes) -> Finding | None:
+        """The worst that happens when a case is called alone."""
+        jobs = [
+            self._pool.submit(
+                Job(
+                    setting,
+                    [case.to_json()],
+                    list(ways.executions),
+                    _REPEATS,
+                    True,
+                    [changes] if changes else [],
+                ),
+                soon=True,
+            )
+            for setting in ways.settings
+        ]
+        self._pool.finish(jobs)
+        found, answers = [], []
+        for job in jobs:
+            found += findings.of_job(job).get(0, [])
+            answers += [(job.setting, answer) for answer in job.answers]
+            self.results.calls += sum(answer["calls"] for answer in job.answers)
+        return findings.worst(found + findings.differences(case, answers))
+
+    def _fail(self, finding, small, ways, case, changes):
+        options = f"{small.options} {ways.options}"
+        if self.plan.target != "ours":
+            options = f"--target {self.plan.target} {options}"
+        for name, value in (changes or {}).items():
+            options += f" --change '{name}={value}'"
+        failure = Failure(
+            finding.verdict, finding.message, options, case.problem.op, str(case.problem)
+        )
+        self._note(failure)
+
+    def _note(self, failure):
+        if all(failure.options != known.options for known in self.results.failures):
+            self.results.failures.append(failure)
+            self._tell(failure)

@@ -1,0 +1,213 @@
+"""A process that has calls made. `pool` starts it, and outlives its death.
+
+Started as `python -m tf_dwbp.fuzz.worker CHANNEL TARGET`, it loads TensorFlow and forks, before it
+has used that, a process for each number of threads. These make the calls. One that dies costs a
+third of a second, not the seconds that loading takes.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import traceback
+
+import tensorflow as tf
+
+from tf_dwbp import _library, console
+from tf_dwbp.conformance import targets
+from tf_dwbp.fuzz import calls, invalid_call, judge
+from tf_dwbp.fuzz.case import Case
+from tf_dwbp.tools import process
+
+# What TensorFlow prints on its way, and the addresses of a trace.
+_CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
+_LOG_BYTES, _LOG_LINES = 1 << 14, 6  # of what a process printed before it died
+
+
+def main(channel, target):
+    children = {}
+    channel.send(ready=True)
+    for job in channel:
+        threads = job["threads"]
+        child = children.get(threads) or children.setdefault(threads, _Child(target, threads))
+        if not child.make(job, channel.send):
+            del children[threads]
+
+
+class _Child:
+    """A forked process, and the parent's end of the pipes to it."""
+
+    def __init__(self, target, threads):
+        jobs, answers = os.pipe(), os.pipe()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (a death closes it)
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(jobs[1])
+            os.close(answers[0])
+            for standard in (1, 2):
+                os.dup2(self._log.fileno(), standard)
+            with open(jobs[0], encoding="utf-8") as lines, open(answers[1], "wb", 0) as pipe:
+                _work(target, threads, lines, pipe)
+            os._exit(0)
+        os.close(jobs[0])
+        os.close(answers[1])
+        self._jobs = open(jobs[1], "wb", 0)  # noqa: SIM115
+        self._answers = open(answers[0], "rb")  # noqa: SIM115
+
+    def make(self, job, send):
+        """Passes a job on, and its answers back; False if the process has died of it."""
+        with contextlib.suppress(BrokenPipeError):  # it has died since; reading tells
+            self._jobs.write((json.dumps(job) + "\n").encode())
+        for line in self._answers:
+            if not line.endswith(b"\n"):
+                break
+            message = json.loads(line)
+            send(**message)
+            if "done" in message:
+                return True
+        send(died=self._last_words())
+        return False
+
+    def _last_words(self):
+        _, status = os.waitpid(self._pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LOG_BYTES))
+        printed = self._log.read().decode(errors="replace").split("\n")
+        lines = [line for line in printed if line.strip() and not _CHATTER.search(line)]
+        for file in (self._log, self._jobs, self._answers):
+            file.close()
+        return " | ".join([how, *lines[-_LOG_LINES:]])
+
+
+def _work(target, threads, jobs, pipe):
+    """Makes the calls of all jobs, in a process of their own."""
+
+    def send(**message):
+        data = (json.dumps(message) + "\n").encode()
+        while data:
+            data = data[pipe.write(data) :]
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.get_logger().setLevel("ERROR")  # of retracing, which is what we do
+    try:
+        functions = targets.load(target)
+    except BaseException as error:  # whatever importing somebody's module raises
+        send(unusable=console.one_line(error))
+        return
+    for line in jobs:
+        job = json.loads(line)
+        try:
+            if job["changes"]:
+                invalid_call.answer(functions, job, send)
+            else:
+                _answer(functions, job, send)
+        except Exception:  # a fault of this program, which must not look like a target's
+            send(broken=traceback.format_exc())
+            return
+        send(done=True, paths=_paths() if target == targets.OURS else {})
+
+
+def _answer(functions, job, send):
+    """Makes the calls of a job, and sends for each case and execution what came of it."""
+    batch = [
+        _Batch(i, Case.from_json(fields), job["judge"]) for i, fields in enumerate(job["cases"])
+    ]
+    for one in batch:
+        send(begin=[one.number])
+        one.draw()
+        if calls.EAGER in job["executions"]:
+            send(**one.eager(functions, job["repeats"]))
+    for execution in job["executions"]:
+        if execution != calls.EAGER:
+            _answer_program(functions, batch, execution, send)
+
+
+def _answer_program(functions, batch, execution, send):
+    """One program of all cases; if that is refused, one of each."""
+    send(begin=[one.number for one in batch])
+    try:
+        answers = calls.program(
+            functions,
+            [one.case for one in batch],
+            [one.tensors for one in batch],
+            execution == calls.JIT,
+        )
+    except Exception as error:
+        if len(batch) == 1:
+            send(**batch[0].report(execution, [], console.one_line(error)))
+            return
+        for one in batch:
+            _answer_program(functions, [one], execution, send)
+        return
+    for one, answer in zip(batch, answers, strict=True):
+        send(**one.report(execution, [answer]))
+
+
+class _Batch:
+    """A case in a job: its tensors, and what is known of its answers."""
+
+    def __init__(self, number, case, judged):
+        self.number = number
+        self.case = case
+        self._judged = judged
+        self._expected = None
+        self._faults = {}  # by digest
+
+    def draw(self):
+        self._arrays = self.case.tensors()
+        self.tensors = calls.operands(self.case, self._arrays)
+
+    def eager(self, functions, repeats):
+        arguments = self.case.problem.arguments(self.tensors)
+        function = functions[self.case.problem.op]
+        answers = []
+        try:
+            for _ in range(repeats):
+                answers.append(function(**arguments))
+        except Exception as error:  # of whatever type: the call is valid
+            return self.report(calls.EAGER, answers, console.one_line(error))
+        return self.report(calls.EAGER, answers)
+
+    def report(self, execution, answers, refusal=""):
+        digests = []
+        for answer in answers:
+            array = calls.as_array(answer)
+            digests.append(judge.digest(array))
+            if self._judged and digests[-1] not in self._faults:
+                if self._expected is None:
+                    self._expected = judge.expected(self.case, self._arrays)
+                self._faults[digests[-1]] = self._expected.fault(array)
+        faults = [fault for d in digests if (fault := self._faults.get(d))]
+        return {
+            "case": self.number,
+            "execution": execution,
+            "digests": digests,
+            "refusal": refusal,
+            "fault": faults[0] if faults else "",
+            "calls": len(answers) + bool(refusal),
+        }
+
+
+def _paths():
+    """How often each implementation was reached in this process, if the library counts that."""
+    library = ctypes.CDLL(str(_library.LIBRARY_PATH))
+    try:
+        name, count = library.tf_dwbp_path_name, library.tf_dwbp_path_count
+    except AttributeError:
+        return {}
+    name.restype, count.restype = ctypes.c_char_p, ctypes.c_int64
+    paths, i = {}, 0
+    while (text := name(ctypes.c_int(i))) is not None:
+        paths[text.decode()] = count(ctypes.c_int(i))
+        i += 1
+    return paths
+
+
+if __name__ == "__main__":
+    main(process.Channel(sys.argv[1]), sys.argv[2])
