@@ -1,0 +1,381 @@
+"""The programs' ground floor: files that are written whole, processes that may do anything."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from unittest import mock
+
+import pytest
+from absl.testing import absltest, parameterized
+
+from tf_dwbp.tools import files, process
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class FilesTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.path = self.folder / "file"
+
+    def _listing(self):
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def test_text_is_utf8_and_never_fails(self):
+        files.write(self.path, "✓ \udc80")
+        self.assertEqual(self.path.read_bytes(), "✓ \\udc80".encode())
+        files.write(self.path, b"\x00")
+        self.assertEqual(self.path.read_bytes(), b"\x00")
+        self.assertEqual(self._listing(), ["file"])
+
+    def test_mode_and_link_stay(self):
+        self.path.write_bytes(b"old")
+        self.path.chmod(0o640)
+        link = self.folder / "link"
+        link.symlink_to("file")
+        files.write(link, "new")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(self.path.read_bytes(), b"new")
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o640)
+
+    def test_a_new_file_has_the_mode_of_any_new_file(self):
+        files.write(self.path, "")
+        plain = self.folder / "plain"
+        plain.touch()
+        self.assertEqual(self.path.stat().st_mode, plain.stat().st_mode)
+
+    @parameterized.parameters("fsync", "replace")
+    def test_the_old_file_stays_when_writing_fails(self, function):
+        self.path.write_bytes(b"old")
+        full = OSError(28, "No space left on device")
+        with (
+            mock.patch.object(os, function, side_effect=full),
+            self.assertRaisesRegex(OSError, f"No space left on device: '{self.path}'"),
+        ):
+            files.write(self.path, "new")
+        self.assertEqual(self.path.read_bytes(), b"old")
+        self.assertEqual(self._listing(), ["file"])
+
+    def test_nothing_half_written_is_ever_there(self):
+        """Killed while it writes, at many moments: the old file, or all of the new."""
+        program = """
+            import sys
+            from tf_dwbp.tools import files
+            for number in range(10**6):
+                files.write(sys.argv[1], bytes([number % 256]) * 10**6)
+        """
+        self.path.write_bytes(b"\xff" * 10**6)
+        for milliseconds in range(0, 100, 20):
+            writing = subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(program), self.path], cwd=_ROOT
+            )
+            before = self.path.stat().st_ino
+            while self.path.stat().st_ino == before and writing.poll() is None:
+                time.sleep(0.01)
+            time.sleep(milliseconds / 1000)
+            writing.kill()
+            writing.wait()
+            found = self.path.read_bytes()
+            self.assertEqual((len(found), len(set(found))), (10**6, 1))
+
+    def test_devices_and_pipes_are_written_into(self):
+        with self.assertRaisesRegex(OSError, "No space left on device: '/dev/full'"):
+            files.write("/dev/full", "text")
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/full").st_mode))
+        os.mkfifo(self.path)
+        files.check_writable(self.path)  # without waiting for a reader
+        heard = []
+        reader = threading.Thread(target=lambda: heard.append(self.path.read_bytes()))
+        reader.start()
+        files.write(self.path, "text")
+        reader.join()
+        self.assertEqual(heard, [b"text"])
+
+    def test_standard_output_is_written_where_it_is(self):
+        program = """
+            from tf_dwbp.tools import files
+            print("before")
+            files.check_writable("/dev/stdout")
+            files.write("/dev/stdout", "written\\n")
+            files.write("/dev/fd/1", "again\\n")
+            print("after")
+        """
+        with self.path.open("wb") as file:
+            subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(program)], cwd=_ROOT, stdout=file, check=True
+            )
+        self.assertEqual(self.path.read_bytes(), b"before\nwritten\nagain\nafter\n")
+
+    def test_what_cannot_be_written_is_found_out_before(self):
+        self.path.write_bytes(b"old")
+        files.check_writable(self.path)
+        files.check_writable(self.folder / "new")
+        files.check_writable("/dev/full")
+        self.assertEqual(self._listing(), ["file"])
+        self.assertEqual(self.path.read_bytes(), b"old")
+        for path, text in (
+            (self.folder, "Is a directory"),
+            (self.folder / "no" / "file", "No such file or directory"),
+            (self.path / "file", "Not a directory"),
+            ("/dev/fd/1234", "Bad file descriptor"),
+        ):
+            for function in (files.check_writable, lambda path: files.write(path, "")):
+                with self.assertRaisesRegex(OSError, f"{text}: '{path}'"):
+                    function(path)
+
+    def test_a_file_that_may_not_be_written_is_not_replaced(self):
+        self.path.write_bytes(b"old")
+        with mock.patch.object(os, "access", return_value=False):
+            for function in (files.check_writable, lambda path: files.write(path, "new")):
+                with self.assertRaises(PermissionError):
+                    function(self.path)
+        self.assertEqual(self.path.read_bytes(), b"old")
+
+
+_MODULE = """
+    import importlib.util, os, signal, subprocess, sys, threading, time
+
+    # By itself, without the package and so without TensorFlow, which would take seconds.
+    spec = importlib.util.spec_from_file_location("process", PATH)
+    process = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(process)
+
+    channel = process.Channel(sys.argv[1])
+    channel.send(arguments=sys.argv[2:], variable=os.environ.get("A_VARIABLE"))
+
+    def children():
+        subprocess.Popen(["sleep", "1000"])
+        subprocess.Popen(["sleep", "1000"], env={})
+        subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        if not os.fork():
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            time.sleep(1000)
+
+    for message in channel:
+        exec(message["code"])
+        channel.send(said="done")
+"""
+
+
+def _alive_in(group):
+    """The processes of a group, zombies apart."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group, *_ = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(its_group) == group and state != "Z":
+                found.append(path.parent.name)
+    return found
+
+
+class WorkerTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name, "some_worker.py")
+        program = textwrap.dedent(_MODULE).replace("PATH", repr(process.__file__))
+        path.write_text(program, encoding="utf-8")
+        environment = {"PYTHONPATH": f"{folder.name}{os.pathsep}{_ROOT}"}
+        self.enter_context(mock.patch.dict(os.environ, environment))
+
+    def _start(self, *arguments, **environment):
+        worker = process.Worker("some_worker", arguments, environment)
+        self.addCleanup(worker.stop)
+        (begun,) = self._receive(worker)
+        self.assertEqual(begun["arguments"], list(arguments))
+        return worker, begun
+
+    def _receive(self, worker, seconds=60):
+        self.assertEqual(process.wait([worker], seconds), [worker])
+        return worker.receive()
+
+    def _ask(self, code, **options):
+        worker, _ = self._start()
+        worker.send(code=code)
+        return worker, self._receive(worker, **options)
+
+    def test_messages_go_both_ways(self):
+        worker, begun = self._start("an argument", A_VARIABLE="a value")
+        self.assertEqual(begun["variable"], "a value")
+        long = "x" * 10**6
+        worker.send(code=f"channel.send(text={long!r})")
+        received = []
+        while len(received) < 2:
+            received += self._receive(worker)
+        self.assertEqual(received, [{"text": long}, {"said": "done"}])
+        self.assertEqual(worker.receive(), [])
+        self.assertFalse(worker.ended)
+
+    @parameterized.parameters(
+        ("os._exit(3)", "exit status 3"),
+        ("os._exit(0)", "exit status 0"),
+        ("os.abort()", "SIGABRT"),
+        ("os.kill(os.getpid(), signal.SIGRTMIN + 5)", "signal 39"),
+        ("sys.exit(4)", "exit status 4"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("os.write(channel._socket.fileno(), b'?\\n'); time.sleep(1000)", "it wrote into"),
+        ("os.write(channel._socket.fileno(), b'5\\n'); time.sleep(1000)", "it wrote into"),
+        # A fork holds the channel open, and what is printed.
+        ("if not os.fork():\n  time.sleep(1000)\nos.abort()", "SIGABRT"),
+        (
+            "import ctypes\nif not ctypes.CDLL(None).fork():\n  time.sleep(1000)\nos.abort()",
+            "SIGAB",
+        ),
+    )
+    def test_ends(self, code, how):
+        worker, received = self._ask(
+            f"print('a last ✓ word'); {code}" if "\n" not in code else code
+        )
+        self.assertIsNone(received)
+        words = worker.last_words().split("\n")
+        self.assertStartsWith(words[0], how)
+        if "\n" not in code:
+            self.assertIn("a last ✓ word", words[1:])
+
+    def test_a_closed_channel_is_an_end(self):
+        worker, received = self._ask("os.closerange(3, 10000); time.sleep(1000)")
+        self.assertIsNone(received)
+        with mock.patch.object(process, "_EXIT_SECONDS", 1):
+            self.assertStartsWith(worker.last_words(), "stopped answering")
+
+    @parameterized.parameters(
+        "sys.stdin.read()",
+        "os.closerange(0, 64)",
+        "print('{\"said\": 1}'); os.write(2, b'text')",
+        "os.write(1, b'x' * 10**7)",
+        "os.chdir('/')",
+        "os.fork()",
+        "[os.fork() for _ in range(3)]",
+        "import ctypes; ctypes.CDLL(None).fork()",
+        "[signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT)]",
+        "threading.Thread(target=time.sleep, args=[1000]).start()",
+    )
+    def test_answers_all_the_same(self, code):
+        worker, received = self._ask(code)
+        self.assertEqual(received, [{"said": "done"}])
+        worker.send(code="pass")
+        self.assertEqual(self._receive(worker), [{"said": "done"}])
+
+    def test_hanging(self):
+        worker, _ = self._start()
+        worker.send(code="print('almost'); time.sleep(1000)")
+        start = time.monotonic()
+        self.assertEqual(process.wait([worker], 1), [])
+        self.assertGreaterEqual(time.monotonic() - start, 1)
+        self.assertEqual(worker.last_words(hung=True), "no answer within the limit\nalmost")
+        self.assertTrue(worker.ended)
+
+    def test_what_is_printed_is_not_kept_but_for_the_end(self):
+        worker, _ = self._start()
+        worker.send(code="while True: print('x' * 1000)")
+        self.assertEqual(process.wait([worker], 2), [])
+        worker.stop()
+        self.assertLessEqual(len(worker._log._tail), process._LOG_BYTES)
+
+    def test_nothing_is_left_behind(self):
+        for end in ("pass", "os.abort()"):
+            worker, _ = self._start()
+            worker.send(code=f"children(); {end}")
+            self._receive(worker)
+            group, token = worker._process.pid, worker._token
+            self.assertGreaterEqual(len(list(process._marked(token))), 3)
+            worker.stop()
+            self.assertEmpty(list(process._marked(token)))
+            self.assertEmpty(_alive_in(group))  # nor one without the mark
+
+    def test_a_worker_does_not_outlive_its_parent(self):
+        program = """
+            import os, signal
+            from tf_dwbp.tools import process
+            worker = process.Worker("some_worker")
+            process.wait([worker], 60)
+            worker.receive()
+            worker.send(code="time.sleep(1000)")
+            print(worker._process.pid, flush=True)
+            END
+        """
+        for end in ("os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit", "1 / 0"):
+            done = subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(program).replace("END", end)],
+                cwd=_ROOT,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+            )
+            deadline = time.monotonic() + 30
+            status = pathlib.Path("/proc", done.stdout.strip(), "status")
+            while status.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            self.assertFalse(status.exists(), end)
+
+    def test_forks_do_not_pile_up(self):
+        with mock.patch.object(process, "_MOST_CHILDREN", 2):
+            pids = []
+            for _ in range(4):
+                if not (pid := os.fork()):
+                    time.sleep(1000)
+                pids.append(pid)
+            process._end_oldest_children(os.getpid())
+        gone = []
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except ProcessLookupError:
+                gone.append(pid)
+        self.assertEqual(gone, pids[:2])
+
+    def test_a_process_that_cannot_start(self):
+        before = len(os.listdir("/proc/self/fd"))
+        with (
+            mock.patch.object(subprocess, "Popen", side_effect=BlockingIOError(11, "no more")),
+            self.assertRaises(BlockingIOError),
+        ):
+            process.Worker("some_worker")
+        self.assertLen(os.listdir("/proc/self/fd"), before)
+
+    def test_standard_descriptors_may_be_closed(self):
+        program = """
+            import os
+            from tf_dwbp.tools import process
+            with process.Worker("some_worker") as worker:
+                process.wait([worker], 60)
+                [message] = worker.receive()
+                os.write(FD, repr(message).encode())
+        """
+        read, write = os.pipe()
+        program = textwrap.dedent(program).replace("FD", str(write))
+        command = f'exec {sys.executable} -c "$0" <&- >&- 2>&-'
+        subprocess.run(["sh", "-c", command, program], pass_fds=[write], cwd=_ROOT, check=True)
+        os.close(write)
+        with open(read, "rb") as pipe:
+            self.assertEqual(pipe.read(), b"{'arguments': [], 'variable': None}")
+
+
+class SignalsTest(absltest.TestCase):
+    def test_signals_come_at_the_end_of_the_block(self):
+        done = []
+        with self.assertRaises(KeyboardInterrupt), process.signals_held():
+            signal.raise_signal(signal.SIGINT)
+            done.append(True)
+        self.assertEqual(done, [True])
+        with self.assertRaises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

@@ -1,0 +1,1 @@
+"""What the programs share, and nothing of it knows a program: files, processes, problems."""
