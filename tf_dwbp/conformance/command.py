@@ -63,7 +63,17 @@ def register(subparsers) -> None:
         "(jit); our ops in all three ways, which must lead to the same bits, others eagerly",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the cells; every pair of values meets"
+        "--quick",
+        action="store_true",
+        help="a tenth of the small cells; every pair of values meets",
+    )
+    parser.add_argument(
+        "--size",
+        nargs="+",
+        choices=cases.SIZES,
+        default=[],
+        help="only small shapes, or only shapes of real size, which only what is judged is asked "
+        "for; both, but with --quick small ones",
     )
     parser.add_argument(
         "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
@@ -90,9 +100,12 @@ def _run(parser, arguments):
         if len(set(ops)) > 1:
             parser.error(f"{target} is one op's function: give one --op, not {', '.join(ops)}")
     executions = _executions(parser, arguments)
+    sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
     selected = cases.select(
-        arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders
+        arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders, sizes
     )
+    if not selected:
+        parser.error("no cell has all of these values: gradients are of small shapes")
     try:
         with console.Progress("cells") as progress:
             run = runner.run(

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import importlib.metadata
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -49,27 +50,20 @@ def run(
     """
     start = time.monotonic()
     paths, judged = targets.paths(target, stock, executions)
-    orders = {case.order for case in cases}
-    paths = [path for path in paths if (xla or not path.is_slow) and orders & set(path.orders)]
+    paths = [path for path in paths if (xla or not path.is_slow) and any(map(path.is_asked, cases))]
     judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
-    answers_each = {
-        order: sum(
-            len(path.environments) if path.everywhere else 1
-            for path in paths
-            if order in path.orders
-        )
-        for order in orders
-    }
     complete = 0
     exchange = _Exchange(cases, paths, limit_seconds)
+    answers_missing = collections.Counter(
+        case_id for job in exchange.jobs() for case_id in job.cases
+    )
     progress(paths[0].name, complete, len(cells))
     try:
         for case_id, path, outcome in exchange.outcomes():
-            cell = cells[case_id]
-            cell.outcomes.setdefault(path, []).append(outcome)
-            answers = sum(map(len, cell.outcomes.values()))
-            complete += answers == answers_each[cell.case.order]
+            cells[case_id].outcomes.setdefault(path, []).append(outcome)
+            answers_missing[case_id] -= 1
+            complete += not answers_missing[case_id]
             progress(path, complete, len(cells))
     finally:
         exchange.close()
@@ -112,6 +106,14 @@ class _Job:
     cases: list[str]  # not answered yet
 
 
+def _batches(cases):
+    """The cases in jobs: some small ones together, a large one by itself."""
+    large = [case for case in cases if case.is_large]
+    small = [case for case in cases if not case.is_large]
+    yield from ([case] for case in large)
+    yield from (small[i : i + _JOB_CASES] for i in range(0, len(small), _JOB_CASES))
+
+
 class _Exchange:
     """Hands jobs to one process for each environment and collects outcomes from all."""
 
@@ -119,18 +121,26 @@ class _Exchange:
         self._casualties = collections.Counter()
         self._shared = collections.deque()
         own = [collections.deque() for _ in targets.ENVIRONMENTS]
-        for first in range(0, len(cases), _JOB_CASES):
-            batch = cases[first : first + _JOB_CASES]
+        for number, batch in enumerate(_batches(cases)):
             for path in paths:
-                asked = [case.id for case in batch if case.order in path.orders]
-                queues = [own[i] for i in path.environments] if path.everywhere else [self._shared]
+                asked = [case.id for case in batch if path.is_asked(case)]
+                if batch[0].is_large:  # one process has it in memory, for all paths that it runs
+                    queues = [own[path.environments[number % len(path.environments)]]]
+                elif path.everywhere:
+                    queues = [own[i] for i in path.environments]
+                else:
+                    queues = [self._shared]
                 for queue in queues if asked else []:
-                    queue.append(_Job(first, path, list(asked)))
+                    queue.append(_Job(number, path, list(asked)))
         names = sorted({path.target for path in paths})
         self._workers = [
             _Worker(environment, names, jobs, limit_seconds)
             for environment, jobs in zip(targets.ENVIRONMENTS, own, strict=True)
         ]
+
+    def jobs(self):
+        """All jobs that nobody has been given yet."""
+        return itertools.chain(self._shared, *(worker.jobs for worker in self._workers))
 
     def outcomes(self):
         """Yields (case id, path name, outcome) until every job is done."""

@@ -16,8 +16,23 @@ from tf_dwbp.conformance import cases, reference, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools import process
 
-_CASES = {case.id: case for case in cases.CASES}
-_expectations = functools.lru_cache(maxsize=64)(verdicts.expectations)
+_CASES = {case.id: case for case in (*cases.LARGE_CASES, *cases.CASES)}
+
+# What paths that are asked for the same cases one after the other need: a job's, or a large one's.
+_small_tensors, _large_tensors = (
+    functools.lru_cache(maxsize=size)(cases.Case.tensors) for size in (64, 1)
+)
+_small_expectations, _large_expectations = (
+    functools.lru_cache(maxsize=size)(verdicts.expectations) for size in (64, 1)
+)
+
+
+def _tensors(case):
+    return (_large_tensors if case.is_large else _small_tensors)(case)
+
+
+def _expectations(case):
+    return (_large_expectations if case.is_large else _small_expectations)(case)
 
 
 def main(channel, names):
@@ -42,7 +57,7 @@ def _ask(functions, batch, send):
     for case in batch:
         send(begin=[case.id])
         try:
-            tensors = _constants(case.tensors())
+            tensors = _constants(_tensors(case))
             _litter(case)
             answers = _answers(functions[case.op], case, tensors)
             outcome = verdicts.judge_all(map(_array, answers), case, _expectations(case))
@@ -85,7 +100,7 @@ def _ask_program(jit, functions, batch, send):
     Without AutoGraph, which takes a quarter of the time, and which an op has no use for.
     """
     send(begin=[case.id for case in batch])
-    inputs = [_constants(case.tensors()) for case in batch]
+    inputs = [_constants(_tensors(case)) for case in batch]
 
     @tf.function(jit_compile=jit, autograph=False)
     def program(inputs):
