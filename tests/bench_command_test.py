@@ -15,6 +15,7 @@ import textwrap
 import time
 from unittest import mock
 
+import lone_worker
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
@@ -59,9 +60,7 @@ def _measuring_children(process):
 
 
 _WORKER = """
-    import json, os, sys, time
-    def send(**message):
-        os.write(int(sys.argv[1]), (json.dumps(message) + chr(10)).encode())
+    import json
     send(machine={"threads": json.loads(sys.argv[2])["threads"]}, matmul_rate=1.0)
     for name in sys.argv[3:]:
         send(begin=name)
@@ -78,7 +77,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
     def _run(self, selected, misfortune):
         """A run whose process is a program that does not measure, and fails at batch 1."""
         rows = {shape.name: Row(shape, {"ours": [1.0]}).to_json() for shape in selected}
-        program = textwrap.dedent(_WORKER).replace("MISFORTUNE", misfortune)
+        program = lone_worker.PREAMBLE + textwrap.dedent(_WORKER).replace("MISFORTUNE", misfortune)
         directory = tempfile.mkdtemp(dir=self.get_temp_dir())
         path = pathlib.Path(directory, "a_worker.py")
         path.write_text(program.replace("ROWS", repr(rows)))

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from unittest import mock
 
+import lone_worker
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -285,16 +286,14 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
     def _run_with_worker(self, deal_with_job, selected, *arguments, **options):
         """A run whose workers deal with jobs in another way."""
         program = """
-            import json, os, sys
-            pipe = int(sys.argv[1])
-            send = lambda **message: os.write(pipe, (json.dumps(message) + "\\n").encode())
             send(ready=True)
-            for line in sys.stdin:
-                job = json.loads(line)
+            for job in channel:
         """
         directory = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
         (directory / "some_worker.py").write_text(
-            textwrap.dedent(program) + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4)
+            lone_worker.PREAMBLE
+            + textwrap.dedent(program)
+            + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4)
         )
         with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
             return runner.run(selected, *arguments, **options)

@@ -13,6 +13,7 @@ import threading
 import time
 from unittest import mock
 
+import lone_worker
 import pytest
 from absl.testing import absltest, parameterized
 
@@ -70,15 +71,15 @@ class FilesTest(parameterized.TestCase):
     def test_nothing_half_written_is_ever_there(self):
         """Killed while it writes, at many moments: the old file, or all of the new."""
         program = """
-            import sys
-            from tf_dwbp.tools import files
+            import runpy, sys
+            write = runpy.run_path(sys.argv[1])["write"]
             for number in range(10**6):
-                files.write(sys.argv[1], bytes([number % 256]) * 10**6)
+                write(sys.argv[2], bytes([number % 256]) * 10**6)
         """
         self.path.write_bytes(b"\xff" * 10**6)
         for milliseconds in range(0, 100, 20):
             writing = subprocess.Popen(
-                [sys.executable, "-c", textwrap.dedent(program), self.path], cwd=_ROOT
+                [sys.executable, "-c", textwrap.dedent(program), files.__file__, self.path]
             )
             before = self.path.stat().st_ino
             while self.path.stat().st_ino == before and writing.poll() is None:
@@ -104,16 +105,19 @@ class FilesTest(parameterized.TestCase):
 
     def test_standard_output_is_written_where_it_is(self):
         program = """
-            from tf_dwbp.tools import files
+            import runpy, sys
+            files = runpy.run_path(sys.argv[1])
             print("before")
-            files.check_writable("/dev/stdout")
-            files.write("/dev/stdout", "written\\n")
-            files.write("/dev/fd/1", "again\\n")
+            files["check_writable"]("/dev/stdout")
+            files["write"]("/dev/stdout", "written\\n")
+            files["write"]("/dev/fd/1", "again\\n")
             print("after")
         """
         with self.path.open("wb") as file:
             subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(program)], cwd=_ROOT, stdout=file, check=True
+                [sys.executable, "-c", textwrap.dedent(program), files.__file__],
+                stdout=file,
+                check=True,
             )
         self.assertEqual(self.path.read_bytes(), b"before\nwritten\nagain\nafter\n")
 
@@ -144,14 +148,8 @@ class FilesTest(parameterized.TestCase):
 
 
 _MODULE = """
-    import importlib.util, os, signal, subprocess, sys, threading, time
+    import signal, subprocess, threading
 
-    # By itself, without the package and so without TensorFlow, which would take seconds.
-    spec = importlib.util.spec_from_file_location("process", PATH)
-    process = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(process)
-
-    channel = process.Channel(sys.argv[1])
     channel.send(arguments=sys.argv[2:], variable=os.environ.get("A_VARIABLE"))
 
     def children():
@@ -168,6 +166,9 @@ _MODULE = """
         exec(message["code"])
         channel.send(said="done")
 """
+
+
+_LOAD = lone_worker.PREAMBLE.partition("channel")[0]
 
 
 def _alive_in(group):
@@ -187,7 +188,7 @@ class WorkerTest(parameterized.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         path = pathlib.Path(folder.name, "some_worker.py")
-        program = textwrap.dedent(_MODULE).replace("PATH", repr(process.__file__))
+        program = lone_worker.PREAMBLE + textwrap.dedent(_MODULE)
         path.write_text(program, encoding="utf-8")
         environment = {"PYTHONPATH": f"{folder.name}{os.pathsep}{_ROOT}"}
         self.enter_context(mock.patch.dict(os.environ, environment))
@@ -276,7 +277,7 @@ class WorkerTest(parameterized.TestCase):
         start = time.monotonic()
         self.assertEqual(process.wait([worker], 1), [])
         self.assertGreaterEqual(time.monotonic() - start, 1)
-        self.assertEqual(worker.last_words(hung=True), "no answer within the limit\nalmost")
+        self.assertEqual(worker.last_words("it hangs"), "it hangs\nalmost")
         self.assertTrue(worker.ended)
 
     def test_what_is_printed_is_not_kept_but_for_the_end(self):
@@ -295,12 +296,14 @@ class WorkerTest(parameterized.TestCase):
             self.assertGreaterEqual(len(list(process._marked(token))), 3)
             worker.stop()
             self.assertEmpty(list(process._marked(token)))
-            self.assertEmpty(_alive_in(group))  # nor one without the mark
+            deadline = time.monotonic() + 30
+            while _alive_in(group) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self.assertEmpty(_alive_in(group))  # nor is one without the mark
 
     def test_a_worker_does_not_outlive_its_parent(self):
         program = """
-            import os, signal
-            from tf_dwbp.tools import process
+            import signal
             worker = process.Worker("some_worker")
             process.wait([worker], 60)
             worker.receive()
@@ -310,7 +313,7 @@ class WorkerTest(parameterized.TestCase):
         """
         for end in ("os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit", "1 / 0"):
             done = subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(program).replace("END", end)],
+                [sys.executable, "-c", _LOAD + textwrap.dedent(program).replace("END", end)],
                 cwd=_ROOT,
                 capture_output=True,
                 text=True,
@@ -350,15 +353,13 @@ class WorkerTest(parameterized.TestCase):
 
     def test_standard_descriptors_may_be_closed(self):
         program = """
-            import os
-            from tf_dwbp.tools import process
             with process.Worker("some_worker") as worker:
                 process.wait([worker], 60)
                 [message] = worker.receive()
                 os.write(FD, repr(message).encode())
         """
         read, write = os.pipe()
-        program = textwrap.dedent(program).replace("FD", str(write))
+        program = _LOAD + textwrap.dedent(program).replace("FD", str(write))
         command = f'exec {sys.executable} -c "$0" <&- >&- 2>&-'
         subprocess.run(["sh", "-c", command, program], pass_fds=[write], cwd=_ROOT, check=True)
         os.close(write)

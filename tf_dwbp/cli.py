@@ -1,29 +1,135 @@
-"""The program `tf-dwbp`. Each subcommand is a module that adds its own parser."""
+"""The program `tf-dwbp`. Each subcommand is a module that adds its own parser.
+
+Here, for all commands, ends what they cannot deal with: in one line and an exit status.
+"""
 
 import argparse
+import contextlib
+import importlib
+import io
+import os
+import pathlib
+import signal
 import sys
+import traceback
 
-from tf_dwbp import info, run
-from tf_dwbp.bench import command as bench
-from tf_dwbp.conformance import command as conformance
-from tf_dwbp.fuzz import command as fuzz
-from tf_dwbp.train import command as train
+_COMMANDS = (
+    "tf_dwbp.conformance.command",
+    "tf_dwbp.fuzz.command",
+    "tf_dwbp.bench.command",
+    "tf_dwbp.run",
+    "tf_dwbp.train.command",
+    "tf_dwbp.info",
+)
 
-_COMMANDS = (conformance, fuzz, bench, run, train, info)
+# 1 is a verdict: what was judged has failed. Everything else that goes wrong is the user's or the
+# machine's, or ours.
+_FAILED = 2
+_PACKAGE = pathlib.Path(__file__).resolve().parent
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a subcommand and returns the exit status; 130 when interrupted by Ctrl-C."""
+    """Runs a subcommand and returns the exit status.
+
+    0: fine; 1: a verdict against what was judged; 2: wrong usage, or the machine did not let the
+    command do its work; 128 and a signal's number when it was interrupted, 130 by Ctrl-C.
+    """
+    _open_standard_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            _flush()
+    except KeyboardInterrupt:
+        return _say("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        return _say("tf-dwbp: standard output was closed before everything was written")
+    except ModuleNotFoundError as error:
+        return _say(f"tf-dwbp: {error}: install what has it with pip")
+    except ImportError as error:
+        return _say(f"tf-dwbp: {_line(error)}")
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        return _say(f"tf-dwbp: {what}")
+    except MemoryError:
+        return _say("tf-dwbp: not enough memory")
+    except Exception as error:
+        return _say(f"tf-dwbp: {_line(error)} ({_place(error)})")
+
+
+def _run(arguments):
     parser = argparse.ArgumentParser(
         prog="tf-dwbp",
         description="Depthwise convolution and its gradients for TensorFlow.",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.register(subparsers)
+    for name in _COMMANDS:
+        importlib.import_module(name).register(subparsers)
     parsed = parser.parse_args(arguments)
-    try:
+    if getattr(parsed, "runs_a_script", False):  # which finds everything as Python has it
         return parsed.run(parsed)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal's encoding may lack a character
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with _terminated_by_exception():
+        return parsed.run(parsed)
+
+
+def _flush():
+    """Flushes standard output here, where it can still be said that this fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left is lost, and Python must not try again at the end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, "standard output") from None
+    except ValueError:  # a script has closed it
+        pass
+
+
+def _open_standard_streams():
+    """Opens those of the three that are closed, to nothing: else files would get their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _terminated_by_exception():
+    """SIGTERM and SIGHUP end the program as Ctrl-C does, so that it can end what it started."""
+
+    def end(number, _):
+        raise SystemExit(128 + number)
+
+    handlers = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with contextlib.suppress(ValueError):  # not in the main thread
+            if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as by nohup
+                handlers[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _say(text, status=_FAILED):
+    with contextlib.suppress(OSError, ValueError):  # standard error may be full or closed as well
+        print(text, file=sys.stderr)
+    return status
+
+
+def _line(error):
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+def _place(error):
+    """Where in the package an exception that nobody expected arose, for the report of it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if pathlib.Path(frame.filename).is_relative_to(_PACKAGE)]
+    frame = (ours or frames)[-1]
+    return f"{frame.filename}:{frame.lineno}"

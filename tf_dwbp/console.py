@@ -1,16 +1,19 @@
-"""What the subcommands share: progress, files to write, Ctrl-C, and exceptions in one line."""
+"""What the subcommands share: progress, files to read and write, and exceptions in one line."""
 
 import argparse
 import contextlib
 import pathlib
 import re
-import signal
-import threading
+import sys
+from collections.abc import Callable, Iterable
 
 import rich.console
 import rich.progress
 
+from tf_dwbp.tools import files
+
 _REPORTS = 10  # in a log, where a bar cannot move
+_LONGEST_LINE = 1000  # characters: some messages print a tensor
 
 
 class Progress:
@@ -18,7 +21,7 @@ class Progress:
 
     def __init__(self, unit: str):
         self._unit = unit
-        self._console = rich.console.Console(stderr=True)
+        self._console = terminal(stderr=True)
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
@@ -47,7 +50,8 @@ class Progress:
             self._bar.update(self._task, completed=done, description=what)
         elif done * _REPORTS // total > self._reported:
             self._reported = done * _REPORTS // total
-            self._console.print(f"{done:,} of {total:,} {self._unit}", highlight=False)
+            with contextlib.suppress(OSError):  # a log that is full or closed
+                self._console.print(f"{done:,} of {total:,} {self._unit}")
 
 
 def count(text: str, least: int = 1) -> int:
@@ -59,37 +63,50 @@ def count(text: str, least: int = 1) -> int:
 
 def writable(text: str) -> pathlib.Path:
     """A file that can be written, found out before the minutes that the run takes."""
-    path = pathlib.Path(text)
-    existed = path.exists()
     try:
-        with path.open("a"):
-            pass
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot write {path}: {error.strerror}") from None
-    if not existed:
-        path.unlink()
-    return path
+        files.check_writable(text)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        why = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"cannot write {text}: {why}") from None
+    return pathlib.Path(text)
 
 
-@contextlib.contextmanager
-def interrupts_held():
-    """Ctrl-C inside the block is raised at its end: a process is started, and known, or neither."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # which no interrupt reaches
-        return
-    held = []
-    handler = signal.signal(signal.SIGINT, lambda *_: held.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if held:
-        raise KeyboardInterrupt
+def write_files(
+    writers: Iterable[tuple[pathlib.Path | None, Callable[[pathlib.Path], None]]],
+) -> bool:
+    """Has every file written that can be, and says which was not; returns whether all were.
+
+    Args:
+      writers: paths, None where no file is wanted, with functions that write to the path given.
+    """
+    complete = True
+    for path, write in writers:
+        if path is None:
+            continue
+        try:
+            write(path)
+            print(f"wrote {path}", file=sys.stderr)
+        except OSError as error:
+            complete = False
+            print(f"tf-dwbp: cannot write {path}: {error.strerror or error}", file=sys.stderr)
+    return complete
 
 
-def one_line(error: Exception) -> str:
+def terminal(**options) -> rich.console.Console:
+    """Standard output, or standard error with `stderr=True`."""
+    return _Console(highlight=False, **options)
+
+
+class _Console(rich.console.Console):
+    def on_broken_pipe(self):
+        raise  # the BrokenPipeError, which the program deals with; rich would exit with status 1
+
+
+def one_line(error: BaseException) -> str:
     """An exception in one line, without TensorFlow's notes on where in the graph it arose."""
     message = str(error).partition("\n\nStack trace")[0].partition("\n\t [[")[0]
     message = re.sub(r"\{\{\w+ [^}]*\}\} ?", "", message)
-    message = re.sub(r" \[Op:\w+\].*", "", message)
-    return f"{type(error).__name__}: {' '.join(message.split())}"
+    message = " ".join(re.sub(r" \[Op:\w+\].*", "", message).split())
+    if len(message) > _LONGEST_LINE:
+        message = f"{message[:_LONGEST_LINE]} ..."
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

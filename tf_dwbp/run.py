@@ -1,6 +1,7 @@
 """`tf-dwbp run`: a training script on our ops, without a line of it changed."""
 
 import argparse
+import contextlib
 import pathlib
 import runpy
 import sys
@@ -9,7 +10,7 @@ from tf_dwbp import family
 
 _DESCRIPTION = """\
 Runs a Python script with our ops in the place of stock TensorFlow's, and tells at the end, on
-standard error, which ran. The exit status is the script's."""
+standard error, which ran. The exit status is the script's; 2 if there is none to run."""
 
 
 def register(subparsers) -> None:
@@ -34,7 +35,7 @@ def register(subparsers) -> None:
     parser.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="the script's own"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, runs_a_script=True)
 
 
 def _ops(text):
@@ -46,13 +47,14 @@ def _ops(text):
 
 
 def run(options) -> int:
-    """Runs the script; its exceptions, SystemExit among them, pass through."""
+    """Runs the script. What it raises is printed as Python does; SystemExit passes through."""
     if not options.module and not pathlib.Path(options.script).is_file():
         print(f"tf-dwbp run: there is no file {options.script}", file=sys.stderr)
         return 2
     from tf_dwbp import swap
 
     sys.argv[:] = [options.script, *options.arguments]
+    begun = True
     try:
         with swap.installed(options.ops):
             if options.module:
@@ -61,7 +63,28 @@ def run(options) -> int:
             else:
                 sys.path.insert(0, str(pathlib.Path(options.script).resolve().parent))
                 runpy.run_path(options.script, run_name="__main__")
+    except Exception as error:
+        own = _of_the_script(error.__traceback__)
+        begun = own is not None or not isinstance(error, (ImportError, OSError, ValueError))
+        if not begun:  # there is no such module, or the file cannot be read
+            print(f"tf-dwbp run: cannot run {options.script}: {error}", file=sys.stderr)
+            return 2
+        sys.excepthook(type(error), error.with_traceback(own), own)
+        return 1
     finally:
-        sys.stdout.flush()
-        print(f"tf-dwbp run: {swap.report()}", file=sys.stderr)
+        if begun:
+            with contextlib.suppress(AttributeError, ValueError):  # the script has closed it
+                sys.stdout.flush()
+            print(f"tf-dwbp run: {swap.report()}", file=sys.stderr)
     return 0
+
+
+def _of_the_script(traceback):
+    """The part of a traceback that begins in the script, None if it had not begun."""
+    ours = (__file__, runpy.__file__)
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if name not in ours and not name.startswith("<frozen "):
+            break
+        traceback = traceback.tb_next
+    return traceback

@@ -14,7 +14,8 @@ from tf_dwbp.train.models import MODELS, POLICIES
 _DESCRIPTION = """\
 Times an op beside another implementation and beside a copy of the same bytes: whole calls, overhead
 included, the sides alternated in short blocks in one process. Before a shape is timed, both sides'
-answers are compared. Exit status: 0, 1 if ours failed, 2 on wrong usage."""
+answers are compared. Exit status: 0; 1 if ours failed; 2 on wrong usage, or where the process that
+measures cannot be started or a file not be written."""
 
 _TRAIN_DESCRIPTION = """\
 Whole training steps of Keras's applications, by stock's ops and by ours, and the share that
@@ -107,9 +108,9 @@ def _run(parser, arguments):
     if arguments.plot and (arguments.train or isinstance(arguments.load, TrainingRun)):
         parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
     run = arguments.load or _measure(parser, arguments)
+    complete = files.write(arguments, run.save, lambda path: plot.draw(run, path))
     (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
-    files.write(arguments, run.save, lambda path: plot.draw(run, path))
-    return 1 if run.failed else 0
+    return 2 if not complete else 1 if run.failed else 0
 
 
 def _measure(parser, arguments):
@@ -121,7 +122,7 @@ def _measure(parser, arguments):
     try:
         return measure(parser, arguments)
     except runner.Failed as error:
-        parser.exit(1, f"{parser.prog}: the process that measures ended: {error}\n")
+        parser.exit(2, f"{parser.prog}: the process that measures ended: {error}\n")
 
 
 def _measure_training(parser, arguments):
@@ -164,4 +165,6 @@ def _measure_ops(parser, arguments):
 
 
 def _from_json(saved):
-    return (TrainingRun if "training" in saved else Run).from_json(saved)
+    run = (TrainingRun if "training" in saved else Run).from_json(saved)
+    run.to_json()  # its figures can be computed: the values have the types that they should
+    return run

@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import sys
 from collections.abc import Callable
 
 from tf_dwbp import console
@@ -15,17 +14,18 @@ def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: 
 
     Args:
       parser: an `argparse` parser.
-      from_json: makes a run of what --json wrote; raises KeyError or TypeError if it is not that.
+      from_json: makes a run of what --json wrote; raises a LookupError, TypeError, ValueError
+        or AttributeError if it is not that.
       saved: what is written, for the help.
       drawn: what is drawn.
     """
 
     def load(text):
         try:
-            return from_json(json.loads(pathlib.Path(text).read_text()))
+            return from_json(json.loads(pathlib.Path(text).read_text(encoding="utf-8")))
         except OSError as error:
             raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None
 
     for name, type_, text in (
@@ -40,9 +40,6 @@ def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: 
         parser.add_argument(f"--{name}", type=type_, metavar="FILE", help=text)
 
 
-def write(arguments, save: Callable, draw: Callable) -> None:
-    """Writes the files that were asked for; each function gets a path."""
-    for path, function in ((arguments.json, save), (arguments.plot, draw)):
-        if path:
-            function(path)
-            print(f"wrote {path}", file=sys.stderr)
+def write(arguments, save: Callable, draw: Callable) -> bool:
+    """Writes the files that were asked for; each function gets a path. False if one could not."""
+    return console.write_files([(arguments.json, save), (arguments.plot, draw)])

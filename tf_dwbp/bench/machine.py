@@ -1,6 +1,5 @@
 """What the figures were measured on."""
 
-import json
 import os
 import pathlib
 import platform
@@ -21,7 +20,7 @@ def describe(threads: int, peer: str = "") -> dict:
         "cpu_features": features,
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
-        "cpu_targets": json.loads(_library.BUILD_INFO_PATH.read_text()).get("cpu_targets"),
+        "cpu_targets": _library.build_info()["cpu_targets"],
         "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # on by default on x86-64
         "tensorflow": tf.__version__,
@@ -37,7 +36,9 @@ def describe(threads: int, peer: str = "") -> dict:
 def _processor():
     """The model's name and the features that matter, from what Linux tells."""
     fields = {}
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+    for line in (
+        pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    ):
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     flags = fields.get("flags", fields.get("Features", "")).split()

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import io
 import pathlib
 
 import numpy as np
@@ -10,6 +11,7 @@ from tf_dwbp import console
 from tf_dwbp.bench import report
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Run
+from tf_dwbp.tools import files
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -45,7 +47,14 @@ def draw(run: Run, path: pathlib.Path) -> None:
         _draw_copy(axes, run)
         axes.legend(loc="lower right", frameon=False, labelspacing=0.6)  # where no point can be
         _write_texts(figure, axes, run)
-        figure.savefig(path, dpi=DOTS_PER_INCH)
+        save(figure, path)
+
+
+def save(figure, path: pathlib.Path) -> None:
+    """Writes a picture in the format that the path's ending names."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DOTS_PER_INCH, format=path.suffix[1:])
+    files.write(path, drawn.getvalue())
 
 
 def style():

@@ -10,6 +10,7 @@ from tf_dwbp.bench import shapes
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Run, Spread
 from tf_dwbp.bench.training import STOCK, TrainingRun
+from tf_dwbp.console import terminal
 
 _TRAINING_EXPLANATION = """\
 ms: the median of the blocks ± half the interquartile range. Stock/ours: the median of the pairs \
@@ -27,7 +28,7 @@ multiplications and additions a second, as a share of a large matmul's. Mean: ge
 
 def show(run: Run, console: rich.console.Console | None = None) -> None:
     """Prints the tables, the reasons for what is missing, and what was measured on."""
-    console = console or rich.console.Console(highlight=False)
+    console = console or terminal()
     if not console.is_terminal and console.width < _WIDTH:
         console.width = _WIDTH  # a file or pipe has no width of its own
 
@@ -48,7 +49,7 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
 
 def show_training(run: TrainingRun) -> None:
     """Prints a row for each model, and what they come to."""
-    console = rich.console.Console(highlight=False)
+    console = terminal()
     if not console.is_terminal and console.width < _WIDTH:
         console.width = _WIDTH
 

@@ -11,6 +11,7 @@ from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.peers import COPY, PEERS
 from tf_dwbp.bench.shapes import Shape
 from tf_dwbp.conformance.targets import EAGER
+from tf_dwbp.tools import files
 
 OURS = "ours"
 
@@ -191,4 +192,4 @@ class Run:
         )
 
     def save(self, path: pathlib.Path) -> None:
-        path.write_text(json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")
+        files.write(path, json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")

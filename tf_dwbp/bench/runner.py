@@ -4,29 +4,21 @@ TensorFlow reads its oneDNN switch while loading, so the process is started with
 the peer needs; both sides run in it.
 """
 
-import contextlib
 import dataclasses
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 
-from tf_dwbp import console
 from tf_dwbp.bench.peers import PEERS
 from tf_dwbp.bench.results import OURS, Plan, Row, Run
 from tf_dwbp.bench.shapes import Shape
 from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun
+from tf_dwbp.tools import process
 
 # Seconds that the process may be silent: it measures a shape, or compiles for it.
 LIMIT_SECONDS = 300
 
 _WORKER_MODULE = "tf_dwbp.bench.worker"
 _TRAIN_WORKER_MODULE = "tf_dwbp.bench.train_worker"
-_LOG_LINES = 6  # of a dead process's log
 
 
 class Failed(Exception):
@@ -85,19 +77,23 @@ def _listen(module, environment, plan, names, progress):
     heard = _Heard()
     remaining = list(names)
     while remaining:
-        begun = None
-        with _Worker() as worker:
-            worker.start(module, environment, plan, remaining)
-            for message in worker.messages():
-                if "matmul_rate" in message:
-                    heard.rates.append(message["matmul_rate"])
-                heard.machine = message.get("machine", heard.machine)
-                begun = message.get("begin", begun)
-                if "row" in message:
-                    heard.rows[begun] = message["row"]
-                if begun:
-                    progress(begun, len(heard.rows) + len(heard.deaths), len(names))
-            evidence = worker.last_words()
+        begun, evidence = None, ""
+        with process.Worker(module, [json.dumps(vars(plan)), *remaining], environment) as worker:
+            while not evidence:
+                messages = []
+                if not process.wait([worker], LIMIT_SECONDS):
+                    evidence = worker.last_words(f"no answer within {LIMIT_SECONDS} s")
+                elif (messages := worker.receive()) is None:
+                    evidence = worker.last_words()
+                for message in messages or ():
+                    if "matmul_rate" in message:
+                        heard.rates.append(message["matmul_rate"])
+                    heard.machine = message.get("machine", heard.machine)
+                    begun = message.get("begin", begun)
+                    if "row" in message:
+                        heard.rows[begun] = message["row"]
+                    if begun:
+                        progress(begun, len(heard.rows) + len(heard.deaths), len(names))
         if begun is None:
             raise Failed(evidence)
         if begun not in heard.rows:  # it died of this one
@@ -105,64 +101,3 @@ def _listen(module, environment, plan, names, progress):
         done = heard.rows.keys() | heard.deaths.keys()
         remaining = [name for name in remaining if name not in done]
     return heard
-
-
-class _Worker:
-    """The process, from its start to its end."""
-
-    def __init__(self):
-        self._process = None
-        self._silent = False
-
-    def start(self, module, environment, plan, names):
-        self._pipe, childs_pipe = os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (__exit__ closes it)
-        arguments = [str(childs_pipe), json.dumps(vars(plan)), *names]
-        with console.interrupts_held():
-            self._process = subprocess.Popen(
-                # -u: last words are not lost
-                [sys.executable, "-u", "-m", module, *arguments],
-                env=os.environ | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=[childs_pipe],
-                start_new_session=True,  # Ctrl-C is for us alone
-            )
-        os.close(childs_pipe)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._process.wait()
-        os.close(self._pipe)
-        self._log.close()
-
-    def messages(self):
-        """Yields what the process says until it ends or falls silent."""
-        received = b""
-        while True:
-            if not select.select([self._pipe], [], [], LIMIT_SECONDS)[0]:
-                self._silent = True
-                return
-            chunk = os.read(self._pipe, 1 << 16)
-            if not chunk:
-                return
-            *lines, received = (received + chunk).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-
-    def last_words(self):
-        """Why the process will say no more: its exit status and the end of what it printed."""
-        if self._silent:
-            return f"no answer within {LIMIT_SECONDS} s"
-        status = self._process.wait()
-        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        self._log.seek(0)
-        printed = self._log.read().decode(errors="replace").split("\n")
-        return "\n".join([how, *[line for line in printed if line.strip()][-_LOG_LINES:]])

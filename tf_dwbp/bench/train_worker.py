@@ -1,6 +1,6 @@
 """A process that measures training steps. `runner` starts it as it does `worker`.
 
-Started as `python -m tf_dwbp.bench.train_worker PIPE PLAN MODEL...`.
+Started as `python -m tf_dwbp.bench.train_worker CHANNEL PLAN MODEL...`.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_dwbp.bench import machine, measure, share
 from tf_dwbp.bench.results import OURS
 from tf_dwbp.bench.training import STOCK, TrainingPlan, TrainingRow
-from tf_dwbp.bench.worker import sender
+from tf_dwbp.tools import process
 from tf_dwbp.train import data
 from tf_dwbp.train.compare import LOWER_LEARNING_RATE
 from tf_dwbp.train.models import MODELS
@@ -22,8 +22,7 @@ from tf_dwbp.train.side import Side
 _PATIENCE_SECONDS = 60.0  # for a model
 
 
-def main(pipe, plan, names):
-    send = sender(pipe)
+def main(send, plan, names):
     tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
     send(machine=machine.describe(plan.threads))
     for name in names:
@@ -53,4 +52,4 @@ def measure_row(plan: TrainingPlan, name: str) -> TrainingRow:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), TrainingPlan(**json.loads(sys.argv[2])), sys.argv[3:])
+    main(process.Channel(sys.argv[1]).send, TrainingPlan(**json.loads(sys.argv[2])), sys.argv[3:])

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from tf_dwbp.bench.results import OURS, Spread
+from tf_dwbp.tools import files
 
 STOCK = "stock"
 
@@ -95,7 +96,7 @@ class TrainingRun:
         return cls(TrainingPlan(**data["training"]), rows, data["machine"])
 
     def save(self, path: pathlib.Path) -> None:
-        path.write_text(json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")
+        files.write(path, json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")
 
 
 def _figures(row):

@@ -1,12 +1,11 @@
 """A process that measures. `runner` starts it, and outlives its death.
 
-Started as `python -m tf_dwbp.bench.worker PIPE PLAN SHAPE...` where the plan is JSON. What it finds
-goes out as lines of JSON on the file descriptor PIPE, which nobody's own output can touch.
+Started as `python -m tf_dwbp.bench.worker CHANNEL PLAN SHAPE...` where the plan is JSON. What it
+finds goes out over the channel, which nobody's own output can touch.
 """
 
 import functools
 import json
-import os
 import sys
 
 import ml_dtypes
@@ -19,6 +18,7 @@ from tf_dwbp.bench.call import DTYPES, Call
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Plan, Row
 from tf_dwbp.bench.side import Refused
+from tf_dwbp.tools import process
 
 # By how many roundings answers may differ that add numbers in different orders.
 _ROUNDINGS = 4
@@ -26,17 +26,7 @@ _ROUNDINGS = 4
 _MOST = 0.25
 
 
-def sender(pipe: int):
-    """A function that sends what it is given by name to `runner`."""
-
-    def send(**message):
-        os.write(pipe, (json.dumps(message) + "\n").encode())
-
-    return send
-
-
-def main(pipe, plan, names):
-    send = sender(pipe)
+def main(send, plan, names):
     tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
     found = machine.describe(plan.threads, plan.peer)
     send(machine=found, matmul_rate=limits.matmul_rate(plan.dtype))
@@ -91,4 +81,4 @@ def disagreement(call: Call, ours: list[np.ndarray], theirs: list[np.ndarray]) -
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Plan(**json.loads(sys.argv[2])), sys.argv[3:])
+    main(process.Channel(sys.argv[1]).send, Plan(**json.loads(sys.argv[2])), sys.argv[3:])

@@ -2,7 +2,8 @@
 
 Every combination of the axes below is a case of each op. An axis value added here is covered
 everywhere. The gradients of each op, to second order, are cases of a tenth of the combinations,
-in which every pair of values still meets.
+in which every pair of values still meets. Shapes of real size, where kernels take ways that small
+ones never see, are cases of so many combinations that each meets every value of every axis.
 """
 
 import dataclasses
@@ -47,6 +48,7 @@ class Shape:
     filter_width: int
 
 
+# Small ones: what can be wrong with borders, strides and dilations shows in them at once.
 SHAPES = (
     Shape("plain", 2, 10, 10, 8, 1, 3, 3),
     Shape("odd", 3, 11, 9, 3, 1, 3, 3),
@@ -59,6 +61,48 @@ SHAPES = (
     Shape("multiplier0", 2, 7, 8, 8, 0, 3, 3),
     Shape("batch0", 0, 7, 8, 8, 1, 3, 3),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Large:
+    """A shape of real size, and the combination that it is there for."""
+
+    shape: Shape
+    op: str
+    dtype: str
+    layout: str
+    padding: str
+    stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+
+
+# What these reach in the CPU kernels; others have thresholds of their own thereabouts.
+LARGE = (
+    # A layer of a MobileNet: rows in registers, pairs of results at stride 2, prefetch beyond 1 MB,
+    # the filter gradient of tensors beyond 16 MB, in parts.
+    Large(Shape("layer", 7, 56, 56, 96, 1, 3, 3), "input_grad", "float", "NHWC", "SAME", (2, 2)),
+    # Columns 4 KB apart, which go through a write buffer.
+    Large(Shape("deep", 2, 20, 21, 1024, 1, 3, 3), "forward", "float", "NHWC", "SAME", (1, 1)),
+    # More than 32 MB of results, in half too, which are stored past the caches.
+    Large(Shape("beyond", 6, 56, 56, 960, 1, 3, 3), "forward", "half", "NHWC", "SAME", (1, 1)),
+    # The filter spans less than a stride, so that rows of the input meet no tap.
+    Large(Shape("thin", 32, 96, 96, 24, 2, 1, 1), "filter_grad", "float", "NHWC", "VALID", (2, 2)),
+    # Windows: a multiplier, several channel blocks, and large filters.
+    Large(
+        Shape("multiplied", 2, 40, 40, 72, 4, 5, 5), "input_grad", "float", "NHWC", "SAME", (1, 1)
+    ),
+    # Images share vectors.
+    Large(Shape("few", 16, 112, 112, 3, 1, 3, 3), "filter_grad", "float", "NHWC", "SAME", (2, 2)),
+    # Windows beyond 2 MB, which are loaded row by row, and the filter gradient tap by tap.
+    Large(Shape("tall", 1, 272, 256, 16, 1, 265, 1), "forward", "float", "NCHW", "SAME", (1, 1)),
+    # Rows of several blocks of columns.
+    Large(Shape("long", 1, 3, 20000, 8, 1, 2, 5), "forward", "float", "NCHW", "SAME", (1, 1)),
+    # The last channel block overlaps the one before; as many taps as there are kernels for.
+    Large(Shape("ragged", 2, 28, 29, 131, 1, 7, 7), "filter_grad", "float", "NHWC", "SAME", (1, 1)),
+)
+# Of each shape: every op meets every stride, and every value of the other axes.
+_COMBINATIONS = 15
+_LARGE_SHAPES = {large.shape for large in LARGE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +133,11 @@ class Case:
     @property
     def is_gradient(self) -> bool:
         return self.order > 0
+
+    @functools.cached_property
+    def is_large(self) -> bool:
+        """Whether it is of real size."""
+        return self.shape in _LARGE_SHAPES
 
     @property
     def input_sizes(self) -> tuple[int, ...]:
@@ -153,9 +202,9 @@ class Case:
         random = np.random.default_rng(zlib.crc32(f"{self.id} {what}".encode()))
         drawn = {}
         for role, shape in self.shapes.items():
-            magnitude = random.uniform(0.5, 2, shape)
-            sign = random.choice([-1, 1], shape)
-            drawn[role] = (magnitude * sign).astype(DTYPES[self.dtype])
+            numbers = random.uniform(-1.5, 1.5, shape)
+            numbers += np.copysign(0.5, numbers)
+            drawn[role] = numbers.astype(DTYPES[self.dtype])
         return drawn
 
     def _ordered(self, batch, height, width, channels):
@@ -190,15 +239,56 @@ def _cases(quick):
     )
 
 
+def _large_cases():
+    """For each large shape its own combination, and others, in which it meets every value.
+
+    The axes turn on from that combination at different speeds, so that few pairs go together.
+    """
+    for large in LARGE:
+        for i in range(_COMBINATIONS):
+            turned = {
+                "dtype": (DTYPES, i),
+                "layout": (LAYOUTS, i // 4),
+                "padding": (PADDINGS, i),
+                "stride": (STRIDES, i),
+                "dilation": (DILATIONS, i + i // 5),
+                "op": (OPS, i + i // 5),
+            }
+            axes = {}
+            for axis, (values, steps) in turned.items():
+                values = list(values)
+                first = values.index(getattr(large, axis))
+                axes[axis] = values[(first + steps) % len(values)]
+            yield Case(shape=large.shape, **axes)
+
+
 CASES = _cases(quick=False)
 _QUICK_CASES = _cases(quick=True)
+LARGE_CASES = tuple(_large_cases())
+
+SMALL_SIZE, LARGE_SIZE = SIZES = ("small", "large")
 
 
-def select(dtypes=(), layouts=(), paddings=(), quick=False, ops=(), orders=()) -> list[Case]:
-    """The cases with these axis values; an empty filter lets everything through."""
+def select(
+    dtypes=(),
+    layouts=(),
+    paddings=(),
+    quick=False,
+    ops=(),
+    orders=(),
+    sizes=(SMALL_SIZE,),
+) -> list[Case]:
+    """The cases with these axis values; an empty filter lets everything through.
+
+    With `quick`, a tenth of the small ones. Large ones come first: they take longest.
+    """
+    small = _QUICK_CASES if quick else CASES
     return [
         case
-        for case in (_QUICK_CASES if quick else CASES)
+        for case in (
+            *(LARGE_CASES if LARGE_SIZE in sizes or not sizes else ()),
+            *(small if SMALL_SIZE in sizes or not sizes else ()),
+        )
         if (not dtypes or case.dtype in dtypes)
         and (not layouts or case.layout in layouts)
         and (not paddings or case.padding in paddings)

@@ -1,6 +1,7 @@
 """`tf-dwbp conformance`: the command line's view of the package."""
 
 import argparse
+import functools
 import re
 import sys
 
@@ -13,7 +14,7 @@ TensorFlow's Eigen, oneDNN and XLA implementations, and compares each answer wit
 reference. On a tenth of the cells, in which every pair of values is met, the gradients of our ops
 and the gradients of these are compared too. Our ops are called eagerly, from a tf.function and from
 one that XLA compiles. Exit status: 0 if every answer judged agrees, 1 if one does not, 2 on wrong
-usage."""
+usage, or where a file cannot be written."""
 
 
 def register(subparsers) -> None:
@@ -62,7 +63,17 @@ def register(subparsers) -> None:
         "(jit); our ops in all three ways, which must lead to the same bits, others eagerly",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the cells; every pair of values meets"
+        "--quick",
+        action="store_true",
+        help="a tenth of the small cells; every pair of values meets",
+    )
+    parser.add_argument(
+        "--size",
+        nargs="+",
+        choices=cases.SIZES,
+        default=[],
+        help="only small shapes, or only shapes of real size, which only what is judged is asked "
+        "for; both, but with --quick small ones",
     )
     parser.add_argument(
         "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
@@ -89,9 +100,12 @@ def _run(parser, arguments):
         if len(set(ops)) > 1:
             parser.error(f"{target} is one op's function: give one --op, not {', '.join(ops)}")
     executions = _executions(parser, arguments)
+    sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
     selected = cases.select(
-        arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders
+        arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders, sizes
     )
+    if not selected:
+        parser.error("no cell has all of these values: gradients are of small shapes")
     try:
         with console.Progress("cells") as progress:
             run = runner.run(
@@ -103,12 +117,15 @@ def _run(parser, arguments):
             )
     except runner.UnusableTarget as error:
         parser.error(f"cannot use {error}")
+    # Files first: a terminal that is gone must not cost the minutes that the run took.
+    complete = console.write_files(
+        [
+            (getattr(arguments, suffix), functools.partial(write, run))
+            for suffix, write in export.WRITERS.items()
+        ]
+    )
     terminal.show(run)
-    for suffix, write in export.WRITERS.items():
-        if path := getattr(arguments, suffix):
-            write(run, path)
-            print(f"wrote {path}", file=sys.stderr)
-    return 1 if run.failing else 0
+    return 2 if not complete else 1 if run.failing else 0
 
 
 def _executions(parser, arguments):

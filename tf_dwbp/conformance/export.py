@@ -10,6 +10,7 @@ import jinja2
 from tf_dwbp.conformance import summary
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
+from tf_dwbp.tools import files
 
 
 def to_json(run: Run) -> dict:
@@ -43,7 +44,7 @@ def to_json(run: Run) -> dict:
 
 
 def write_json(run: Run, path: pathlib.Path) -> None:
-    path.write_text(json.dumps(to_json(run), allow_nan=False) + "\n")
+    files.write(path, json.dumps(to_json(run), allow_nan=False) + "\n")
 
 
 def write_junit(run: Run, path: pathlib.Path) -> None:
@@ -73,7 +74,7 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
             failure.text = _printable(reasons)
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
-    ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+    files.write(path, ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True))
 
 
 def to_markdown(run: Run) -> str:
@@ -108,7 +109,7 @@ def _markdown_text(cells, paths):
 
 
 def write_markdown(run: Run, path: pathlib.Path) -> None:
-    path.write_text(to_markdown(run))
+    files.write(path, to_markdown(run))
 
 
 def write_html(run: Run, path: pathlib.Path) -> None:
@@ -130,7 +131,7 @@ def write_html(run: Run, path: pathlib.Path) -> None:
         numbers=lambda cells: [numbers[id(cell)] for cell in cells],
         evidence=_evidence(run),
     )
-    path.write_text(page)
+    files.write(path, page)
 
 
 def _evidence(run):

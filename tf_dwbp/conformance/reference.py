@@ -27,6 +27,8 @@ of the same form, so that they are members of the family too, with other operand
 each dimension in that order.
 """
 
+import math
+
 import numpy as np
 
 # The three tensors of the form, and which of them each op computes.
@@ -39,6 +41,8 @@ _PRODUCTS = {
     "input": ("cm,byxcm->byxc", "filter", "output"),
     "filter": ("byxc,byxcm->cm", "input", "output"),
 }
+
+_IMAGE_ELEMENTS = 1 << 15  # of the output: how much is dealt with at a time
 
 
 def output_size(size, filter_size, stride, dilation, padding, explicit=(0, 0)):
@@ -140,21 +144,27 @@ def member(
     }
 
     def canonical(role):
-        array = np.asarray(tensors[role]).astype(np.float64)
+        array = np.asarray(tensors[role])
         if data_format == "NCHW" and role != "filter":
             array = array.transpose(0, 2, 3, 1)
-        return array.reshape(shapes[role])
+        return array.astype(np.float64, order="C").reshape(shapes[role])
 
     arrays = {role: np.zeros(shapes[role]) if role == result else canonical(role) for role in ROLES}
+    taps = [
+        (ky, kx, rows.tap(ky), columns.tap(kx))
+        for ky in range(filter_sizes[0])
+        for kx in range(filter_sizes[1])
+    ]
     products, first, second = _PRODUCTS[result]
-    for ky in range(filter_sizes[0]):
-        for kx in range(filter_sizes[1]):
-            outputs_y, inputs_y = rows.tap(ky)
-            outputs_x, inputs_x = columns.tap(kx)
+    # A few images at a time, which stay in the caches while all taps go over them.
+    step = max(1, _IMAGE_ELEMENTS // max(1, math.prod(shapes["output"][1:])))
+    for image in range(0, batch, step):
+        images = slice(image, image + step)
+        for ky, kx, (outputs_y, inputs_y), (outputs_x, inputs_x) in taps:
             meeting = {
-                "input": arrays["input"][:, inputs_y, inputs_x],
+                "input": arrays["input"][images, inputs_y, inputs_x],
                 "filter": arrays["filter"][ky, kx],
-                "output": arrays["output"][:, outputs_y, outputs_x],
+                "output": arrays["output"][images, outputs_y, outputs_x],
             }
             meeting[result] += np.einsum(products, meeting[first], meeting[second])
     if result == "output":
@@ -170,10 +180,27 @@ def absolute_products(result, tensors, *args, **kwargs):
     return member(result, absolute, *args, **kwargs)
 
 
-def product_counts(result, tensors, *args, **kwargs):
-    """For each element of `member`'s result the number of products that are summed."""
-    ones = {role: np.ones(np.shape(tensor)) for role, tensor in tensors.items()}
-    return member(result, ones, *args, **kwargs)
+def product_counts(result, input_sizes, filter_sizes, *args, data_format="NHWC", **kwargs):
+    """For each element of `member`'s result the number of products that are summed.
+
+    In the result's shape, but for batch and channels, which are 1 where all have the same counts.
+    """
+    batch = input_sizes[0]
+    height, width = (input_sizes[data_format.index(axis)] for axis in "HW")
+    # One image of one channel, with all of its filters where these are summed.
+    multiplier = filter_sizes[3] if result == "input" else 1
+    sizes = {"N": 1, "H": height, "W": width, "C": 1}
+    input_sizes = [sizes[axis] for axis in data_format]
+    filter_sizes = (*filter_sizes[:2], 1, multiplier)
+    keywords = kwargs | {"data_format": data_format}
+    shapes = {
+        "input": input_sizes,
+        "filter": filter_sizes,
+        "output": out_backprop_shape(input_sizes, filter_sizes, *args, **keywords),
+    }
+    ones = {role: np.ones(shape) for role, shape in shapes.items() if role != result}
+    counts = member(result, ones, input_sizes, filter_sizes, *args, **keywords)
+    return counts * batch if result == "filter" else counts
 
 
 class _Axis:

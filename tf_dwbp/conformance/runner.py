@@ -4,31 +4,22 @@ import collections
 import contextlib
 import dataclasses
 import importlib.metadata
-import json
+import itertools
 import os
-import selectors
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from tf_dwbp import console
 from tf_dwbp.conformance import targets
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools import process
 
 # Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
 LIMIT_SECONDS = 180
 
 # Cases in one job: one program for XLA, which takes about a second to compile.
 _JOB_CASES = 20
-
-# How long a process may take to go once it has fallen silent, and how much of its log is evidence.
-_EXIT_SECONDS = 5
-_LOG_LINES = 6
 
 _WORKER_MODULE = "tf_dwbp.conformance.worker"
 
@@ -59,27 +50,20 @@ def run(
     """
     start = time.monotonic()
     paths, judged = targets.paths(target, stock, executions)
-    orders = {case.order for case in cases}
-    paths = [path for path in paths if (xla or not path.is_slow) and orders & set(path.orders)]
+    paths = [path for path in paths if (xla or not path.is_slow) and any(map(path.is_asked, cases))]
     judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
-    answers_each = {
-        order: sum(
-            len(path.environments) if path.everywhere else 1
-            for path in paths
-            if order in path.orders
-        )
-        for order in orders
-    }
     complete = 0
     exchange = _Exchange(cases, paths, limit_seconds)
+    answers_missing = collections.Counter(
+        case_id for job in exchange.jobs() for case_id in job.cases
+    )
     progress(paths[0].name, complete, len(cells))
     try:
         for case_id, path, outcome in exchange.outcomes():
-            cell = cells[case_id]
-            cell.outcomes.setdefault(path, []).append(outcome)
-            answers = sum(map(len, cell.outcomes.values()))
-            complete += answers == answers_each[cell.case.order]
+            cells[case_id].outcomes.setdefault(path, []).append(outcome)
+            answers_missing[case_id] -= 1
+            complete += not answers_missing[case_id]
             progress(path, complete, len(cells))
     finally:
         exchange.close()
@@ -122,26 +106,41 @@ class _Job:
     cases: list[str]  # not answered yet
 
 
+def _batches(cases):
+    """The cases in jobs: some small ones together, a large one by itself."""
+    large = [case for case in cases if case.is_large]
+    small = [case for case in cases if not case.is_large]
+    yield from ([case] for case in large)
+    yield from (small[i : i + _JOB_CASES] for i in range(0, len(small), _JOB_CASES))
+
+
 class _Exchange:
     """Hands jobs to one process for each environment and collects outcomes from all."""
 
     def __init__(self, cases, paths, limit_seconds):
-        self._selector = selectors.DefaultSelector()
         self._casualties = collections.Counter()
         self._shared = collections.deque()
         own = [collections.deque() for _ in targets.ENVIRONMENTS]
-        for first in range(0, len(cases), _JOB_CASES):
-            batch = cases[first : first + _JOB_CASES]
+        for number, batch in enumerate(_batches(cases)):
             for path in paths:
-                asked = [case.id for case in batch if case.order in path.orders]
-                queues = [own[i] for i in path.environments] if path.everywhere else [self._shared]
+                asked = [case.id for case in batch if path.is_asked(case)]
+                if batch[0].is_large:  # one process has it in memory, for all paths that it runs
+                    queues = [own[path.environments[number % len(path.environments)]]]
+                elif path.everywhere:
+                    queues = [own[i] for i in path.environments]
+                else:
+                    queues = [self._shared]
                 for queue in queues if asked else []:
-                    queue.append(_Job(first, path, list(asked)))
+                    queue.append(_Job(number, path, list(asked)))
         names = sorted({path.target for path in paths})
         self._workers = [
-            _Worker(environment, names, jobs, self._selector, limit_seconds)
+            _Worker(environment, names, jobs, limit_seconds)
             for environment, jobs in zip(targets.ENVIRONMENTS, own, strict=True)
         ]
+
+    def jobs(self):
+        """All jobs that nobody has been given yet."""
+        return itertools.chain(self._shared, *(worker.jobs for worker in self._workers))
 
     def outcomes(self):
         """Yields (case id, path name, outcome) until every job is done."""
@@ -149,8 +148,10 @@ class _Exchange:
             worker.start()
         while running := [worker for worker in self._workers if worker.running]:
             patience = min(worker.deadline for worker in running) - time.monotonic()
-            for key, _ in self._selector.select(max(0, patience)):
-                yield from self._listen(key.data)
+            heard_of = process.wait([worker.process for worker in running], patience)
+            for worker in running:
+                if worker.process in heard_of:
+                    yield from self._listen(worker)
             for worker in running:
                 if worker.running and time.monotonic() > worker.deadline:
                     yield from self._bury(worker, Verdict.HANGS)
@@ -159,7 +160,6 @@ class _Exchange:
         """Ends all processes, whatever they are doing."""
         for worker in self._workers:
             worker.stop()
-        self._selector.close()
 
     def _listen(self, worker):
         messages = worker.read()
@@ -193,8 +193,7 @@ class _Exchange:
 
     def _bury(self, worker, verdict):
         """Turns the case that a worker died of into an outcome, and starts the worker anew."""
-        evidence = worker.last_words(verdict)
-        worker.stop()
+        evidence = worker.bury("no answer within the limit" if verdict is Verdict.HANGS else "")
         if not worker.ready:
             raise UnusableTarget(f"the process that loads it {verdict.value}: {evidence}")
         job, unanswered = worker.job, worker.unanswered
@@ -217,19 +216,18 @@ class _Exchange:
 
 
 class _Worker:
-    """A worker process: its environment, its jobs, and what it is doing."""
+    """A worker process and those that follow it: environment, jobs, and what is being done."""
 
-    def __init__(self, environment, target_names, jobs, selector, limit_seconds):
+    def __init__(self, environment, target_names, jobs, limit_seconds):
         self.jobs = jobs
+        self.process = None
         self._environment = environment
         self._target_names = target_names
-        self._selector = selector
         self._limit_seconds = limit_seconds
-        self._process = None
 
     @property
     def running(self):
-        return self._process is not None
+        return self.process is not None
 
     @property
     def unanswered(self):
@@ -238,66 +236,33 @@ class _Worker:
 
     def start(self):
         self.job, self.begun, self.ready = None, [], False
-        self._received = b""
-        self._pipe, childs_pipe = os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (stop closes it)
-        with console.interrupts_held():
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", _WORKER_MODULE, str(childs_pipe), *self._target_names],
-                env=os.environ | self._environment | {"XLA_FLAGS": _xla_flags()},
-                stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=[childs_pipe],
-                start_new_session=True,  # Ctrl-C is for us alone
-            )
-            os.close(childs_pipe)
-            self._selector.register(self._pipe, selectors.EVENT_READ, self)
+        environment = self._environment | {"XLA_FLAGS": _xla_flags()}
+        self.process = process.Worker(_WORKER_MODULE, self._target_names, environment)
         self._heard()
 
     def give(self, job):
         self.job = job
-        line = {"target": job.path.target, "execution": job.path.execution, "cases": job.cases}
-        with contextlib.suppress(BrokenPipeError):  # it has died; reading will tell
-            self._process.stdin.write((json.dumps(line) + "\n").encode())
-            self._process.stdin.flush()
+        self.process.send(target=job.path.target, execution=job.path.execution, cases=job.cases)
         self._heard()
 
     def read(self):
         """The messages that have arrived, or None when the process has ended."""
-        received = os.read(self._pipe, 1 << 16)
-        if not received:
-            return None
-        self._heard()
-        *lines, self._received = (self._received + received).split(b"\n")
-        return [json.loads(line) for line in lines]
+        messages = self.process.receive()
+        if messages:
+            self._heard()
+        return messages
 
-    def last_words(self, verdict):
-        """Why the process will say no more: its exit status and the end of what it printed."""
-        if verdict is Verdict.HANGS:
-            how = "no answer within the limit"
-        else:
-            try:
-                status = self._process.wait(_EXIT_SECONDS)
-                how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            except subprocess.TimeoutExpired:
-                how = "stopped answering"
-        self._log.seek(0)
-        printed = self._log.read().decode(errors="replace").split("\n")
-        return "\n".join([how, *[line for line in printed if line.strip()][-_LOG_LINES:]])
+    def bury(self, how):
+        """Ends the process; returns why it will say no more, which is `how` if that is known."""
+        words = self.process.last_words(how)
+        self.process = None
+        return words
 
     def stop(self):
         """Ends the process, whatever it is doing."""
-        if self._process is None:
-            return
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._selector.unregister(self._pipe)
-        os.close(self._pipe)
-        self._log.close()
-        self._process = None
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
 
     def _heard(self):
         limit = self._limit_seconds if self.ready else LIMIT_SECONDS

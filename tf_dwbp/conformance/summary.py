@@ -1,5 +1,6 @@
 """What all reports say: the groups of the table, glyphs, and the closing line."""
 
+import collections
 import dataclasses
 
 from tf_dwbp.conformance.cases import DTYPES, LAYOUTS, OPS, PADDINGS
@@ -39,12 +40,14 @@ class Tally:
     @classmethod
     def of(cls, cells: list[Cell], paths: list[str]) -> "Tally":
         verdicts = [cell.outcome(*paths).verdict for cell in cells]
-        worst = max(verdicts, key=lambda verdict: verdict.severity)
+        worst = max(verdicts, key=lambda verdict: verdict.severity, default=Verdict.AGREES)
         return cls(worst, verdicts.count(Verdict.AGREES), len(verdicts))
 
     @property
     def text(self) -> str:
         """The worst verdict's glyph, and the percentage of cells that agree unless all do."""
+        if not self.total:
+            return ""
         if self.verdict is Verdict.AGREES:
             return GLYPHS[self.verdict]
         return f"{GLYPHS[self.verdict]}{100 * self.agreeing // self.total:2d}"
@@ -66,7 +69,7 @@ _ORDERS = {1: "gradients", 2: "second order"}
 
 
 def tables(run: Run) -> list[Table]:
-    """A table for each op, by (padding, dilated), and one for all gradients, by (op, order).
+    """A table for each op, by (padding, dilated); one for gradients, by (op, order); real sizes.
 
     In these an implementation's executions are one lane. Where there are several, one more table,
     by (op, whether a gradient), has them side by side.
@@ -80,12 +83,17 @@ def tables(run: Run) -> list[Table]:
     by_kind = {
         (op, kind): f"{op}{', gradients' if kind else ''}" for op in OPS for kind in (False, True)
     }
+    by_op = {(op,): op for op in OPS}
+    small, large = (
+        [c for c in run.cells if c.case.is_large == is_large] for is_large in (False, True)
+    )
     found = []
     for op in OPS:
-        cells = [cell for cell in run.cells if cell.case.op == op and not cell.case.order]
+        cells = [cell for cell in small if cell.case.op == op and not cell.case.order]
         found.append(_table(op, run.lanes, cells, ("padding", "dilated"), by_padding))
     cells = [cell for cell in run.cells if cell.case.order]
     found.append(_table("gradients", run.lanes, cells, ("op", "order"), by_order))
+    found.append(_table("real sizes", run.lanes, large, ("op",), by_op))
     for lane, paths in run.lanes.items():
         if len(paths) > 1:
             executions = {path.removeprefix(f"{lane} "): [path] for path in paths}
@@ -95,11 +103,11 @@ def tables(run: Run) -> list[Table]:
 
 
 def _table(title, lanes, cells, axes, columns, **options):
-    groups = {}
+    groups = collections.defaultdict(list)  # where cells are few, some are empty
     for cell in cells:
         case = cell.case
         key = (case.dtype, case.layout), tuple(getattr(case, axis) for axis in axes)
-        groups.setdefault(key, []).append(cell)
+        groups[key].append(cell)
     rows = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
     return Table(
         title,

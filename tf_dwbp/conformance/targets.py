@@ -29,7 +29,12 @@ class Path:
     everywhere: bool = True  # in all of these, or in whichever is free
     execution: str = EAGER
     orders: tuple[int, ...] = (0,)  # of differentiation: what it is asked for
+    large: bool = False  # whether it is asked for cases of real size
     lane: str | None = None  # what it is a part of, which its name begins with
+
+    def is_asked(self, case: cases.Case) -> bool:
+        """Whether it is asked for a case."""
+        return case.order in self.orders and (self.large or not case.is_large)
 
     @property
     def is_slow(self) -> bool:
@@ -47,12 +52,12 @@ STOCK_PATHS = (
 def paths(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], list[str]]:
     """The paths to ask when `target` (None: our ops) is judged, and the names of those judged.
 
-    Only what is judged is asked for gradients, stock not by way of XLA. Without `stock`, nothing
-    else is asked. Stock has paths of its own instead of `executions`.
+    Only what is judged is asked for gradients and for cases of real size, stock not by way of XLA.
+    Without `stock`, nothing else is asked. Stock has paths of its own instead of `executions`.
     """
     if target == STOCK:
         asked = [
-            path if path.is_slow else dataclasses.replace(path, orders=cases.ORDERS)
+            path if path.is_slow else dataclasses.replace(path, orders=cases.ORDERS, large=True)
             for path in STOCK_PATHS
         ]
         return asked, [path.name for path in asked]
@@ -65,6 +70,7 @@ def paths(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], lis
             everywhere=execution == EAGER,  # whose bits the others must have
             execution=execution,
             orders=cases.ORDERS,
+            large=True,
             lane=name,
         )
         for execution in executions

@@ -10,6 +10,7 @@ from tf_dwbp.conformance import summary
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.targets import EIGEN, ONEDNN, OURS, XLA
 from tf_dwbp.conformance.verdicts import Verdict
+from tf_dwbp.console import terminal
 
 STYLES = {
     Verdict.AGREES: "green",
@@ -28,7 +29,7 @@ _MOST_FAILURES = 20
 
 def show(run: Run, console: rich.console.Console | None = None) -> None:
     """Prints the tables, the failing cells and the summary."""
-    console = console or rich.console.Console(highlight=False)
+    console = console or terminal()
     if not console.is_terminal and console.width < _FULL_WIDTH:
         console.width = _FULL_WIDTH  # a file or pipe has no width of its own
 

@@ -1,13 +1,11 @@
 """A process that asks implementations for answers. `runner` starts it, and outlives its death.
 
-Started as `python -m tf_dwbp.conformance.worker PIPE TARGET...`. Jobs come in as lines of JSON on
-the standard input; every verdict goes out as a line of JSON on the file descriptor PIPE, which an
-implementation's own output cannot touch.
+Started as `python -m tf_dwbp.conformance.worker CHANNEL TARGET...`. Jobs come in and verdicts go
+out over the channel, which an implementation's own input and output cannot touch. Whatever it
+raises is a refusal, SystemExit and KeyboardInterrupt too.
 """
 
 import functools
-import json
-import os
 import sys
 
 import numpy as np
@@ -16,30 +14,42 @@ import tensorflow as tf
 from tf_dwbp import console
 from tf_dwbp.conformance import cases, reference, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools import process
 
-_CASES = {case.id: case for case in cases.CASES}
-_expectations = functools.lru_cache(maxsize=64)(verdicts.expectations)
+_CASES = {case.id: case for case in (*cases.LARGE_CASES, *cases.CASES)}
+
+# What paths that are asked for the same cases one after the other need: a job's, or a large one's.
+_small_tensors, _large_tensors = (
+    functools.lru_cache(maxsize=size)(cases.Case.tensors) for size in (64, 1)
+)
+_small_expectations, _large_expectations = (
+    functools.lru_cache(maxsize=size)(verdicts.expectations) for size in (64, 1)
+)
 
 
-def main(pipe, names):
-    def send(**message):
-        os.write(pipe, (json.dumps(message) + "\n").encode())
+def _tensors(case):
+    return (_large_tensors if case.is_large else _small_tensors)(case)
 
+
+def _expectations(case):
+    return (_large_expectations if case.is_large else _small_expectations)(case)
+
+
+def main(channel, names):
     functions = {}  # by target, then by op
     for name in names:
         try:
             functions[name] = targets.load(name)
-        except Exception as error:  # whatever importing somebody's module raises
-            send(unusable=name, message=console.one_line(error))
+        except BaseException as error:  # whatever importing somebody's module raises
+            channel.send(unusable=name, message=console.one_line(error))
             return
-    send(ready=True)
-    for line in sys.stdin:
-        job = json.loads(line)
+    channel.send(ready=True)
+    for job in channel:
         batch = [_CASES[name] for name in job["cases"]]
         jit = job["execution"] == targets.JIT
         ask = _ask if job["execution"] == targets.EAGER else functools.partial(_ask_program, jit)
-        for answered, outcome in ask(functions[job["target"]], batch, send):
-            send(case=answered.id, outcome=outcome.to_json())
+        for answered, outcome in ask(functions[job["target"]], batch, channel.send):
+            channel.send(case=answered.id, outcome=outcome.to_json())
 
 
 def _ask(functions, batch, send):
@@ -47,11 +57,11 @@ def _ask(functions, batch, send):
     for case in batch:
         send(begin=[case.id])
         try:
-            tensors = _constants(case.tensors())
+            tensors = _constants(_tensors(case))
             _litter(case)
             answers = _answers(functions[case.op], case, tensors)
             outcome = verdicts.judge_all(map(_array, answers), case, _expectations(case))
-        except Exception as error:  # a refusal, of whatever type
+        except BaseException as error:  # a refusal, of whatever type
             outcome = Outcome(Verdict.REFUSES, console.one_line(error))
         yield case, outcome
 
@@ -90,7 +100,7 @@ def _ask_program(jit, functions, batch, send):
     Without AutoGraph, which takes a quarter of the time, and which an op has no use for.
     """
     send(begin=[case.id for case in batch])
-    inputs = [_constants(case.tensors()) for case in batch]
+    inputs = [_constants(_tensors(case)) for case in batch]
 
     @tf.function(jit_compile=jit, autograph=False)
     def program(inputs):
@@ -103,7 +113,7 @@ def _ask_program(jit, functions, batch, send):
         _litter(case)
     try:
         answers = program(inputs)
-    except Exception as error:
+    except BaseException as error:
         if len(batch) == 1:
             yield batch[0], Outcome(Verdict.REFUSES, console.one_line(error))
         else:
@@ -130,4 +140,4 @@ def _litter(case):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(process.Channel(sys.argv[1]), sys.argv[2:])

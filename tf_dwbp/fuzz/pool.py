@@ -156,7 +156,7 @@ class Pool:
                 seat.job.answers.append(message)
 
     def _bury(self, seat, verdict):
-        evidence = seat.worker.last_words(hung=verdict == HANGS)
+        evidence = seat.worker.last_words("no answer within the limit" if verdict == HANGS else "")
         if not seat.ready:
             raise UnusableTarget(f"{self._target}: the process that loads it {verdict}: {evidence}")
         for paths in seat.paths.values():

@@ -125,13 +125,13 @@ class Worker:
             return None
         return messages
 
-    def last_words(self, hung: bool = False) -> str:
+    def last_words(self, how: str = "") -> str:
         """Ends the process, and says how it ended and the last lines that it printed.
 
         Args:
-          hung: that it has been silent for too long.
+          how: what to say instead of its exit status: that it hangs, for one that has to be ended.
         """
-        how = "no answer within the limit" if hung else self._fault or self._exit()
+        how = how or self._fault or self._exit()
         self.stop()
         return "\n".join([how, *self._log.last_lines()])
 

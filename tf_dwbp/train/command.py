@@ -16,7 +16,8 @@ Trains Keras's applications on handwritten digits that scikit-learn brings along
 weights, by our depthwise ops or by stock TensorFlow's. With --compare both, each step in turn, from
 one checkpoint, with the same batches and dropout: their losses must agree within a bound that a
 third training gives, stock's from weights changed in their last bit. Exit status: 0; 1 if the bound
-was exceeded, a loss was not finite or the wrong ops ran; 2 on wrong usage."""
+was exceeded, a loss was not finite or the wrong ops ran; 2 on wrong usage, or where a file cannot
+be written."""
 
 _EPILOG = """\
 Not as in keras.applications: ConvNeXt's depthwise convolutions, Conv2D(groups=channels) there, for
@@ -70,13 +71,13 @@ def _run(parser, arguments):
     from tf_dwbp.train import plot, report, results
 
     runs, machine = arguments.load or _train(parser, arguments)
-    report.show(runs, machine)
-    files.write(
+    complete = files.write(
         arguments,
         lambda path: results.save(runs, machine, path),
         lambda path: plot.draw(runs, machine, path),
     )
-    return 1 if any(run.faults() for run in runs) else 0
+    report.show(runs, machine)
+    return 2 if not complete else 1 if any(run.faults() for run in runs) else 0
 
 
 def _train(parser, arguments):
@@ -126,4 +127,7 @@ def _steps(text):
 def _from_json(saved):
     from tf_dwbp.train import results
 
-    return results.from_json(saved)
+    runs, machine = results.from_json(saved)
+    for run in runs:
+        run.to_json()  # its figures can be computed: the values have the types that they should
+    return runs, machine

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tf_dwbp.bench.plot import BLUE, DOTS_PER_INCH, FAINT, INCHES, INK, ORANGE, PAPER, style
+from tf_dwbp.bench.plot import BLUE, FAINT, INCHES, INK, ORANGE, PAPER, save, style
 from tf_dwbp.bench.report import machine_text
 from tf_dwbp.train.models import MODELS
 from tf_dwbp.train.results import CONTROL, FACTOR, STOCK, SWAPPED, Run
@@ -42,7 +42,7 @@ def draw(runs: list[Run], machine: dict, path: pathlib.Path) -> None:
                 axes.tick_params(length=0, labelsize=9)
                 draw_into(axes, run, first=column == 0)
         _write_texts(figure, runs, machine)
-        figure.savefig(path, dpi=DOTS_PER_INCH)
+        save(figure, path)
 
 
 def _draw_losses(axes, run, first):

@@ -1,8 +1,7 @@
 """Trainings on a terminal."""
 
-import rich.console
-
 from tf_dwbp.bench.report import machine_text, milliseconds, new_table, percent, quartiles
+from tf_dwbp.console import terminal
 from tf_dwbp.train.results import CONTROL, FACTOR, ROUNDINGS, STOCK, SWAPPED, Run
 
 _ROWS = 6  # of a table of losses
@@ -16,7 +15,7 @@ above 1 ours is faster."""
 
 def show(runs: list[Run], machine: dict) -> None:
     """Prints what each training did; of trainings compared, how they differ."""
-    console = rich.console.Console(highlight=False)
+    console = terminal()
 
     def say(text, **options):
         if not console.encoding.startswith("utf"):

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from tf_dwbp.bench.results import Spread
+from tf_dwbp.tools import files
 from tf_dwbp.train.side import Ops
 
 STOCK, SWAPPED, CONTROL = "stock", "swapped", "control"
@@ -165,7 +166,7 @@ class Run:
 def save(runs: list[Run], machine: dict, path: pathlib.Path) -> None:
     """Writes the runs; a loss that is no number is null."""
     data = {"machine": machine, "runs": [run.to_json() for run in runs]}
-    path.write_text(json.dumps(_without_nan(data), allow_nan=False, indent=1) + "\n")
+    files.write(path, json.dumps(_without_nan(data), allow_nan=False, indent=1) + "\n")
 
 
 def from_json(data: dict) -> tuple[list[Run], dict]:
