@@ -93,7 +93,7 @@ def _expected_of_special_numbers(problem, dtype, tensors, arguments):
     # Scaled, such that not even the largest numbers' products overflow in double.
     scaled = {role: tensor.astype(np.float64) * 2.0**-520 for role, tensor in finite.items()}
     total = reference.absolute_products(problem.result, scaled, *arguments, **problem.attributes)
-    count = reference.product_counts(problem.result, finite, *arguments, **problem.attributes)
+    count = reference.product_counts(problem.result, *arguments, **problem.attributes)
     accumulator = ml_dtypes.finfo(DTYPES[_ACCUMULATOR[problem.dtype]])
     # Without fused multiply-add each product is rounded, to the smallest subnormal at worst.
     bound = bounded.bound + count * float(accumulator.smallest_subnormal)
