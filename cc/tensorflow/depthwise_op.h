@@ -6,6 +6,7 @@
 #include "cc/conv/call.h"
 #include "cc/cpu/element.h"
 #include "cc/tensorflow/first_copy.h"
+#include "cc/tensorflow/make_kernel.h"
 #include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -106,16 +107,12 @@ class DepthwiseOp : public tensorflow::OpKernel {
 
 template <conv::Op op, typename T, typename Device>
 void register_kernel(const char* device) {
-  using tensorflow::OpKernel;
   tensorflow::KernelDefBuilder builder(name_of(op));
   builder.Device(device).TypeConstraint<T>("T");
   // The sizes of the result are wanted on the host.
   if (op != conv::Op::kForward) builder.HostMemory(conv::Call(op).name(conv::result_of(op)));
-  tensorflow::kernel_factory::OpKernelRegistrar(
-      builder.Build(), "TfDwbpDepthwiseOp",
-      [](tensorflow::OpKernelConstruction* context) -> OpKernel* {
-        return new DepthwiseOp<op, T, Device>(context);
-      });
+  tensorflow::kernel_factory::OpKernelRegistrar(builder.Build(), "TfDwbpDepthwiseOp",
+                                                make_kernel<DepthwiseOp<op, T, Device>>);
 }
 
 template <typename T, typename Device>

@@ -24,7 +24,8 @@ absl::Status read_sizes_input(InferenceContext* context, const char* name, int i
     return read_sizes(name, *value, shape);
   }
   const ShapeHandle vector = context->input(input);
-  if (context->RankKnown(vector) && context->Rank(vector) != 1) {
+  if (context->RankKnown(vector) &&
+      (context->Rank(vector) != 1 || context->Value(context->Dim(vector, 0)) > kMostSizesShown)) {
     return not_a_vector(name, context->DebugString(vector));
   }
   ShapeHandle partial;

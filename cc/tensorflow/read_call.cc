@@ -11,8 +11,7 @@ absl::Status not_a_vector(const char* name, const std::string& shape) {
 }
 
 absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor, conv::Shape* shape) {
-  constexpr int64_t kMostInMessage = 16;
-  if (tensor.dims() != 1 || tensor.dim_size(0) > kMostInMessage) {
+  if (tensor.dims() != 1 || tensor.dim_size(0) > kMostSizesShown) {
     return not_a_vector(name, tensor.shape().DebugString());
   }
   if (tensor.dtype() != tensorflow::DT_INT32) {

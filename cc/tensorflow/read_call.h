@@ -72,6 +72,9 @@ absl::Status read_call(conv::Call* call, ReadShape read_shape, ReadSizes read_si
   return to_status(conv::check_call(call));
 }
 
+// A vector of more sizes is refused by its shape, not with all that it holds.
+constexpr int64_t kMostSizesShown = 16;
+
 // The error for a tensor of that shape where the four sizes of another were expected.
 absl::Status not_a_vector(const char* name, const std::string& shape);
 

@@ -7,6 +7,7 @@
 
 #include "cc/conv/call.h"
 #include "cc/cpu/type.h"
+#include "cc/tensorflow/make_kernel.h"
 #include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
 #include "cc/xla/first_copy.h"
@@ -100,10 +101,7 @@ void register_if_late(const char* op, const char* device,
 
 template <conv::Op op, typename Device>
 void register_lowering(const char* device) {
-  using tensorflow::OpKernel;
-  const auto make = [](tensorflow::OpKernelConstruction* context) -> OpKernel* {
-    return new Lowering<op, Device>(context);
-  };
+  const auto make = make_kernel<Lowering<op, Device>>;
   auto builder = tensorflow::XlaOpRegistrationBuilder::Name(name_of(op));
   builder.Device(device);
   if (op != conv::Op::kForward) {
