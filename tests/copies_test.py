@@ -15,7 +15,7 @@ from absl.testing import parameterized
 import tf_dwbp
 from tf_dwbp import _library
 
-# All that counts on TensorFlow's registries: kernels, gradients, pfor's converters, statistics, XLA.
+# All that counts on TensorFlow's registries: kernels, gradients, pfor's converters, XLA.
 _USE = """
 import tensorflow as tf
 

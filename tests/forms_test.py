@@ -133,7 +133,7 @@ class FormsTest(tf.test.TestCase, parameterized.TestCase):
     )
     def test_no_paddings(self, padding):
         self._assert_refused("padding", nn.depthwise_conv2d, _X, _F, _ONES, padding)
-        if padding != b"\xff":  # TensorFlow's own check answers
+        if not isinstance(padding, bytes):  # TensorFlow's own check answers
             self._assert_refused("padding", ops.depthwise_conv2d, _X, _F, _ONES, padding)
 
     @parameterized.parameters((3,), (["NHWC"],), ("N" * 1000,), (_LARGE,))

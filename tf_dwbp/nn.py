@@ -145,7 +145,7 @@ def _check_pointwise(depthwise_filter, pointwise_filter):
 
 
 def _layout(data_format):
-    if data_format is None or data_format == "":
+    if data_format is None or isinstance(data_format, str) and not data_format:
         return "NHWC"
     if not isinstance(data_format, str) or data_format not in _LAYOUTS:
         raise ValueError(f"data_format must be NHWC, NCHW or None, but is {shown(data_format)}")
@@ -170,11 +170,12 @@ def _dilations(dilations, layout):
     if dilations is None:
         return [1] * 4
     try:
-        dilations = [operator.index(dilations)] * 2
-    except TypeError:
-        if hasattr(dilations, "__len__") and len(dilations) == 1:
-            dilations = [*dilations] * 2
-    rows, columns = _ints("dilations", dilations, 2)
+        numbers = [operator.index(dilations)]
+    except (TypeError, AttributeError):  # as in ints()
+        numbers = ints("dilations", dilations, "2 ints")
+    if len(numbers) == 1:
+        numbers = numbers * 2
+    rows, columns = _ints("dilations", numbers, 2)
     return [1, rows, columns, 1] if layout == "NHWC" else [1, 1, rows, columns]
 
 
