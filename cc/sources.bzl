@@ -75,6 +75,7 @@ LIBRARY_SOURCES = CORE_SOURCES + [
     "cc/swap/ledger.cc",
     "cc/swap/rename.cc",
     "cc/tensorflow/depthwise_op.cc",
+    "cc/tensorflow/first_copy.cc",
     "cc/tensorflow/ops.cc",
     "cc/tensorflow/read_call.cc",
 ]

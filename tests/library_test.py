@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 import pytest
 import tensorflow as tf
+from absl.testing import parameterized
 
 import tf_dwbp
 from tf_dwbp import _library
@@ -28,7 +30,7 @@ def _import_error(directory, program="import tf_dwbp", **environment):
     return result.stderr.strip().splitlines()[-1]
 
 
-class LibraryTest(tf.test.TestCase):
+class LibraryTest(tf.test.TestCase, parameterized.TestCase):
     def _copy_of_the_package(self):
         """A copy whose files can be changed, with the library left where it is."""
         directory = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
@@ -40,14 +42,14 @@ class LibraryTest(tf.test.TestCase):
         (package / "_tf_dwbp.so").symlink_to(_library.LIBRARY_PATH)
         return directory
 
-    def _importing_copy(self, xla, xla_library=None):
+    def _set_build_info(self, directory, **changes):
+        info = _library.build_info() | changes
+        (directory / "tf_dwbp" / "_build_info.json").write_text(json.dumps(info))
+
+    def _importing_copy(self, xla):
         """The run of a program that imports such a copy and uses an op."""
         directory = self._copy_of_the_package()
-        package = directory / "tf_dwbp"
-        info = json.loads(_library.BUILD_INFO_PATH.read_text()) | {"xla": xla}
-        (package / "_build_info.json").write_text(json.dumps(info))
-        if xla_library is not None:
-            (package / "_tf_dwbp_xla.so").write_text(xla_library)
+        self._set_build_info(directory, xla=xla)
         program = """if True:
             import tensorflow as tf, tf_dwbp
             print(tf_dwbp.ops.depthwise_conv2d(
@@ -96,12 +98,108 @@ class LibraryTest(tf.test.TestCase):
         self.assertNotIn("jit_compile", found.stderr)
 
     def test_an_xla_library_that_does_not_load_costs_jit_only(self):
-        for library in (None, "not a library"):
-            found = self._importing_copy(xla=True, xla_library=library)
-            self.assertEqual(found.stdout, "9.0\n", found.stderr)
-            self.assertRegex(
-                found.stderr, "RuntimeWarning: tf_dwbp's ops will not compile with jit_compile=True"
+        with (
+            mock.patch.object(tf, "load_library", side_effect=OSError("undefined symbol")),
+            self.assertWarnsRegex(RuntimeWarning, "jit_compile=True: undefined symbol"),
+        ):
+            _library._load_xla_library(tf)
+
+    @parameterized.product(
+        library=("_tf_dwbp.so", "_tf_dwbp_xla.so"),
+        damage=("missing", "empty", "text", "first 40 bytes", "half", "last byte", "a folder"),
+    )
+    def test_a_library_that_is_not_whole(self, library, damage):
+        directory = self._copy_of_the_package()
+        path = directory / "tf_dwbp" / library
+        if library == "_tf_dwbp_xla.so":
+            self._set_build_info(directory, xla=True)
+        whole = _library.LIBRARY_PATH.read_bytes()
+        path.unlink(missing_ok=True)
+        if damage == "a folder":
+            path.mkdir()
+        elif damage != "missing":
+            path.write_bytes(
+                {
+                    "empty": b"",
+                    "text": b"not a library" * 10,
+                    "first 40 bytes": whole[:40],
+                    "half": whole[: len(whole) // 2],
+                    "last byte": whole[:-1],
+                }[damage]
             )
+        self.assertRegex(
+            _import_error(directory),
+            f"^ImportError: tf_dwbp's installation is damaged: {path}: .*; install tf-dwbp again",
+        )
+
+    def test_a_library_for_another_machine(self):
+        directory = self._copy_of_the_package()
+        path = directory / "tf_dwbp" / "_tf_dwbp.so"
+        other = bytearray(path.read_bytes())
+        other[18:20] = (243).to_bytes(2, "little")
+        path.unlink()
+        path.write_bytes(other)
+        self.assertRegex(
+            _import_error(directory),
+            f"^ImportError: tf_dwbp was built for another kind of machine: {path} is for riscv, 64",
+        )
+
+    def test_a_whole_library_that_is_another_one(self):
+        directory = self._copy_of_the_package()
+        path = directory / "tf_dwbp" / "_tf_dwbp.so"
+        path.unlink()
+        # Something of TensorFlow's that registers nothing.
+        shutil.copy(pathlib.Path(tf.__file__).parent / "libtensorflow_framework.so.2", path)
+        self.assertRegex(_import_error(directory), "^ImportError: tf_dwbp")
+
+    @parameterized.parameters(
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("[]", "it does not describe a build"),
+        ("{}", "it does not say tensorflow_version"),
+        ('{"tensorflow_version": 3}', "tensorflow_version is 3"),
+        (b"\xff\xfe", "codec can't decode"),
+        (None, "Is a directory"),
+    )
+    def test_a_description_of_the_build_that_is_not_whole(self, content, text):
+        directory = self._copy_of_the_package()
+        path = directory / "tf_dwbp" / "_build_info.json"
+        path.unlink()
+        if content is None:
+            path.mkdir()
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.assertRegex(
+            _import_error(directory),
+            f"^ImportError: tf_dwbp's installation is damaged: {path}: .*{text}.*; install tf-dwbp",
+        )
+
+    def test_each_entry_of_the_description_is_wanted(self):
+        info = _library.build_info()
+        for key in info:
+            without = {other: value for other, value in info.items() if other != key}
+            for wrong, text in (
+                (without, f"it does not say {key}"),
+                (info | {key: 7}, f"{key} is 7"),
+            ):
+                with (
+                    mock.patch.object(_library, "_read_build_info", return_value=wrong),
+                    self.assertRaisesRegex(ImportError, f"tf_dwbp's installation.*{text}"),
+                ):
+                    _library.build_info()
+
+    @parameterized.parameters(
+        ("", "it has no version"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("raise RuntimeError('no such symbol')", "no such symbol"),
+    )
+    def test_a_tensorflow_that_is_not_whole(self, content, text):
+        directory = self._copy_of_the_package()
+        (directory / "tensorflow.py").write_text(content)
+        self.assertRegex(
+            _import_error(directory),
+            f"^ImportError: tf_dwbp needs TensorFlow, whose installation is not whole .{text}",
+        )
 
     def test_without_tensorflow_one_sentence_says_so(self):
         directory = self._copy_of_the_package()

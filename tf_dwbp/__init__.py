@@ -13,9 +13,9 @@ from tf_dwbp._library import build_info
 
 _library.load()
 
-from tf_dwbp import gradients, nn, ops, swap, vectorize  # noqa: E402  (need the library)
+from tf_dwbp import flops, gradients, nn, ops, swap, vectorize  # noqa: E402  (need the library)
 
-__all__ = ["build_info", "gradients", "nn", "ops", "swap", "vectorize"]
+__all__ = ["build_info", "flops", "gradients", "nn", "ops", "swap", "vectorize"]
 
 
 def __getattr__(name):

@@ -6,23 +6,51 @@ import os
 import pathlib
 import warnings
 
+from tf_dwbp import _elf
+
 _DIRECTORY = pathlib.Path(__file__).resolve().parent
 LIBRARY_PATH = _DIRECTORY / "_tf_dwbp.so"
 XLA_LIBRARY_PATH = _DIRECTORY / "_tf_dwbp_xla.so"
 BUILD_INFO_PATH = _DIRECTORY / "_build_info.json"
+_THIS_PROGRAM = pathlib.Path("/proc/self/exe")
+
+
+_AGAIN = "install tf-dwbp again, or run `pip install .` (or `pip install -e .`) in its source tree."
+
+# What the build writes, by type. All else that build_info() returns is described there.
+_BUILD_INFO = {
+    "tensorflow_version": str,
+    "compiler": str,
+    "cpu_targets": list,
+    "cuda_version": (str, type(None)),
+    "cuda_architectures": (list, type(None)),
+    "xla": bool,
+    "why_no_xla": (str, type(None)),
+}
 
 
 def _import_tensorflow():
     try:
         import tensorflow
     except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        raise ImportError(
-            "tf_dwbp needs TensorFlow, which is not installed: install 'tf-dwbp[cpu]' or "
-            "'tf-dwbp[gpu]', or TensorFlow itself."
-        ) from None
+        if error.name == "tensorflow":
+            raise ImportError(
+                "tf_dwbp needs TensorFlow, which is not installed: install 'tf-dwbp[cpu]' or "
+                "'tf-dwbp[gpu]', or TensorFlow itself."
+            ) from None
+        raise _of_tensorflow(error) from error
+    except Exception as error:  # its own libraries may fail in any way
+        raise _of_tensorflow(error) from error
+    # Of an installation that was removed, a folder may be left, which Python imports.
+    if not hasattr(tensorflow, "__version__"):
+        raise _of_tensorflow("it has no version")
     return tensorflow
+
+
+def _of_tensorflow(error):
+    return ImportError(
+        f"tf_dwbp needs TensorFlow, whose installation is not whole ({error}): install it again."
+    )
 
 
 def check_version(built: str, running: str) -> None:
@@ -63,33 +91,106 @@ def build_info() -> dict:
       `cuda_version` (for example "13.0") and `cuda_architectures` (90 stands for sm_90), both
       None in a build without GPU kernels; `xla`, whether XLA compiles the ops, and `why_no_xla`,
       None or a line of text.
+
+    Raises:
+      ImportError: when there is no such description, or when it is damaged.
+    """
+    info = _read_build_info()
+    for key, kind in _BUILD_INFO.items():
+        if key not in info:
+            raise _half(BUILD_INFO_PATH, f"it does not say {key}")
+        if not isinstance(info[key], kind):
+            raise _half(BUILD_INFO_PATH, f"{key} is {info[key]!r}")
+    return info
+
+
+def _read_build_info():
+    try:
+        info = json.loads(BUILD_INFO_PATH.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ImportError(f"tf_dwbp is not built: {BUILD_INFO_PATH} is missing; {_AGAIN}") from None
+    except (OSError, ValueError) as error:
+        raise _half(BUILD_INFO_PATH, error) from None
+    if not isinstance(info, dict):
+        raise _half(BUILD_INFO_PATH, "it does not describe a build")
+    return info
+
+
+def _half(path, why):
+    """The error for an installation of which a file is missing, or is not what it should be."""
+    return ImportError(f"tf_dwbp's installation is damaged: {path}: {why}; {_AGAIN}")
+
+
+def _check_library(path):
+    """Raises ImportError unless the file is a whole library for this machine.
+
+    The loader says it in words that help nobody, or, where the end is missing, kills the process.
     """
     try:
-        return json.loads(BUILD_INFO_PATH.read_text())
+        header = _elf.read(path)
+        python = _elf.read(_THIS_PROGRAM)
     except FileNotFoundError:
+        raise _half(path, "the file is missing") from None
+    except (OSError, ValueError) as error:
+        raise _half(path, error) from None
+    if header.machine != python.machine:
         raise ImportError(
-            f"tf_dwbp is not built: {BUILD_INFO_PATH} is missing; "
-            "run `pip install .` (or `pip install -e .`) in its source tree."
-        ) from None
+            f"tf_dwbp was built for another kind of machine: {path} is for {header.machine}, and "
+            f"Python for {python.machine}; {_AGAIN}"
+        )
 
 
 @functools.cache
 def load():
-    """Loads the libraries once a process and returns the ops' module of generated wrappers."""
+    """Loads the libraries once a process and returns the ops' module of generated wrappers.
+
+    Raises:
+      ImportError: when the installation is not whole, is for another TensorFlow or machine, or
+        when another copy of the package has been imported; the text says what to do.
+      ValueError: when TF_DWBP_CPU_ISA asks for an instruction set that there are no kernels for.
+    """
     tensorflow = _import_tensorflow()
+    # Before all else: what is built for another version may be described in other words, too.
+    if isinstance(version := _read_build_info().get("tensorflow_version"), str):
+        check_version(version, tensorflow.__version__)
     info = build_info()
-    check_version(info["tensorflow_version"], tensorflow.__version__)
     check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_targets"])
-    ops = tensorflow.load_op_library(str(LIBRARY_PATH))
+    _check_library(LIBRARY_PATH)
+    if info["xla"]:
+        _check_library(XLA_LIBRARY_PATH)
+    try:
+        ops = tensorflow.load_op_library(str(LIBRARY_PATH))
+    except (OSError, RuntimeError, tensorflow.errors.OpError) as error:
+        raise ImportError(
+            f"tf_dwbp's library does not load into this TensorFlow: {error}; {_AGAIN}"
+        ) from None
+    # A library that finds the ops there registers none.
+    if not hasattr(ops, "tf_dwbp_depthwise_conv2d_native"):
+        raise ImportError(
+            f"tf_dwbp is loaded in this process already, from {_other_copies()}, and cannot be "
+            f"loaded from {LIBRARY_PATH} too: start Python again and import only one of them."
+        )
     if info["xla"]:
         _load_xla_library(tensorflow)
     return ops
+
+
+def _other_copies():
+    """Where the other copies of the library lie that the process has loaded."""
+    try:
+        maps = pathlib.Path("/proc/self/maps").read_text(errors="replace")
+    except OSError:
+        return "another path"
+    paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
+    ours = {str(LIBRARY_PATH), os.path.realpath(LIBRARY_PATH)}
+    others = sorted(path for path in paths - ours if os.path.basename(path) == LIBRARY_PATH.name)
+    return ", ".join(others) or "another path"
 
 
 def _load_xla_library(tensorflow):
     """Loads the XLA library, whose neighbour must have been loaded. All but jit goes without."""
     try:
         tensorflow.load_library(str(XLA_LIBRARY_PATH))
-    except (OSError, tensorflow.errors.OpError) as error:
+    except (OSError, RuntimeError, tensorflow.errors.OpError) as error:
         message = f"tf_dwbp's ops will not compile with jit_compile=True: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)

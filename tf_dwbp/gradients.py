@@ -7,7 +7,7 @@ of the op's own result.
 
 import tensorflow as tf
 
-from tf_dwbp import ops
+from tf_dwbp import _registries, family, ops
 
 _ATTRIBUTES = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
 
@@ -40,7 +40,7 @@ def _forward(input, filter, output, attributes):  # noqa: A002
     return _like(ops.depthwise_conv2d(input, filter, **attributes), output)
 
 
-@tf.RegisterGradient("TfDwbp>DepthwiseConv2dNative")
+@_registries.gradient(family.OPS["forward"].ours)
 def _depthwise_conv2d_grad(op, grad):
     input, filter = op.inputs  # noqa: A001
     attributes = attributes_of(op)
@@ -50,7 +50,7 @@ def _depthwise_conv2d_grad(op, grad):
     )
 
 
-@tf.RegisterGradient("TfDwbp>DepthwiseConv2dNativeBackpropInput")
+@_registries.gradient(family.OPS["input_grad"].ours)
 def _depthwise_conv2d_backprop_input_grad(op, grad):
     _, filter, out_backprop = op.inputs  # noqa: A001
     attributes = attributes_of(op)
@@ -61,7 +61,7 @@ def _depthwise_conv2d_backprop_input_grad(op, grad):
     )
 
 
-@tf.RegisterGradient("TfDwbp>DepthwiseConv2dNativeBackpropFilter")
+@_registries.gradient(family.OPS["filter_grad"].ours)
 def _depthwise_conv2d_backprop_filter_grad(op, grad):
     input, _, out_backprop = op.inputs  # noqa: A001
     attributes = attributes_of(op)

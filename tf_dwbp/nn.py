@@ -5,11 +5,12 @@ dilations and layout is taken, on CPU too, and dilations cost one op, not one be
 and BatchToSpace.
 """
 
-import numbers
+import operator
 
 import tensorflow as tf
 
 from tf_dwbp import ops
+from tf_dwbp._arguments import ints, shown, tensors
 
 _LAYOUTS = ("NHWC", "NCHW")
 
@@ -48,7 +49,7 @@ def depthwise_conv2d(
         valid together.
     """
     with tf.name_scope(name or "depthwise") as scope:
-        input, filter = _tensors(input=input, filter=filter)  # noqa: A001
+        input, filter = tensors(input=input, filter=filter)  # noqa: A001
         return _depthwise(
             input, filter, strides, padding, _layout(data_format), dilations, name=scope
         )
@@ -86,7 +87,7 @@ def separable_conv2d(
         valid together.
     """
     with tf.name_scope(name or "separable_conv2d") as scope:
-        input, depthwise_filter, pointwise_filter = _tensors(  # noqa: A001
+        input, depthwise_filter, pointwise_filter = tensors(  # noqa: A001
             input=input, depthwise_filter=depthwise_filter, pointwise_filter=pointwise_filter
         )
         _check_pointwise(depthwise_filter, pointwise_filter)
@@ -127,25 +128,6 @@ def _depthwise(input, filter, strides, padding, layout, dilations, name=None):  
     )
 
 
-def _tensors(**arguments):
-    """The arguments as tensors; what is not one yet takes the type of the first that is."""
-    dtype = next((a.dtype for a in arguments.values() if hasattr(a, "dtype")), None)
-    dtype = None if dtype is None else tf.as_dtype(dtype)
-    tensors = []
-    for name, argument in arguments.items():
-        known = hasattr(argument, "dtype")
-        tensor = tf.convert_to_tensor(argument, None if known else dtype, name=name)
-        dtype = dtype or tensor.dtype
-        if tensor.dtype != dtype:
-            first = next(iter(arguments))
-            raise ValueError(
-                f"{first} and {name} must be of the same type, but {first} is {dtype.name} and "
-                f"{name} is {tensor.dtype.name}"
-            )
-        tensors.append(tensor)
-    return tensors
-
-
 def _check_pointwise(depthwise_filter, pointwise_filter):
     """What stock checks; where sizes are not known yet, the convolution does."""
     shape = pointwise_filter.shape.with_rank(4)
@@ -163,42 +145,42 @@ def _check_pointwise(depthwise_filter, pointwise_filter):
 
 
 def _layout(data_format):
-    if data_format in (None, ""):
+    if data_format is None or isinstance(data_format, str) and not data_format:
         return "NHWC"
-    if data_format not in _LAYOUTS:
-        raise ValueError(f"data_format must be NHWC, NCHW or None, but is {data_format!r}")
+    if not isinstance(data_format, str) or data_format not in _LAYOUTS:
+        raise ValueError(f"data_format must be NHWC, NCHW or None, but is {shown(data_format)}")
     return data_format
 
 
 def _padding(padding):
     """The op's `padding` and `explicit_paddings`."""
-    if isinstance(padding, str):
-        if padding.upper() not in ("SAME", "VALID"):
-            raise ValueError(f"padding must be SAME, VALID or 4 pairs of ints, but is {padding!r}")
-        return padding.upper(), []
+    name = padding.decode("latin-1") if isinstance(padding, bytes) else padding
+    if isinstance(name, str) and name.upper() in ("SAME", "VALID"):
+        return name.upper(), []
     try:
-        pairs = [list(pair) for pair in padding]
+        pairs = [] if isinstance(name, str) else [[*pair] for pair in padding]
     except TypeError:
         pairs = []
     if [len(pair) for pair in pairs] != [2] * 4:
-        raise ValueError(f"padding must be SAME, VALID or 4 pairs of ints, but is {padding!r}")
-    flat = [size for pair in pairs for size in pair]
-    return "EXPLICIT", _ints("padding", flat, 8)
+        raise ValueError(f"padding must be SAME, VALID or 4 pairs of ints, but is {shown(padding)}")
+    return "EXPLICIT", _ints("padding", [size for pair in pairs for size in pair], 8)
 
 
 def _dilations(dilations, layout):
     if dilations is None:
         return [1] * 4
-    if isinstance(dilations, numbers.Integral):
-        dilations = [dilations]
-    if len(dilations) == 1:
-        dilations = [*dilations] * 2
-    rows, columns = _ints("dilations", dilations, 2)
+    try:
+        numbers = [operator.index(dilations)]
+    except (TypeError, AttributeError):  # as in ints()
+        numbers = ints("dilations", dilations, "2 ints")
+    if len(numbers) == 1:
+        numbers = numbers * 2
+    rows, columns = _ints("dilations", numbers, 2)
     return [1, rows, columns, 1] if layout == "NHWC" else [1, 1, rows, columns]
 
 
 def _ints(name, values, count):
-    values = list(values) if hasattr(values, "__iter__") else [values]
-    if len(values) != count or not all(isinstance(value, numbers.Integral) for value in values):
-        raise ValueError(f"{name} must be {count} ints, but is {values}")
-    return [int(value) for value in values]
+    numbers = ints(name, values, f"{count} ints")
+    if len(numbers) != count:
+        raise ValueError(f"{name} must be {count} ints, but is {shown(values)}")
+    return numbers

@@ -9,6 +9,7 @@ executable form of their definition.
 import tensorflow as tf
 
 from tf_dwbp import _library
+from tf_dwbp._arguments import ints, sizes, tensors, text
 
 _ops = _library.load()
 
@@ -55,15 +56,11 @@ def depthwise_conv2d(
       tf.errors.ResourceExhaustedError: when the result does not fit into memory.
       ValueError: when `input` and `filter` are of different types.
     """
-    _check_types(input=input, filter=filter)
+    input, filter = tensors(arrays_adapt=True, input=input, filter=filter)  # noqa: A001
     return _ops.tf_dwbp_depthwise_conv2d_native(
         input=input,
         filter=filter,
-        strides=strides,
-        padding=padding,
-        explicit_paddings=explicit_paddings,
-        data_format=data_format,
-        dilations=dilations,
+        **_attributes(strides, padding, explicit_paddings, data_format, dilations),
         name=name,
     )
 
@@ -115,17 +112,16 @@ def depthwise_conv2d_backprop_input(
       tf.errors.ResourceExhaustedError: when the result does not fit into memory.
       ValueError: when `filter` and `out_backprop` are of different types.
     """
-    _check_types(filter=filter, out_backprop=out_backprop)
+    filter, out_backprop = tensors(  # noqa: A001
+        arrays_adapt=True, filter=filter, out_backprop=out_backprop
+    )
+    input_sizes = sizes("input_sizes", input_sizes)
     with _SizesErrors(input_sizes=input_sizes):
         return _ops.tf_dwbp_depthwise_conv2d_native_backprop_input(
             input_sizes=input_sizes,
             filter=filter,
             out_backprop=out_backprop,
-            strides=strides,
-            padding=padding,
-            explicit_paddings=explicit_paddings,
-            data_format=data_format,
-            dilations=dilations,
+            **_attributes(strides, padding, explicit_paddings, data_format, dilations),
             name=name,
         )
 
@@ -178,30 +174,31 @@ def depthwise_conv2d_backprop_filter(
       tf.errors.ResourceExhaustedError: when the result does not fit into memory.
       ValueError: when `input` and `out_backprop` are of different types.
     """
-    _check_types(input=input, out_backprop=out_backprop)
+    input, out_backprop = tensors(  # noqa: A001
+        arrays_adapt=True, input=input, out_backprop=out_backprop
+    )
+    filter_sizes = sizes("filter_sizes", filter_sizes)
     with _SizesErrors(filter_sizes=filter_sizes):
         return _ops.tf_dwbp_depthwise_conv2d_native_backprop_filter(
             input=input,
             filter_sizes=filter_sizes,
             out_backprop=out_backprop,
-            strides=strides,
-            padding=padding,
-            explicit_paddings=explicit_paddings,
-            data_format=data_format,
-            dilations=dilations,
+            **_attributes(strides, padding, explicit_paddings, data_format, dilations),
             name=name,
         )
 
 
-def _check_types(**tensors):
-    """Two tensors of different types are refused by their names."""
-    (a, a_dtype), (b, b_dtype) = (
-        (name, getattr(tensor, "dtype", None)) for name, tensor in tensors.items()
-    )
-    if a_dtype is not None and b_dtype is not None and a_dtype != b_dtype:
-        raise ValueError(
-            f"{a} and {b} must be of the same type, but {a} is {a_dtype!r} and {b} is {b_dtype!r}"
-        )
+def _attributes(strides, padding, explicit_paddings, data_format, dilations):
+    """The attributes as TensorFlow takes them; None stands for a default, as in `tf.raw_ops`."""
+    return {
+        "strides": ints("strides", strides),
+        "padding": text("padding", padding),
+        "explicit_paddings": []
+        if explicit_paddings is None
+        else ints("explicit_paddings", explicit_paddings),
+        "data_format": "NHWC" if data_format is None else text("data_format", data_format),
+        "dilations": [1, 1, 1, 1] if dilations is None else ints("dilations", dilations),
+    }
 
 
 class _SizesErrors:

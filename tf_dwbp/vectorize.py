@@ -8,13 +8,8 @@ shared, and more channels otherwise.
 
 import tensorflow as tf
 
-from tf_dwbp import ops
+from tf_dwbp import _registries, family, ops
 from tf_dwbp.gradients import attributes_of
-
-try:  # Not public: where it is missing, the loop stays a loop.
-    from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, wrap
-except ImportError:
-    RegisterPFor = None
 
 _BATCH, _MULTIPLIER, _CHANNELS = "batch", "multiplier", "channels"
 
@@ -76,9 +71,10 @@ def _one(sizes):
 def _result(pfor_input, stacked):
     """Tells pfor of stacked results of a shape that the loop's body may know."""
     stacked.set_shape([None, *pfor_input.outputs[0].shape])
-    return wrap(stacked, True)
+    return _registries.wrap(stacked, True)
 
 
+@_registries.converter(family.OPS["forward"].ours)
 def _convert_forward(pfor_input):
     images, filters = pfor_input.inputs
     attributes = attributes_of(pfor_input.op)
@@ -100,6 +96,7 @@ def _convert_forward(pfor_input):
     return _result(pfor_input, loop.unfold(result, "output", tf.stack(sizes)))
 
 
+@_registries.converter(family.OPS["input_grad"].ours)
 def _convert_input_grad(pfor_input):
     input_sizes, filters, upstreams = pfor_input.inputs
     attributes = attributes_of(pfor_input.op)
@@ -119,6 +116,7 @@ def _convert_input_grad(pfor_input):
     return _result(pfor_input, loop.unfold(result, "input", sizes))
 
 
+@_registries.converter(family.OPS["filter_grad"].ours)
 def _convert_filter_grad(pfor_input):
     images, filter_sizes, _ = pfor_input.inputs
     attributes = attributes_of(pfor_input.op)
@@ -136,9 +134,3 @@ def _convert_filter_grad(pfor_input):
         **attributes,
     )
     return _result(pfor_input, loop.unfold(result, "filter", sizes))
-
-
-if RegisterPFor is not None:
-    RegisterPFor("TfDwbp>DepthwiseConv2dNative")(_convert_forward)
-    RegisterPFor("TfDwbp>DepthwiseConv2dNativeBackpropInput")(_convert_input_grad)
-    RegisterPFor("TfDwbp>DepthwiseConv2dNativeBackpropFilter")(_convert_filter_grad)

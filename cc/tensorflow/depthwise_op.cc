@@ -4,7 +4,8 @@
 
 #include "cc/tensorflow/depthwise_op.h"
 
-#include <new>
+#include <cstring>
+#include <vector>
 
 #include "cc/conv/call.h"
 #include "cc/cpu/depthwise.h"
@@ -16,7 +17,6 @@ namespace {
 
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
-using tensorflow::TensorShape;
 
 cpu::Parallel parallel_on(const Eigen::ThreadPoolDevice& device) {
   Eigen::ThreadPoolInterface* const pool = device.getPool();
@@ -31,6 +31,11 @@ struct Cpu {
     return error.empty() ? absl::OkStatus() : absl::ResourceExhaustedError(error);
   }
 
+  static absl::Status copy(OpKernelContext*, const Tensor& from, Tensor* to) {
+    std::memcpy(to->data(), from.data(), from.TotalBytes());
+    return absl::OkStatus();
+  }
+
   template <typename K>
   static absl::Status run(OpKernelContext* context, conv::Op op, const conv::Geometry& geometry,
                           const K* a, const K* b, Tensor* result) {
@@ -39,19 +44,15 @@ struct Cpu {
     const cpu::Parallel parallel = parallel_on(context->eigen_device<Eigen::ThreadPoolDevice>());
     const int64_t workers = parallel.threads;
     const int64_t bytes = cpu::workspace_bytes<K>(op, geometry, workers);
-    TF_RETURN_IF_ERROR(
-        context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
-    try {
-      cpu::run<K>(op, geometry, workers, a, b, static_cast<K*>(result->data()), workspace.data(),
-                  parallel);
-    } catch (const std::bad_alloc&) {
-      return absl::ResourceExhaustedError("there is no memory for the call");
-    }
+    TF_RETURN_IF_ERROR(check_result("the workspace", std::vector<int64_t>{bytes}, 1));
+    TF_RETURN_IF_ERROR(allocate_workspace(context, bytes, &workspace));
+    cpu::run<K>(op, geometry, workers, a, b, static_cast<K*>(result->data()), workspace.data(),
+                parallel);
     return absl::OkStatus();
   }
 };
 
-TF_DWBP_REGISTER(tensorflow::DEVICE_CPU, Cpu);
+[[maybe_unused]] const bool registered = register_kernels<Cpu>(tensorflow::DEVICE_CPU);
 
 }  // namespace
 }  // namespace tf_dwbp

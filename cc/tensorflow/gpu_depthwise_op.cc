@@ -11,11 +11,17 @@ namespace {
 
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
-using tensorflow::TensorShape;
 
 struct Gpu {
   static absl::Status check_result(const char*, const conv::Shape&, int64_t) {
     return absl::OkStatus();  // the GPU's allocator says what is too much
+  }
+
+  static absl::Status copy(OpKernelContext* context, const Tensor& from, Tensor* to) {
+    stream_executor::DeviceAddressBase target(to->data(), to->TotalBytes());
+    return context->op_device_context()->stream()->MemcpyD2D(
+        &target, stream_executor::DeviceAddressBase(from.data(), from.TotalBytes()),
+        from.TotalBytes());
   }
 
   template <typename K>
@@ -24,8 +30,7 @@ struct Gpu {
     // Freed when its last use on the stream is over: TensorFlow's allocator sees to that.
     Tensor workspace;
     const int64_t bytes = gpu::workspace_bytes<K>(op, geometry);
-    TF_RETURN_IF_ERROR(
-        context->allocate_temp(tensorflow::DT_INT8, TensorShape({bytes}), &workspace));
+    TF_RETURN_IF_ERROR(allocate_workspace(context, bytes, &workspace));
     void* const stream = context->op_device_context()->stream()->platform_specific_handle().stream;
     const conv::Error error =
         gpu::run<K>(op, geometry, a, b, static_cast<K*>(result->data()), workspace.data(), stream);
@@ -33,7 +38,7 @@ struct Gpu {
   }
 };
 
-TF_DWBP_REGISTER(tensorflow::DEVICE_GPU, Gpu);
+[[maybe_unused]] const bool registered = register_kernels<Gpu>(tensorflow::DEVICE_GPU);
 
 }  // namespace
 }  // namespace tf_dwbp

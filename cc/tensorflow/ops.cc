@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cc/conv/call.h"
+#include "cc/tensorflow/first_copy.h"
 #include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
 #include "tensorflow/core/framework/op.h"
@@ -23,7 +24,8 @@ absl::Status read_sizes_input(InferenceContext* context, const char* name, int i
     return read_sizes(name, *value, shape);
   }
   const ShapeHandle vector = context->input(input);
-  if (context->RankKnown(vector) && context->Rank(vector) != 1) {
+  if (context->RankKnown(vector) &&
+      (context->Rank(vector) != 1 || context->Value(context->Dim(vector, 0)) > kMostSizesShown)) {
     return not_a_vector(name, context->DebugString(vector));
   }
   ShapeHandle partial;
@@ -33,7 +35,7 @@ absl::Status read_sizes_input(InferenceContext* context, const char* name, int i
 }
 
 template <conv::Op op>
-absl::Status infer_shape(InferenceContext* context) {
+absl::Status infer_known_shape(InferenceContext* context) {
   conv::Call call(op);
   TF_RETURN_IF_ERROR(read_attributes(context, &call.attributes));
   TF_RETURN_IF_ERROR(read_call(
@@ -54,7 +56,10 @@ absl::Status infer_shape(InferenceContext* context) {
   return absl::OkStatus();
 }
 
-}  // namespace
+template <conv::Op op>
+absl::Status infer_shape(InferenceContext* context) {
+  return without_bad_alloc([&] { return infer_known_shape<op>(context); });
+}
 
 // What the ops have in common after their inputs.
 #define TF_DWBP_ATTRIBUTES(OP)                        \
@@ -67,11 +72,15 @@ absl::Status infer_shape(InferenceContext* context) {
       .Attr("dilations: list(int) = [1, 1, 1, 1]")    \
       .SetShapeFn(infer_shape<OP>)
 
-REGISTER_OP(name_of(conv::Op::kForward))
-    .Input("input: T")
-    .Input("filter: T")
-    .TF_DWBP_ATTRIBUTES(conv::Op::kForward)
-    .Doc(R"doc(
+// Not REGISTER_OP, which does not look first; returns whether it registered them.
+bool register_ops() {
+  using tensorflow::register_op::OpDefBuilderWrapper;
+  if (!is_first_copy()) return false;
+  OpDefBuilderWrapper(name_of(conv::Op::kForward))
+      .Input("input: T")
+      .Input("filter: T")
+      .TF_DWBP_ATTRIBUTES(conv::Op::kForward)
+      .Doc(R"doc(
 Depthwise 2-D convolution.
 
 The semantics are those of DepthwiseConv2dNative, in every combination of its attributes and types.
@@ -82,14 +91,14 @@ output: 4-D, in the order of data_format, with in_channels * depth_multiplier ch
 strides: 4 strides in the order of data_format; those of batch and channels must be 1.
 explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
-)doc");
+)doc")();
 
-REGISTER_OP(name_of(conv::Op::kInputGrad))
-    .Input("input_sizes: int32")
-    .Input("filter: T")
-    .Input("out_backprop: T")
-    .TF_DWBP_ATTRIBUTES(conv::Op::kInputGrad)
-    .Doc(R"doc(
+  OpDefBuilderWrapper(name_of(conv::Op::kInputGrad))
+      .Input("input_sizes: int32")
+      .Input("filter: T")
+      .Input("out_backprop: T")
+      .TF_DWBP_ATTRIBUTES(conv::Op::kInputGrad)
+      .Doc(R"doc(
 The gradient of depthwise 2-D convolution with respect to its input.
 
 The semantics are those of DepthwiseConv2dNativeBackpropInput, in every combination of its
@@ -102,14 +111,14 @@ output: The gradient with respect to its input; its shape is input_sizes.
 strides: 4 strides in the order of data_format; those of batch and channels must be 1.
 explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
-)doc");
+)doc")();
 
-REGISTER_OP(name_of(conv::Op::kFilterGrad))
-    .Input("input: T")
-    .Input("filter_sizes: int32")
-    .Input("out_backprop: T")
-    .TF_DWBP_ATTRIBUTES(conv::Op::kFilterGrad)
-    .Doc(R"doc(
+  OpDefBuilderWrapper(name_of(conv::Op::kFilterGrad))
+      .Input("input: T")
+      .Input("filter_sizes: int32")
+      .Input("out_backprop: T")
+      .TF_DWBP_ATTRIBUTES(conv::Op::kFilterGrad)
+      .Doc(R"doc(
 The gradient of depthwise 2-D convolution with respect to its filter.
 
 The semantics are those of DepthwiseConv2dNativeBackpropFilter, in every combination of its
@@ -122,6 +131,11 @@ output: The gradient with respect to its filter; its shape is filter_sizes.
 strides: 4 strides in the order of data_format; those of batch and channels must be 1.
 explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
-)doc");
+)doc")();
+  return true;
+}
 
+[[maybe_unused]] const bool registered = register_ops();
+
+}  // namespace
 }  // namespace tf_dwbp

@@ -1,5 +1,6 @@
 #include "cc/tensorflow/read_call.h"
 
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -10,9 +11,17 @@ absl::Status not_a_vector(const char* name, const std::string& shape) {
 }
 
 absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor, conv::Shape* shape) {
-  if (tensor.dims() != 1) return not_a_vector(name, tensor.shape().DebugString());
-  const auto values = tensor.vec<int32_t>();
-  std::vector<int64_t> sizes(values.data(), values.data() + values.size());
+  if (tensor.dims() != 1 || tensor.dim_size(0) > kMostSizesShown) {
+    return not_a_vector(name, tensor.shape().DebugString());
+  }
+  if (tensor.dtype() != tensorflow::DT_INT32) {
+    return absl::InvalidArgumentError(std::string(name) + " must be int32, but is " +
+                                      tensorflow::DataTypeString(tensor.dtype()));
+  }
+  // Not vec(), which ends the process where the tensor is not aligned as Eigen wants it.
+  std::vector<int32_t> values(tensor.dim_size(0));
+  if (!values.empty()) std::memcpy(values.data(), tensor.data(), values.size() * sizeof(int32_t));
+  std::vector<int64_t> sizes(values.begin(), values.end());
   conv::Error error = conv::check_sizes(name, sizes);
   *shape = std::move(sizes);
   return to_status(error);

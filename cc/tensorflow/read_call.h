@@ -2,6 +2,7 @@
 // and XLA alike.
 #pragma once
 
+#include <new>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,17 @@ namespace tf_dwbp {
 
 inline absl::Status to_status(const conv::Error& error) {
   return error.empty() ? absl::OkStatus() : absl::InvalidArgumentError(error);
+}
+
+// Runs what gives a status. TensorFlow does not expect exceptions, and a machine without memory is
+// an error of this call alone.
+template <typename Function>
+absl::Status without_bad_alloc(Function function) {
+  try {
+    return function();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("there is no memory for the call");
+  }
 }
 
 // Context is an OpKernelConstruction or a shape_inference::InferenceContext.
@@ -60,10 +72,13 @@ absl::Status read_call(conv::Call* call, ReadShape read_shape, ReadSizes read_si
   return to_status(conv::check_call(call));
 }
 
+// A vector of more sizes is refused by its shape, not with all that it holds.
+constexpr int64_t kMostSizesShown = 16;
+
 // The error for a tensor of that shape where the four sizes of another were expected.
 absl::Status not_a_vector(const char* name, const std::string& shape);
 
-// The value of an int32 vector that holds the four sizes of a tensor.
+// The value of an int32 vector that holds the four sizes of a tensor, at any address.
 TF_DWBP_EXPORT absl::Status read_sizes(const char* name, const tensorflow::Tensor& tensor,
                                        conv::Shape* shape);
 

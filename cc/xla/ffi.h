@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cc/tensorflow/names.h"
+#include "cc/xla/first_copy.h"
 #include "cc/xla/request.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -30,13 +31,18 @@ auto binding() {
       .template Attr<ffi::Span<const int64_t>>(kRequest);
 }
 
+// Registers a handler for all ops, under their names. Platforms are XLA's: "Host", "CUDA". Returns
+// whether it did.
+inline bool register_handler(const char* platform, XLA_FFI_Handler* handler) {
+  if (!is_first_copy()) return false;
+  for (const conv::Op op : {conv::Op::kForward, conv::Op::kInputGrad, conv::Op::kFilterGrad}) {
+    ::xla::ffi::Ffi::RegisterStaticHandler(::xla::ffi::GetXlaFfiApi(), name_of(op), platform,
+                                           handler);
+  }
+  return true;
+}
+
 }  // namespace tf_dwbp::xla
 
-// A handler for all ops, under their names. Platforms are XLA's: "Host", "CUDA".
-#define TF_DWBP_REGISTER_HANDLER(PLATFORM, HANDLER)                                              \
-  XLA_FFI_REGISTER_HANDLER(::xla::ffi::GetXlaFfiApi(), name_of(conv::Op::kForward), PLATFORM,    \
-                           HANDLER);                                                             \
-  XLA_FFI_REGISTER_HANDLER(::xla::ffi::GetXlaFfiApi(), name_of(conv::Op::kInputGrad), PLATFORM,  \
-                           HANDLER);                                                             \
-  XLA_FFI_REGISTER_HANDLER(::xla::ffi::GetXlaFfiApi(), name_of(conv::Op::kFilterGrad), PLATFORM, \
-                           HANDLER)
+#define TF_DWBP_REGISTER_HANDLER(PLATFORM, HANDLER) \
+  [[maybe_unused]] const bool registered = register_handler(PLATFORM, HANDLER)

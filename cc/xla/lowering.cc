@@ -6,6 +6,7 @@
 
 #include "cc/cpu/depthwise.h"
 #include "cc/cpu/memory.h"
+#include "cc/xla/first_copy.h"
 
 namespace tf_dwbp::xla {
 
@@ -30,6 +31,14 @@ absl::Status read_shape(const char* name, const ::xla::Shape& from, conv::Shape*
   }
   *shape = std::vector<int64_t>(from.dimensions().begin(), from.dimensions().end());
   return absl::OkStatus();
+}
+
+bool is_first_copy() {
+  static const bool first = [] {
+    const std::vector<std::string> ops = tensorflow::XlaOpRegistry::GetAllRegisteredOps();
+    return std::find(ops.begin(), ops.end(), name_of(conv::Op::kForward)) == ops.end();
+  }();
+  return first;
 }
 
 void register_if_late(const char* op, const char* device,

@@ -7,8 +7,10 @@
 
 #include "cc/conv/call.h"
 #include "cc/cpu/type.h"
+#include "cc/tensorflow/make_kernel.h"
 #include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
+#include "cc/xla/first_copy.h"
 #include "cc/xla/request.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
@@ -19,6 +21,13 @@
 namespace tf_dwbp::xla {
 
 cpu::Type type_of(tensorflow::DataType type);
+
+// Of all shapes the layout is stated: XLA is free to choose another one otherwise. Those that XLA
+// cannot count are an error here; MakeShape would end the process.
+inline absl::StatusOr<::xla::Shape> to_xla(::xla::PrimitiveType element,
+                                           const std::vector<int64_t>& sizes) {
+  return ::xla::ShapeUtil::MakeValidatedShapeWithDescendingLayout(element, sizes);
+}
 
 // The shape of a tensor that XLA computes.
 absl::Status read_shape(const char* name, const ::xla::Shape& from, conv::Shape* shape);
@@ -31,11 +40,12 @@ template <conv::Op op, typename Device>
 class Lowering : public tensorflow::XlaOpKernel {
  public:
   explicit Lowering(tensorflow::OpKernelConstruction* context) : XlaOpKernel(context) {
-    OP_REQUIRES_OK(context, read_attributes(context, &attributes_));
+    OP_REQUIRES_OK(context,
+                   without_bad_alloc([&] { return read_attributes(context, &attributes_); }));
   }
 
   void Compile(tensorflow::XlaOpKernelContext* context) override {
-    OP_REQUIRES_OK(context, compile(context));
+    OP_REQUIRES_OK(context, without_bad_alloc([&] { return compile(context); }));
   }
 
  private:
@@ -62,18 +72,19 @@ class Lowering : public tensorflow::XlaOpKernel {
 
     const Request request{op, type_of(context->input_type(inputs[0])), conv::geometry_of(call),
                           tensorflow::port::MaxParallelism()};
-    // Of all shapes the layout is stated: XLA is free to choose another one otherwise.
-    const auto tensor = [element](const conv::Shape& sizes) {
-      return ::xla::ShapeUtil::MakeShapeWithDescendingLayout(element, *sizes);
-    };
+    const int64_t workspace_bytes = Device::workspace_bytes(request);
+    TF_RETURN_IF_ERROR(Device::check_result("the workspace", std::vector<int64_t>{workspace_bytes},
+                                            /*element_bytes=*/1));
+    TF_ASSIGN_OR_RETURN(const ::xla::Shape a, to_xla(element, *call.shape(kOperands.a)));
+    TF_ASSIGN_OR_RETURN(const ::xla::Shape b, to_xla(element, *call.shape(kOperands.b)));
+    TF_ASSIGN_OR_RETURN(const ::xla::Shape result, to_xla(element, *call.shape(kResult)));
+    TF_ASSIGN_OR_RETURN(const ::xla::Shape workspace, to_xla(::xla::U8, {workspace_bytes}));
     // A second result, so that XLA finds memory for the workspace when it compiles.
-    const ::xla::Shape results = ::xla::ShapeUtil::MakeTupleShape(
-        {tensor(call.shape(kResult)), ::xla::ShapeUtil::MakeShapeWithDescendingLayout(
-                                          ::xla::U8, {Device::workspace_bytes(request)})});
+    const ::xla::Shape results = ::xla::ShapeUtil::MakeTupleShape({result, workspace});
     const ::xla::XlaOp made = ::xla::CustomCallWithLayout(
         context->builder(), name_of(op), {context->Input(inputs[0]), context->Input(inputs[1])},
-        results, {tensor(call.shape(kOperands.a)), tensor(call.shape(kOperands.b))},
-        to_dictionary(request), /*has_side_effect=*/false, /*output_operand_aliasing=*/{},
+        results, {a, b}, to_dictionary(request), /*has_side_effect=*/false,
+        /*output_operand_aliasing=*/{},
         /*literal=*/nullptr, ::xla::CustomCallSchedule::SCHEDULE_NONE,
         ::xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
     context->SetOutput(0, ::xla::GetTupleElement(made, 0));
@@ -90,10 +101,7 @@ void register_if_late(const char* op, const char* device,
 
 template <conv::Op op, typename Device>
 void register_lowering(const char* device) {
-  using tensorflow::OpKernel;
-  const auto make = [](tensorflow::OpKernelConstruction* context) -> OpKernel* {
-    return new Lowering<op, Device>(context);
-  };
+  const auto make = make_kernel<Lowering<op, Device>>;
   auto builder = tensorflow::XlaOpRegistrationBuilder::Name(name_of(op));
   builder.Device(device);
   if (op != conv::Op::kForward) {
@@ -103,8 +111,10 @@ void register_lowering(const char* device) {
   register_if_late(name_of(op), device, make);
 }
 
+// Returns whether it registered them.
 template <typename Device>
 bool register_lowerings(const char* device) {
+  if (!is_first_copy()) return false;
   register_lowering<conv::Op::kForward, Device>(device);
   register_lowering<conv::Op::kInputGrad, Device>(device);
   register_lowering<conv::Op::kFilterGrad, Device>(device);

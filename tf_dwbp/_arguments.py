@@ -1,0 +1,150 @@
+"""Arguments in all the forms that `tf.nn` and `tf.raw_ops` take, as the ops want them.
+
+What has none of these forms is refused by a ValueError that names the argument and shows a part of
+its value, never a whole tensor.
+"""
+
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+_INT = {int}
+_MOST = 2**63 - 1
+_MOST_SIZE = 2**31 - 1
+_MOST_INTS = 16  # no argument has more than 8; the rest is not worth a line of text
+_MOST_SHOWN = 80
+_MOST_OF_ERROR = 200
+
+
+def ints(name, values, expected="a list of ints", most=_MOST):
+    """A list of Python's ints.
+
+    Args:
+      name: of the argument, for the error.
+      values: integers of any kind (Python's, NumPy's, eager tensors) in a list, a tuple, an array,
+        an eager tensor or a `tf.TensorShape`.
+      expected: what it must be, for the error.
+      most: how large an integer may be, with either sign.
+
+    Raises:
+      ValueError: when it is nothing of these, or when anything in it is no integer.
+    """
+    numbers = values if type(values) is list and {*map(type, values)} <= _INT else _list(values)
+    if numbers is None or len(numbers) > _MOST_INTS:
+        raise ValueError(f"{name} must be {expected}, but is {shown(values)}")
+    for number in numbers:
+        if not -most <= number <= most:
+            raise ValueError(f"{name} must be {expected}, none past {most}, but is {shown(values)}")
+    return numbers
+
+
+def _list(values):
+    """Integers of any kind as a list, or None."""
+    if isinstance(values, (str, bytes, dict, set)):
+        return None
+    try:
+        return [operator.index(value) for value in values]
+    # Not iterable, or no integers; an eager tensor of floats has no attribute of that name.
+    except (TypeError, AttributeError):
+        return None
+
+
+def text(name, value):
+    """A string, or what TensorFlow takes for one.
+
+    Raises:
+      ValueError: when it is none.
+    """
+    if not isinstance(value, (str, bytes)) or len(value) > _MOST_SHOWN:
+        raise ValueError(f"{name} must be a string, but is {shown(value)}")
+    return value
+
+
+def sizes(name, values):
+    """The sizes of a tensor: ints as a list, what is a tensor as it is, anything else as int32.
+
+    Raises:
+      ValueError: when it does not convert.
+    """
+    if isinstance(values, (tf.Tensor, tf.Variable)):
+        return values
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be int32, but is {shown(values)}")
+    numbers = _list(values)
+    if numbers is None or len(numbers) > _MOST_INTS:
+        # A scalar, a matrix, too many, which the op refuses by their shape; or symbolic tensors.
+        return _tensor(name, values, tf.int32)
+    return ints(name, numbers, "int32", _MOST_SIZE)
+
+
+def tensors(*, arrays_adapt=False, **arguments):
+    """The arguments as tensors of one type.
+
+    Args:
+      arrays_adapt: whether NumPy arrays take the type of the tensors beside them, as they do in
+        `tf.raw_ops`. What has no type of its own, such as a list of numbers, always does.
+      **arguments: the tensors, or what converts to tensors, by name.
+
+    Raises:
+      ValueError: when one does not convert, or when their types differ.
+    """
+    values = [*arguments.values()]
+    if not all(isinstance(value, tf.Tensor) for value in values):
+        dtypes = _dtypes(values, arrays_adapt)
+        common = next((dtype for dtype in dtypes if dtype is not None), None)
+        for i, name in enumerate(arguments):
+            values[i] = _tensor(name, values[i], common if dtypes[i] is None else dtypes[i])
+            common = values[0].dtype if common is None else common
+    first, *others = arguments
+    dtype = values[0].dtype.base_dtype
+    for name, value in zip(others, values[1:], strict=True):
+        if value.dtype.base_dtype != dtype:
+            raise ValueError(
+                f"{first} and {name} must be of the same type, but {first} is {dtype.name} and "
+                f"{name} is {value.dtype.base_dtype.name}"
+            )
+    return values
+
+
+def _dtypes(values, arrays_adapt):
+    """The types that values have of their own, or None."""
+    dtypes = [getattr(value, "dtype", None) for value in values]
+    is_array = [isinstance(value, np.ndarray) for value in values]
+    if arrays_adapt and any(
+        dtype is not None and not array for dtype, array in zip(dtypes, is_array, strict=True)
+    ):
+        return [None if array else dtype for dtype, array in zip(dtypes, is_array, strict=True)]
+    return dtypes
+
+
+def _tensor(name, value, dtype):
+    if value is None or isinstance(value, (tf.RaggedTensor, tf.SparseTensor, tf.TensorArray)):
+        raise ValueError(f"{name} must be a tensor, but is {type(value).__name__}")
+    if isinstance(value, np.ndarray):
+        # Of some of these TensorFlow would make numbers.
+        if value.dtype.kind in "OSUMmc" or value.dtype == np.longdouble:
+            raise ValueError(f"{name} must hold real numbers, but is {shown(value)}")
+        if not value.dtype.isnative:
+            value = value.astype(value.dtype.newbyteorder("="))
+            dtype = dtype if isinstance(dtype, tf.DType) else None
+    try:
+        return tf.convert_to_tensor(value, dtype, name=name)
+    except (TypeError, ValueError) as error:
+        wanted = "a tensor" if dtype is None else f"a tensor of {tf.as_dtype(dtype).name}"
+        raise ValueError(
+            f"{name} must be {wanted}, but is {shown(value)}: {_cut(str(error), _MOST_OF_ERROR)}"
+        ) from error
+
+
+def shown(value):
+    """A value, or what can be said of it, in a few words."""
+    if getattr(value, "shape", ()) != () and hasattr(value, "dtype"):
+        dtype = getattr(value.dtype, "name", value.dtype)
+        return f"{type(value).__name__} of shape {value.shape} and type {dtype}"
+    return _cut(repr(value), _MOST_SHOWN)
+
+
+def _cut(text, most):
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[:most]}..."
