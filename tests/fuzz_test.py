@@ -96,7 +96,7 @@ def test_a_function_that_dies():
 
 
 def test_a_function_that_hangs():
-    options = ("--limit", 2, "--cases", 6)
+    options = ("--limit", 2, "--cases", 6, "--dtype", "float")
     status, printed = _fuzz("--target", "fuzz_targets:hanging", "--seed", 5, *options)
     assert status == 1
     arguments, verdict = _lines(printed)[0]

@@ -57,7 +57,7 @@ def affordable(op: str, arguments: dict) -> bool:
     for tensor in tensors:
         if math.prod(tensor.shape) > _AFFORDABLE:
             return False
-        if math.prod(size for size in tensor.shape if size) >= 2**62:
+        if math.prod(size for size in tensor.shape if size) >= 2**58:
             return False  # which NumPy cannot make
     if faults(op, arguments):
         return True

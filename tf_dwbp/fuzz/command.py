@@ -10,7 +10,7 @@ from tf_dwbp.fuzz import case as cases
 from tf_dwbp.fuzz import invalid, report
 from tf_dwbp.fuzz.case import INTEGERS, Case
 from tf_dwbp.fuzz.draw import Filters
-from tf_dwbp.fuzz.pool import UnusableTarget
+from tf_dwbp.fuzz.pool import Broken, UnusableTarget
 from tf_dwbp.fuzz.runner import Plan, Runner
 from tf_dwbp.fuzz.ways import Ways
 from tf_dwbp.tools import problem
@@ -123,7 +123,10 @@ def _run(parser, arguments):
             total = plan.seconds or plan.cases
             progress.update(f"{results.calls:,} calls", min(int(done), int(total)), int(total))
 
-        runner = Runner(plan, update, lambda failure: print(report.line(failure), flush=True))
+        def tell(failure):
+            print(f"found, not shrunk yet: {report.line(failure)}", file=sys.stderr, flush=True)
+
+        runner = Runner(plan, update, tell)
         try:
             if arguments.case:
                 runner.run_one(_case(arguments), dict(arguments.change))
@@ -131,6 +134,10 @@ def _run(parser, arguments):
                 runner.run()
         except UnusableTarget as error:
             parser.error(f"cannot use {error}")
+        except Broken as error:
+            last = str(error).strip().split("\n")[-1]
+            print(f"tf-dwbp fuzz: a fault of this program in a worker: {last}", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             runner.results.stopped = "by Ctrl-C"
             status = 130

@@ -8,6 +8,7 @@ import time
 from tf_dwbp.tools import process
 
 _WORKER_MODULE = "tf_dwbp.fuzz.worker"
+_GRACE_SECONDS = 60
 _START_SECONDS = 300  # to load TensorFlow, on a machine that has other things to do
 
 DIES, HANGS = "dies", "hangs"
@@ -149,9 +150,10 @@ class Pool:
                 seat.paths[seat.job.setting.threads] = message["paths"]
                 seat.job.suspects = []
                 seat.end()
-            elif "died" in message:
+            elif "died" in message or "hung" in message:
                 self._paths.update(seat.paths.pop(seat.job.setting.threads, {}))
-                seat.end((DIES, message["died"]))
+                hung = "hung" in message
+                seat.end((HANGS, message["hung"]) if hung else (DIES, message["died"]))
             else:
                 seat.job.answers.append(message)
 
@@ -191,9 +193,10 @@ class _Seat:
 
     def give(self, job, limit_seconds):
         self.job = job
-        self.worker.send(**job.message())
+        self.worker.send(**job.message(), limit_seconds=limit_seconds)
         self.heard(limit_seconds)
 
     def heard(self, limit_seconds):
-        limit = limit_seconds if self.ready else max(limit_seconds, _START_SECONDS)
+        # The worker ends its child when that hangs; only if it does not, it is ended itself.
+        limit = limit_seconds + _GRACE_SECONDS if self.ready else _START_SECONDS + limit_seconds
         self.deadline = time.monotonic() + limit

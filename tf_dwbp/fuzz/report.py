@@ -38,9 +38,8 @@ def summary(plan: Plan, results: Results) -> list[str]:
     if results.failures:
         kinds = collections.Counter((f.verdict, f.op) for f in results.failures)
         kinds = ", ".join(f"{n} {op} {verdict}" for (verdict, op), n in kinds.most_common())
-        lines.append(
-            f"{results.failing:,} cases FAIL; the lines above tell of a few of each kind: {kinds}"
-        )
+        lines.append(f"{results.failing:,} cases FAIL ({kinds}), a few of each kind by:")
+        lines += [line(failure) for failure in results.failures]
     else:
         lines.append("no failure")
     return lines

@@ -21,6 +21,7 @@ _IN_FLIGHT = 4  # batches, so that no core waits
 _REPEATS = 2
 _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
+_SHRINK_SECONDS = 180  # in all
 _SHRUNK_EACH = 3  # failures of a kind; more of it are counted
 
 
@@ -37,7 +38,7 @@ class Plan:
     seconds: float | None = None
     invalid: bool = False
     limit_seconds: float = 120  # that a call may take
-    most_failures: int = 20
+    most_failures: int = 20  # of which the calls are told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Runner:
         self._progress = progress
         self._tell = tell
         self._pool = Pool(plan.target, plan.limit_seconds, plan.ways.settings)
-        self._shrunk = collections.Counter()
+        self._kinds = collections.Counter()
+        self._found = []  # and not shrunk yet
         self._begun = time.monotonic()
 
     def run(self) -> Results:
@@ -112,7 +114,7 @@ class Runner:
                     self._submit(batch, len(in_flight) + batch.numbers[0])
                     in_flight.append(batch)
                 if not in_flight:
-                    return self._timed()
+                    break
                 self._pool.pump()
                 for batch in list(in_flight):
                     self._look_at(batch)
@@ -120,9 +122,11 @@ class Runner:
                         in_flight.remove(batch)
                         self._complete(batch)
                     self._progress(self._timed())
-                    if len(self.results.failures) >= self.plan.most_failures:
-                        self.results.stopped = "after so many failures"
-                        return self._timed()
+                if len(self._found) >= self.plan.most_failures:
+                    self.results.stopped = "after so many failures"
+                    break
+            self._shrink_all()
+            return self._timed()
 
     def run_one(self, case: Case, changes: dict[str, str] | None = None) -> Results:
         """Makes the calls of one case, and does not shrink it if it fails."""
@@ -132,13 +136,16 @@ class Runner:
             self.results.by_op[case.problem.op] += 1
             if finding:
                 self.results.failing = 1
-                self._fail(finding, case, self.plan.ways, case, changes)
+                whole = dataclasses.replace(finding, ways=self.plan.ways)
+                self._note(self._failure(whole, case, changes))
             return self._timed()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
+        for found in self._found:  # an interrupt, say, has left these as they were found
+            self._note(self._failure(*found))
         self._timed()
         self._pool.close()
 
@@ -241,7 +248,14 @@ class Runner:
             batch.casualties.clear()
             self._withdraw(batch)
         self.results.failing += 1
-        self._shrink_and_tell(finding, batch.cases[index], batch.changes_of(index))
+        words = re.sub(r"[\d.e+-]+", "", finding.message)
+        op = batch.cases[index].problem.op
+        kind = (finding.verdict, op, finding.ways.isas, finding.ways.executions, words)
+        self._kinds[kind] += 1
+        if self._kinds[kind] <= _SHRUNK_EACH:
+            found = (finding, batch.cases[index], batch.changes_of(index))
+            self._found.append(found)
+            self._tell(self._failure(*found))
 
     def _withdraw(self, batch):
         """Takes deadly cases out of jobs that have not begun; all, if there are too many."""
@@ -282,12 +296,17 @@ class Runner:
         self.results.failing += 1
         self._note(Failure(verdict, message, options, op, options))
 
-    def _shrink_and_tell(self, finding, case, changes):
-        words = re.sub(r"[\d.e+-]+", "", finding.message)
-        kind = (finding.verdict, case.problem.op, finding.ways.isas, finding.ways.executions, words)
-        if self._shrunk[kind] >= _SHRUNK_EACH:
-            return
-        self._shrunk[kind] += 1
+    def _shrink_all(self):
+        """Makes what has failed smaller, as far as time allows: at the end, for the search is first."""
+        deadline = time.monotonic() + _SHRINK_SECONDS
+        while self._found:
+            if time.monotonic() < deadline:
+                self._shrink(*self._found[0])
+            else:
+                self._note(self._failure(*self._found[0]))
+            self._found.pop(0)
+
+    def _shrink(self, finding, case, changes):
         last = finding
 
         def fails(smaller, ways):
@@ -303,11 +322,11 @@ class Runner:
             ways = self.plan.ways
             if not fails(small, ways):
                 note = f"{finding.message}; not again when called alone"
-                finding = dataclasses.replace(finding, message=note)
-                self._fail(finding, case, ways, case, changes)
+                self._note(self._failure(dataclasses.replace(finding, message=note), case, changes))
                 return
         small, ways = shrink(small, ways, fails)
-        self._fail(last, small, ways, case, changes)
+        last = dataclasses.replace(last, ways=ways)
+        self._note(self._failure(last, small, changes, drawn=case))
 
     def _evaluate(self, case, ways, changes) -> Finding | None:
         """The worst that happens when a case is called alone."""
@@ -333,18 +352,15 @@ class Runner:
             self.results.calls += sum(answer["calls"] for answer in job.answers)
         return findings.worst(found + findings.differences(case, answers))
 
-    def _fail(self, finding, small, ways, case, changes):
-        options = f"{small.options} {ways.options}"
+    def _failure(self, finding, case, changes, drawn=None):
+        options = f"{case.options} {finding.ways.options}"
         if self.plan.target != "ours":
-            options = f"--target {self.plan.target} {options}"
+            options = f"--target {self.plan.target} --op {case.problem.op} {options}"
         for name, value in (changes or {}).items():
             options += f" --change '{name}={value}'"
-        failure = Failure(
-            finding.verdict, finding.message, options, case.problem.op, str(case.problem)
-        )
-        self._note(failure)
+        drawn = str((drawn or case).problem)
+        return Failure(finding.verdict, finding.message, options, case.problem.op, drawn)
 
     def _note(self, failure):
         if all(failure.options != known.options for known in self.results.failures):
             self.results.failures.append(failure)
-            self._tell(failure)

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import re
+import select
 import signal
 import sys
 import tempfile
@@ -56,21 +57,29 @@ class _Child:
         os.close(jobs[0])
         os.close(answers[1])
         self._jobs = open(jobs[1], "wb", 0)  # noqa: SIM115
-        self._answers = open(answers[0], "rb")  # noqa: SIM115
+        self._answers = answers[0]
+        self._received = b""
 
     def make(self, job, send):
         """Passes a job on, and its answers back; False if the process has died of it."""
         with contextlib.suppress(BrokenPipeError):  # it has died since; reading tells
             self._jobs.write((json.dumps(job) + "\n").encode())
-        for line in self._answers:
-            if not line.endswith(b"\n"):
-                break
-            message = json.loads(line)
-            send(**message)
-            if "done" in message:
-                return True
-        send(died=self._last_words())
-        return False
+        while True:
+            found, _, _ = select.select([self._answers], [], [], job["limit_seconds"])
+            if not found:
+                os.kill(self._pid, signal.SIGKILL)
+                send(hung=f"no answer in {job['limit_seconds']} s | {self._last_words()}")
+                return False
+            received = os.read(self._answers, 1 << 16)
+            if not received:
+                send(died=self._last_words())
+                return False
+            *lines, self._received = (self._received + received).split(b"\n")
+            for line in lines:
+                message = json.loads(line)
+                send(**message)
+                if "done" in message:
+                    return True
 
     def _last_words(self):
         _, status = os.waitpid(self._pid, 0)
@@ -80,8 +89,9 @@ class _Child:
         self._log.seek(max(0, size - _LOG_BYTES))
         printed = self._log.read().decode(errors="replace").split("\n")
         lines = [line for line in printed if line.strip() and not _CHATTER.search(line)]
-        for file in (self._log, self._jobs, self._answers):
-            file.close()
+        self._log.close()
+        self._jobs.close()
+        os.close(self._answers)
         return " | ".join([how, *lines[-_LOG_LINES:]])
 
 
