@@ -297,7 +297,7 @@ class Runner:
         self._note(Failure(verdict, message, options, op, options))
 
     def _shrink_all(self):
-        """Makes what has failed smaller, as far as time allows: at the end, for the search is first."""
+        """Makes what has failed smaller, as far as time allows; the search goes first."""
         deadline = time.monotonic() + _SHRINK_SECONDS
         while self._found:
             if time.monotonic() < deadline:
