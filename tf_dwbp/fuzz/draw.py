@@ -15,7 +15,6 @@ _STRIDE, _DILATION = 5, 8
 # How many products a call has at most, as powers of 10: (share of the cases, from, to).
 _BUDGETS = ((0.87, 2, 6), (0.117, 6, 7.3), (0.01, 7.3, 8), (0.003, 8, 8.3))
 _NEIGHBOURS = 24  # cases
-_LARGE_RESULT = 0.003  # share of results beyond 32 MB, for which stores go past the caches
 _LARGE_BYTES = 33 << 20
 
 
@@ -51,8 +50,11 @@ def small_problem(random: np.random.Generator, filters: Filters) -> Problem:
 
 
 def _problem(random, filters):
-    if random.random() < _LARGE_RESULT:
-        return _large_result(random, filters)
+    chance = random.random()
+    for share, draw in _RARE:
+        if chance < share:
+            return draw(random, filters)
+        chance -= share
     shares = [share for share, _, _ in _BUDGETS]
     _, least, most = _BUDGETS[random.choice(len(_BUDGETS), p=shares)]
     return _drawn(random, filters, budget=10 ** random.uniform(least, most))
@@ -213,3 +215,43 @@ def _large_result(random, filters):
     if names["op"] == "filter_grad":  # whose result is small: large operands instead
         return large
     return _padded(random, large)
+
+
+def _large_window(random, filters):
+    """A filter so far spread that what one row of the result meets fills a cache."""
+    fields = _names(random, filters) | {
+        "batch": 1,
+        "channels": int(random.integers(1, 4)),
+        "multiplier": int(random.choice([1, 4, 8])),
+        "filter_height": int(random.integers(18, 32)),
+        "filter_width": int(random.integers(8, 16)),
+        "dilation_y": int(random.integers(5, _DILATION + 1)),
+        "dilation_x": int(random.integers(4, _DILATION + 1)),
+        **_steps(random, "stride", 2),
+        "height": int(random.integers(1, 16)),
+        "width": int(random.integers(150, _MOST["width"] + 1)),
+    }
+    if fields["padding"] != "SAME":
+        fields["height"] += (fields["filter_height"] - 1) * fields["dilation_y"]
+        fields["width"] += (fields["filter_width"] - 1) * fields["dilation_x"]
+    return _fit(random, Problem(**fields), 3e7)
+
+
+def _apart_by_pages(random, filters):
+    """Columns that are a multiple of 4 KB apart, which share few sets of the caches."""
+    fields = _names(random, filters) | {
+        "layout": "NHWC",
+        "batch": int(random.integers(1, 4)),
+        "channels": int(random.choice([512, 1024, 2048])),
+        "multiplier": 1,
+        "height": _size(random, 20),
+        "width": _size(random, 40),
+        **_filter(random),
+        **_steps(random, "stride", 2),
+        **_steps(random, "dilation", 2),
+    }
+    return _padded(random, Problem(**fields))
+
+
+# Share of the cases, and who draws them: what sizes that are drawn freely hardly ever meet.
+_RARE = ((0.003, _large_result), (0.004, _large_window), (0.004, _apart_by_pages))
