@@ -37,6 +37,16 @@ _LIBRARY_FLAGS = [
 
 SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 _TEST_FLAGS = [*_BASE_FLAGS, "-O1", "-g", "-fno-omit-frame-pointer"]
+# The driver calls kernels by way of functions that count the calls.
+_COUNTED_FLAGS = ["-DTF_DWBP_COUNT_KERNELS"]
+# What the program that tests the core is built with -> flags besides, of compiler and linker.
+CORE_TEST_FLAVOURS = {
+    "plain": [],
+    "sanitized": SANITIZER_FLAGS,
+    "tsan": ["-fsanitize=thread"],
+    # Counted by threads at the same time.
+    "coverage": ["--coverage", "-fprofile-update=atomic"],
+}
 
 # For g++, CUDA's sources with an emulator in CUDA's place.
 _EMULATED_FLAGS = ["-x", "c++", "-Wno-unknown-pragmas"]
@@ -375,22 +385,28 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
     return library
 
 
-def build_core_test(sanitize: bool = False, machine: str = platform.machine()) -> pathlib.Path:
+def core_test_directory(flavour: str, machine: str = platform.machine()) -> pathlib.Path:
+    """Where build_core_test() puts the program and its objects."""
+    suffix = [] if flavour == "plain" else [flavour]
+    return BUILD / "_".join(["core_test", *suffix, *_unless_native(machine)])
+
+
+def build_core_test(
+    flavour: str = "plain", machine: str = platform.machine()
+) -> pathlib.Path:
     """Builds the program that tests the core without TensorFlow, and returns its path.
 
     For another machine than this one, the compiler in CXX has to make programs for that.
     """
     sources = read_sources()
-    directory = BUILD / "_".join(
-        ["core_test", *(["sanitized"] if sanitize else []), *_unless_native(machine)]
-    )
-    sanitizers = SANITIZER_FLAGS if sanitize else []
-    flags = [*_TEST_FLAGS, *sanitizers]
+    directory = core_test_directory(flavour, machine)
+    besides = CORE_TEST_FLAVOURS[flavour]
+    flags = [*_TEST_FLAGS, *_COUNTED_FLAGS, *besides]
     tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
     objects = compile_all(units(tested, flags, directory, machine), [], stamp="")
     # An emulator has no other machine's libraries.
     static = ["-static"] if _unless_native(machine) else []
-    link([*sanitizers, *static, *objects], directory / "core_test")
+    link([*besides, *static, *objects], directory / "core_test")
     return directory / "core_test"
 
 
