@@ -119,7 +119,9 @@ TEST_SOURCES = [
 GPU_TEST_SOURCES = [
     "cc/tests/definition.cc",
     "cc/tests/emulator.cc",
+    "cc/tests/gpu_order_test.cc",
     "cc/tests/gpu_test.cc",
+    "cc/tests/gpu_value_test.cc",
     "cc/tests/main.cc",
 ]
 
