@@ -391,6 +391,11 @@ def core_test_directory(flavour: str, machine: str = platform.machine()) -> path
     return BUILD / "_".join(["core_test", *suffix, *_unless_native(machine)])
 
 
+def test_flags(flavour: str) -> list[str]:
+    """What the compiler is told for build_core_test()."""
+    return [*_TEST_FLAGS, *_COUNTED_FLAGS, *CORE_TEST_FLAVOURS[flavour]]
+
+
 def build_core_test(
     flavour: str = "plain", machine: str = platform.machine()
 ) -> pathlib.Path:
@@ -400,8 +405,7 @@ def build_core_test(
     """
     sources = read_sources()
     directory = core_test_directory(flavour, machine)
-    besides = CORE_TEST_FLAVOURS[flavour]
-    flags = [*_TEST_FLAGS, *_COUNTED_FLAGS, *besides]
+    flags, besides = test_flags(flavour), CORE_TEST_FLAVOURS[flavour]
     tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
     objects = compile_all(units(tested, flags, directory, machine), [], stamp="")
     # An emulator has no other machine's libraries.

@@ -25,7 +25,7 @@ std::vector<Counted>& counted() {
 template <typename T>
 struct Kinds {
   std::atomic<int64_t> downwards{0}, write_buffer{0}, non_temporal{0}, next_source{0},
-      next_result{0}, one_row{0}, next_lines{0}, accumulate{0}, shared{0}, ring{0};
+      next_result{0}, one_row{0}, next_lines{0}, accumulate{0}, masked{0}, shared{0}, ring{0};
 
   static Kinds& get() {
     static Kinds kinds;
@@ -50,6 +50,7 @@ void observe(const cpu::FilterSumJob<T>& job) {
 template <typename T>
 void observe(const cpu::SumJob<T>& job) {
   Kinds<T>::get().accumulate += job.accumulate;
+  Kinds<T>::get().masked += job.tile_count > 0 && job.tiles[0].first_mask >= 0;
 }
 template <typename T>
 void observe(const cpu::CopyJob<T>& job) {
@@ -129,6 +130,7 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
                                    std::pair("direct, prefetch of the result", &kinds.next_result),
                                    std::pair("direct, one row", &kinds.one_row),
                                    std::pair("filter sum, prefetch", &kinds.next_lines),
+                                   std::pair("sum, taps beyond the borders", &kinds.masked),
                                    std::pair("load or store, images share vectors", &kinds.shared),
                                    std::pair("load, around a ring", &kinds.ring)}) {
     counted().push_back({type + " " + name, runs});
@@ -138,24 +140,12 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
     counted().push_back({type + " sum, row-wise", &kinds.accumulate});
 }
 
-std::atomic<int64_t> finite_floats_runs{0}, finite_doubles_runs{0};
-
 cpu::KernelTable counted_table() {
   cpu::KernelTable table = cpu::compiled_kernel_table();
   put_all_in_place(&table.half_);
   put_all_in_place(&table.bfloat16_);
   put_all_in_place(&table.float_);
   put_all_in_place(&table.double_);
-  table.finite_floats = [](const float* from, int64_t n) {
-    ++finite_floats_runs;
-    return cpu::compiled_kernel_table().finite_floats(from, n);
-  };
-  table.finite_doubles = [](const double* from, int64_t n) {
-    ++finite_doubles_runs;
-    return cpu::compiled_kernel_table().finite_doubles(from, n);
-  };
-  counted().push_back({"finite_floats", &finite_floats_runs});
-  counted().push_back({"finite_doubles", &finite_doubles_runs});
   return table;
 }
 
