@@ -18,7 +18,7 @@ import pathlib
 import subprocess
 import sys
 
-from build_support import native
+from build_support import native, test_programs
 
 # Of the longest tests, an emulator takes one case in so many. No loop's length divides by it, so
 # that all values of all loops have their turn.
@@ -54,9 +54,11 @@ def _coverage(arguments: list[str], targets: list[str]) -> None:
     try:
         import gcovr  # noqa: F401
     except ImportError:
-        print("--coverage needs gcovr: pip install -r .ci/coverage-requirements.txt", file=sys.stderr)
+        print(
+            "--coverage needs gcovr: pip install -r .ci/coverage-requirements.txt", file=sys.stderr
+        )
         sys.exit(2)
-    program = native.build_core_test("coverage")
+    program = test_programs.build_core_test("coverage")
     directory = program.parent
     for counts in directory.rglob("*.gcda"):
         counts.unlink()
@@ -89,17 +91,17 @@ def main() -> None:
 
     if options.aarch64:
         os.environ.setdefault("CXX", "aarch64-linux-gnu-g++")
-        program = native.build_core_test(machine="aarch64")
+        program = test_programs.build_core_test(machine="aarch64")
         _run(["qemu-aarch64", program, *arguments], "With the kernels for aarch64", **_EMULATED)
         return
     if options.gpu:
-        _run([native.build_gpu_test(), *arguments], "The GPU kernels, emulated")
+        _run([test_programs.build_gpu_test(), *arguments], "The GPU kernels, emulated")
         return
     if options.coverage:
         _coverage(arguments, targets)
         return
     flavour = "sanitized" if options.sanitize else "tsan" if options.tsan else "plain"
-    program = native.build_core_test(flavour)
+    program = test_programs.build_core_test(flavour)
     if options.old_cpu:
         # Even if asked for more than it has.
         command = ["qemu-x86_64", "-cpu", "Nehalem", program, *arguments]

@@ -14,6 +14,7 @@ import collections
 import concurrent.futures
 import contextlib
 import difflib
+import hashlib
 import io
 import json
 import os
@@ -28,7 +29,7 @@ import sys
 import threading
 import time
 
-from build_support import native
+from build_support import native, test_programs
 
 # Besides all of cc/conv.
 _PLANNERS = [
@@ -46,6 +47,8 @@ _PLANNERS = [
 _RULES = ["universal.rules", "c_like.rules", "cpp.rules"]
 # What is no code, or is the compiler's business alone.
 _NO_CODE = re.compile(r"^\s*(//|#|namespace\b|using\b|}\s*(//.*)?$|template\b.*;|$)|static_assert")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_WORDS = {"break", "continue", "true", "false", "nullptr", "return", "abs"}
 _DIRECTORY = native.BUILD / "mutation"
 # A mutant may wait for ever, or count to 2^63.
 _CPU_SECONDS = 120
@@ -81,13 +84,16 @@ class Mutant:
 def _mutants(file: str) -> list[Mutant]:
     from universalmutator import mutator
 
-    source = (native.ROOT / file).read_text().splitlines(keepends=True)
+    text = (native.ROOT / file).read_text()
+    source = text.splitlines(keepends=True)
+    known = set(_NAME.findall(text)) | _WORDS
     with contextlib.redirect_stdout(io.StringIO()):
         found = mutator.mutants_regexp(source, _RULES, ignorePatterns=[], ignoreStringOnly=True)
     return [
         Mutant(file, line, text, rule[0].split(" ==> ")[0] + " ==> " + rule[0].split(" ==> ")[-1])
         for line, text, rule, _ in found
-        if not _NO_CODE.search(source[line - 1])
+        # A rule for numbers takes int64_t for one.
+        if not _NO_CODE.search(source[line - 1]) and known.issuperset(_NAME.findall(text))
     ]
 
 
@@ -108,14 +114,14 @@ class Original:
 
     def __init__(self):
         # Without debug information, which knows lines, objects of the same code are the same.
-        flags = [flag for flag in native.test_flags("plain") if flag != "-g"]
+        flags = [flag for flag in test_programs.test_flags("plain") if flag != "-g"]
         sources = native.read_sources()
         self.directory = _DIRECTORY / "original"
-        plain = native.core_test_directory("plain")
+        plain = test_programs.core_test_directory("plain")
         every = native.units(sources["CORE_SOURCES"], flags, self.directory)
         self.units = [unit for unit in every if unit.source != sources["KERNEL_SOURCE"]]
         native.compile_all(self.units, [], stamp="")
-        native.build_core_test()
+        test_programs.build_core_test()
         others = native.units(sources["TEST_SOURCES"], flags, plain)
         self.others = [str(unit.object) for unit in others]
 
@@ -192,24 +198,38 @@ class Bench:
             return "invalid", ""
         if all(unit.object.read_bytes() == path.read_bytes() for unit, path in made):
             return "equivalent", ""
-        program = self.directory / "core_test"
         mutated = {unit.object: path for unit, path in made}
         # The changed objects first: of a function that several have, the linker takes the first.
         unchanged = [str(u.object) for u in self.original.units if u.object not in mutated]
-        objects = [*map(str, mutated.values()), *unchanged, *self.original.others]
-        if self._run([*native.compiler(), *objects, "-pthread", "-o", program], 60).returncode:
+        if not self._link([*map(str, mutated.values()), *unchanged]):
             return "invalid", ""
         try:
-            for target in [None, *native.cpu_targets()]:
-                # Which instruction set is chosen, for each wish; then all tests, for the best.
-                wish = {} if target is None else {"TF_DWBP_CPU_ISA": target}
-                done = self._run([program, "the_instruction_set"], _CPU_SECONDS, **wish)
-                if done.returncode != 0:
-                    return "killed", self._reason(done)
-            done = self._run([program, "--quick"], _CPU_SECONDS)
+            reason = self._why_it_fails()
         except subprocess.TimeoutExpired:
-            return "killed", "hangs"
-        return ("survived", "") if done.returncode == 0 else ("killed", self._reason(done))
+            reason = "hangs"
+        return ("killed", reason) if reason else ("survived", "")
+
+    def _link(self, objects: list[str]) -> bool:
+        command = [*native.compiler(), *objects, *self.original.others]
+        return self._run([*command, "-pthread", "-o", "core_test"], _SECONDS).returncode == 0
+
+    def _why_it_fails(self) -> str:
+        # Which instruction set is chosen, for each wish; then all tests, for the best.
+        wishes = [{"TF_DWBP_CPU_ISA": target} for target in native.cpu_targets()]
+        for wish in wishes:
+            done = self._run(["./core_test", "the_instruction_set"], _CPU_SECONDS, **wish)
+            if done.returncode != 0:
+                return self._reason(done)
+        done = self._run(["./core_test", "--quick"], _CPU_SECONDS)
+        return self._reason(done) if done.returncode != 0 else ""
+
+    def check_original(self) -> None:
+        began = time.monotonic()
+        linked = self._link([str(unit.object) for unit in self.original.units])
+        reason = self._why_it_fails() if linked else "does not link"
+        if reason:
+            sys.exit(f"the tests fail without a mutation: {reason}")
+        print(f"Without a mutation the tests pass in {time.monotonic() - began:.1f} s", flush=True)
 
     @staticmethod
     def _reason(done) -> str:
@@ -218,12 +238,20 @@ class Bench:
         return name or f"exit status {done.returncode}"
 
 
-def _read(results: pathlib.Path, seed: int) -> dict[str, dict]:
+def _digest() -> str:
+    """Of the code and its tests: results are for these alone."""
+    digest = hashlib.sha256()
+    for path in sorted((native.ROOT / "cc").rglob("*.*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(results: pathlib.Path, run: dict) -> dict[str, dict]:
     known = {}
     if results.exists():
         for line in results.read_text().splitlines():
             result = json.loads(line)
-            if result["seed"] == seed:
+            if run.items() <= result.items():
                 known[result["key"]] = result
     return known
 
@@ -240,9 +268,11 @@ def _counts(results: list[dict], count: int) -> list[dict]:
 
 
 def _try_all(order: list[Mutant], options, results: pathlib.Path) -> list[dict]:
-    known = _read(results, options.seed)
+    run = {"seed": options.seed, "code": _digest()}
+    known = _read(results, run)
     original = Original()
     benches = [Bench(original, number) for number in range(options.jobs)]
+    benches[0].check_original()
     lock = threading.Lock()
     free = collections.deque(benches)
     decided = sum(known.get(m.key, {}).get("status") in ("killed", "survived") for m in order)
@@ -254,7 +284,7 @@ def _try_all(order: list[Mutant], options, results: pathlib.Path) -> list[dict]:
                 return
             bench = free.popleft()
         try:
-            result = bench.try_out(mutant) | {"seed": options.seed}
+            result = bench.try_out(mutant) | run
         finally:
             free.append(bench)
         with lock:
@@ -284,8 +314,9 @@ def main() -> None:
     try:
         order = _draw(options.seed)
     except ImportError:
-        print("needs universalmutator: pip install -r .ci/mutation-requirements.txt",
-              file=sys.stderr)
+        print(
+            "needs universalmutator: pip install -r .ci/mutation-requirements.txt", file=sys.stderr
+        )
         sys.exit(2)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     taken = _counts(_try_all(order, options, options.results), options.count)

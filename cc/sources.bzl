@@ -103,6 +103,7 @@ TEST_SOURCES = [
     "cc/tests/call_test.cc",
     "cc/tests/counted_kernels.cc",
     "cc/tests/definition.cc",
+    "cc/tests/dispatch_test.cc",
     "cc/tests/gather_test.cc",
     "cc/tests/geometry_test.cc",
     "cc/tests/kernel_test.cc",

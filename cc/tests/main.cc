@@ -6,6 +6,7 @@
 //   --workers N        that tests plan for, and use, where they don't say; TF_DWBP_TEST_WORKERS
 //   --one-of N         of long tests one case in so many; TF_DWBP_TEST_ONE_OF
 //   --stop             after the first test that fails
+//   --quick            few cases of long tests, and --stop
 //
 // Exits with 1 when a check failed, with 2 when it was called wrongly.
 
@@ -25,6 +26,7 @@ namespace {
 
 constexpr const char* kRandomTest = "random_calls";
 constexpr int kFailuresTold = 20;
+constexpr int kQuickOneOf = 29;
 
 int failed_checks = 0;
 int failures_told = 0;
@@ -145,6 +147,9 @@ int main(int count, char** arguments) {
       asked.workers = static_cast<int64_t>(number(1));
     } else if (argument == "--one-of") {
       asked.one_of = static_cast<int>(number(1));
+    } else if (argument == "--quick") {
+      asked.one_of = std::max(asked.one_of, kQuickOneOf);
+      stop = true;
     } else if (argument == "--stop") {
       stop = true;
     } else if (argument[0] == '-') {
