@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <string>
+#include <type_traits>
 
 #include "cc/cpu/kernels.h"
 #include "cc/cpu/paths.h"
@@ -66,6 +67,8 @@ TF_DWBP_TEST(filter_kernels) {
 TF_DWBP_TEST(large_tensors) {
   for_each_type([](auto t) {
     using T = decltype(t);
+    // Has the fewest elements.
+    if (options().one_of > 1 && !std::is_same_v<T, double>) return;
     const auto columns = [](int64_t bytes, int64_t rows, int64_t channels) {
       return bytes / static_cast<int64_t>(sizeof(T)) / (rows * channels) + 1;
     };
