@@ -1,21 +1,31 @@
 """Builds and runs the C++ tests, which need no TensorFlow, with the kernels of each target.
 
 --sanitize: under AddressSanitizer and UBSan.
+--tsan: under ThreadSanitizer, with four workers.
+--coverage: prints the lines of cc/conv and cc/cpu that no test runs; exits with 1 if there are any.
 --old-cpu: under qemu, as a processor of 2008: what needs a later one must not be executed there.
 --gpu: the GPU kernels, on an emulated GPU, under both.
 --aarch64: with a cross compiler (aarch64-linux-gnu-g++ unless CXX says otherwise), under qemu.
+
+--random SECONDS: nothing but random calls, for so long with each target; --seed chooses which. A
+failure's last line is a command that repeats it, for the program that was built.
+--isa, --only and --one-of choose targets, tests and a sample of the cases of long tests.
 """
 
 import argparse
 import os
+import pathlib
 import subprocess
 import sys
 
-from build_support import native
+from build_support import native, test_programs
 
 # Of the longest tests, an emulator takes one case in so many. No loop's length divides by it, so
 # that all values of all loops have their turn.
 _EMULATED = {"TF_DWBP_TEST_ONE_OF": "7"}
+# The same where each load and store is watched, with more threads than this machine may have.
+_TSAN = {"TF_DWBP_TEST_WORKERS": "4", "TF_DWBP_TEST_ONE_OF": "7"}
+_COVERAGE = {"TF_DWBP_TEST_ONE_OF": "7"}
 
 
 def _run(command: list, what: str, **environment: str) -> None:
@@ -25,31 +35,82 @@ def _run(command: list, what: str, **environment: str) -> None:
         sys.exit(f"{what}: exit status {done.returncode}")
 
 
+def _uncovered(directory: pathlib.Path) -> int:
+    """Prints the lines that were not run, and returns gcovr's exit status."""
+    for package in ("cc/conv", "cc/cpu"):
+        if not any((directory / package).glob("*.gcda")):
+            sys.exit(f"no counts of {package} in {directory}")
+    command = [sys.executable, "-m", "gcovr", "--root", ".", str(directory)]
+    command += ["--filter", "cc/conv/", "--filter", "cc/cpu/"]
+    # A line of a template counts once for all types, and one of a kernel for all targets. Inner
+    # loops do run more often than gcovr believes.
+    command += ["--merge-lines", "--merge-mode-functions=merge-use-line-min"]
+    command += ["--gcov-suspicious-hits-threshold=0"]
+    command += ["--txt-metric=line", "--txt", "-", "--fail-under-line", "100"]
+    return subprocess.run(command, cwd=native.ROOT).returncode
+
+
+def _coverage(arguments: list[str], targets: list[str]) -> None:
+    try:
+        import gcovr  # noqa: F401
+    except ImportError:
+        print(
+            "--coverage needs gcovr: pip install -r .ci/coverage-requirements.txt", file=sys.stderr
+        )
+        sys.exit(2)
+    program = test_programs.build_core_test("coverage")
+    directory = program.parent
+    for counts in directory.rglob("*.gcda"):
+        counts.unlink()
+    for target in targets:
+        what = f"With the kernels for {target}, for coverage"
+        _run([program, *arguments], what, TF_DWBP_CPU_ISA=target, **_COVERAGE)
+    if _uncovered(directory) != 0:
+        sys.exit("lines of cc/conv or cc/cpu are run by no test")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     how = parser.add_mutually_exclusive_group()
-    for option in ("--sanitize", "--old-cpu", "--gpu", "--aarch64"):
+    for option in ("--sanitize", "--tsan", "--coverage", "--old-cpu", "--gpu", "--aarch64"):
         how.add_argument(option, action="store_true")
+    parser.add_argument("--random", type=float, metavar="SECONDS")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--isa", action="append", choices=list(native.cpu_targets()))
+    parser.add_argument("--only", action="append", default=[], metavar="PART")
+    parser.add_argument("--one-of", type=int, metavar="N")
     options = parser.parse_args()
+    arguments = list(options.only)
+    for name in ("random", "seed", "one_of"):
+        value = getattr(options, name)
+        if value is not None:
+            arguments += ["--" + name.replace("_", "-"), str(value)]
+    targets = options.isa or list(native.cpu_targets())
 
     if options.aarch64:
         os.environ.setdefault("CXX", "aarch64-linux-gnu-g++")
-        program = native.build_core_test(machine="aarch64")
-        _run(["qemu-aarch64", program], "With the kernels for aarch64", **_EMULATED)
+        program = test_programs.build_core_test(machine="aarch64")
+        _run(["qemu-aarch64", program, *arguments], "With the kernels for aarch64", **_EMULATED)
         return
     if options.gpu:
-        _run([native.build_gpu_test()], "The GPU kernels, emulated")
+        _run([test_programs.build_gpu_test(), *arguments], "The GPU kernels, emulated")
         return
-    program = native.build_core_test(options.sanitize)
+    if options.coverage:
+        _coverage(arguments, targets)
+        return
+    flavour = "sanitized" if options.sanitize else "tsan" if options.tsan else "plain"
+    program = test_programs.build_core_test(flavour)
     if options.old_cpu:
         # Even if asked for more than it has.
-        command = ["qemu-x86_64", "-cpu", "Nehalem", program]
+        command = ["qemu-x86_64", "-cpu", "Nehalem", program, *arguments]
         _run(command, "On a Nehalem, asked for AVX-512", TF_DWBP_CPU_ISA="avx512", **_EMULATED)
         return
-    for target in native.cpu_targets():
-        _run([program], f"With the kernels for {target}", TF_DWBP_CPU_ISA=target)
+    for target in targets:
+        environment = _TSAN if options.tsan else {}
+        what = f"With the kernels for {target}"
+        _run([program, *arguments], what, TF_DWBP_CPU_ISA=target, **environment)
 
 
 if __name__ == "__main__":

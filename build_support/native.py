@@ -23,20 +23,17 @@ BUILD_INFO_NAME = "_build_info.json"
 # What a build can lead to; the second is not always there.
 OUTPUTS = (LIBRARY_NAME, XLA_LIBRARY_NAME, BUILD_INFO_NAME)
 
-_BASE_FLAGS = ["-std=c++17", "-fPIC", "-pthread", "-Wall", "-Wextra", "-iquote", "."]
+BASE_FLAGS = ["-std=c++17", "-fPIC", "-pthread", "-Wall", "-Wextra", "-iquote", "."]
 
 # NDEBUG as in the wheel's own build: some of its headers depend on it.
 _LIBRARY_FLAGS = [
-    *_BASE_FLAGS,
+    *BASE_FLAGS,
     "-O3",
     "-DNDEBUG",
     "-fvisibility=hidden",
     "-D_GLIBCXX_USE_CXX11_ABI=1",
     "-DEIGEN_MAX_ALIGN_BYTES=64",
 ]
-
-SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-_TEST_FLAGS = [*_BASE_FLAGS, "-O1", "-g", "-fno-omit-frame-pointer"]
 
 # For g++, CUDA's sources with an emulator in CUDA's place.
 _EMULATED_FLAGS = ["-x", "c++", "-Wno-unknown-pragmas"]
@@ -323,19 +320,6 @@ def _cuda_runtime(cuda: CudaToolkit) -> list[str]:
     return [cuda.runtime, "-Wl,--exclude-libs,ALL", "-ldl", "-lrt"]
 
 
-def build_gpu_test() -> pathlib.Path:
-    """Builds the program that runs the GPU kernels on the CPU, under sanitizers."""
-    sources = read_sources()
-    directory = BUILD / "gpu_test"
-    flags = [*_TEST_FLAGS, *SANITIZER_FLAGS]
-    tested = [*sources["CORE_SOURCES"], *sources["GPU_CORE_SOURCES"], *sources["GPU_TEST_SOURCES"]]
-    tested = [source for source in tested if not source.startswith("cc/cpu/")]
-    emulated = emulated_kernel_units(directory, flags)
-    objects = compile_all([*emulated, *plain_units(tested, flags, directory)], [], stamp="")
-    link([*SANITIZER_FLAGS, *objects], directory / "gpu_test")
-    return directory / "gpu_test"
-
-
 def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
     """Builds the library of GPU kernels that tests/gpu/harness.py loads.
 
@@ -345,7 +329,7 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
     directory = BUILD / ("gpu_harness" if cuda else "gpu_harness_emulated")
     host = [s for s in sources["CORE_SOURCES"] if s.startswith("cc/conv/")]
     host += sources["GPU_CORE_SOURCES"]
-    flags = [*_BASE_FLAGS, "-O2"]
+    flags = [*BASE_FLAGS, "-O2"]
     if cuda:
         kernels = gpu_kernel_units(BUILD / "library", cuda)  # the very objects of the op library
         entries = [
@@ -373,26 +357,3 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
     library = directory / "gpu_harness.so"
     link(["-shared", *objects, *(_cuda_runtime(cuda) if cuda else [])], library)
     return library
-
-
-def build_core_test(sanitize: bool = False, machine: str = platform.machine()) -> pathlib.Path:
-    """Builds the program that tests the core without TensorFlow, and returns its path.
-
-    For another machine than this one, the compiler in CXX has to make programs for that.
-    """
-    sources = read_sources()
-    directory = BUILD / "_".join(
-        ["core_test", *(["sanitized"] if sanitize else []), *_unless_native(machine)]
-    )
-    sanitizers = SANITIZER_FLAGS if sanitize else []
-    flags = [*_TEST_FLAGS, *sanitizers]
-    tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
-    objects = compile_all(units(tested, flags, directory, machine), [], stamp="")
-    # An emulator has no other machine's libraries.
-    static = ["-static"] if _unless_native(machine) else []
-    link([*sanitizers, *static, *objects], directory / "core_test")
-    return directory / "core_test"
-
-
-def _unless_native(machine: str) -> list[str]:
-    return [] if machine == platform.machine() else [machine]

@@ -101,16 +101,28 @@ GPU_XLA_SOURCES = [
 # A program of its own that tests the core without TensorFlow, under the sanitizers.
 TEST_SOURCES = [
     "cc/tests/call_test.cc",
-    "cc/tests/depthwise_test.cc",
+    "cc/tests/counted_kernels.cc",
+    "cc/tests/definition.cc",
+    "cc/tests/dispatch_test.cc",
     "cc/tests/gather_test.cc",
+    "cc/tests/geometry_test.cc",
+    "cc/tests/kernel_test.cc",
+    "cc/tests/large_result_test.cc",
     "cc/tests/main.cc",
+    "cc/tests/memory_fault_test.cc",
+    "cc/tests/packed_test.cc",
     "cc/tests/parallel_test.cc",
+    "cc/tests/random_test.cc",
+    "cc/tests/special_value_test.cc",
 ]
 
 # A program that runs the GPU kernels on the CPU.
 GPU_TEST_SOURCES = [
+    "cc/tests/definition.cc",
     "cc/tests/emulator.cc",
+    "cc/tests/gpu_order_test.cc",
     "cc/tests/gpu_test.cc",
+    "cc/tests/gpu_value_test.cc",
     "cc/tests/main.cc",
 ]
 

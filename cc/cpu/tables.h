@@ -8,7 +8,7 @@
 
 namespace tf_dwbp::cpu {
 
-inline const KernelTable& kernel_table() {
+inline const KernelTable& compiled_kernel_table() {
   switch (best_target()) {
 #if defined(TF_DWBP_HAVE_AVX512)
     case Target::kAvx512:
@@ -22,6 +22,13 @@ inline const KernelTable& kernel_table() {
       return kKernels_baseline;
   }
 }
+
+#if defined(TF_DWBP_COUNT_KERNELS)
+// For tests: the same kernels, each behind a function that counts its calls.
+const KernelTable& kernel_table();
+#else
+inline const KernelTable& kernel_table() { return compiled_kernel_table(); }
+#endif
 
 template <typename T>
 const Kernels<T>& kernels() {

@@ -57,7 +57,51 @@ TF_DWBP_TEST(bad_attributes_are_refused) {
   refused([](auto* u) { u->dilations = {1, 1, 1, 2}; }, "dilations must be 1 for batch");
   refused([](auto* u) { u->explicit_paddings = {1}; }, "must be empty unless padding is EXPLICIT");
   refused([](auto* u) { u->padding = "EXPLICIT"; }, "must have 8 elements");
-  refused([](auto* u) { u->padding = "same"; }, "'same'");
+  refused([](auto* u) { u->explicit_paddings = {1, 2}; },
+          "explicit_paddings must be empty unless padding is EXPLICIT, but padding is SAME and "
+          "explicit_paddings is [1, 2]");
+  const auto padded = [](std::vector<int64_t> list) {
+    return [list](UserAttributes* u) {
+      u->padding = "EXPLICIT";
+      u->explicit_paddings = list;
+    };
+  };
+  for (const int at : {0, 1, 6, 7}) {
+    std::vector<int64_t> list(8, 0);
+    list[at] = 3;
+    refused(padded(list), "explicit_paddings must be 0 for batch and channels, but is [");
+  }
+  for (const int at : {2, 3, 4, 5}) {
+    std::vector<int64_t> list(8, 0);
+    for (const int64_t amount : {int64_t{-1}, kMax + 1}) {
+      list[at] = amount;
+      refused(padded(list), "explicit_paddings must be between 0 and 2147483647, but is [");
+    }
+    UserAttributes most = good_attributes();
+    list[at] = kMax;
+    padded(list)(&most);
+    check(check_attributes(most, &a).empty(), "the largest padding");
+  }
+  for (const int axis : {0, 3}) {
+    for (const int64_t step : {0, 2}) {
+      refused([&](auto* u) { u->strides[axis] = step; },
+              "strides must be 1 for batch and channels");
+      refused([&](auto* u) { u->dilations[axis] = step; },
+              "dilations must be 1 for batch and channels");
+    }
+  }
+  for (const int axis : {1, 2}) {
+    for (const int64_t step : {int64_t{0}, kMax + 1}) {
+      refused([&](auto* u) { u->strides[axis] = step; },
+              "strides must be between 1 and 2147483647, but is [");
+      refused([&](auto* u) { u->dilations[axis] = step; },
+              "dilations must be between 1 and 2147483647, but is [");
+    }
+  }
+  UserAttributes most{{1, kMax, kMax, 1}, "VALID", {}, "NHWC", {1, kMax, kMax, 1}};
+  check(check_attributes(most, &a).empty(), "the largest steps");
+  refused([](auto* u) { u->padding = "same"; },
+          "padding must be SAME, VALID or EXPLICIT, but is 'same'");
   refused([](auto* u) { u->data_format = "NCHW_VECT_C"; }, "'NCHW_VECT_C'");
 }
 
@@ -124,6 +168,78 @@ TF_DWBP_TEST(sizes_that_overflow_are_refused) {
                  std::nullopt);
   expect_error(check_call(&call),
                "out_backprop [2147483647, 5, 3, 1099511627776] must have at most");
+}
+
+TF_DWBP_TEST(shapes_that_do_not_fit_are_refused) {
+  const auto refused = [](Shape input, Shape filter, Shape output, const std::string& text,
+                          const char* padding = "SAME") {
+    UserAttributes user = good_attributes();
+    user.padding = padding;
+    if (user.padding == "EXPLICIT") user.explicit_paddings = {0, 0, 1, 2, 3, 4, 0, 0};
+    Call call = call_of(user, input, filter, output);
+    const Error error = check_call(&call);
+    check(error == text, "'" + error + "' should be '" + text + "'");
+  };
+  const Sizes input{2, 10, 12, 3}, filter{5, 4, 3, 2};
+  refused(Sizes{2, 10, 12}, filter, std::nullopt,
+          "input_sizes must have 4 dimensions, [batch, height, width, channels], but has 3: "
+          "input_sizes [2, 10, 12]");
+  refused(input, Sizes{5, 4, 3, 2, 1}, std::nullopt,
+          "filter must have 4 dimensions, [height, width, channels, depth multiplier], but has 5: "
+          "filter [5, 4, 3, 2, 1]");
+  refused(input, filter, Sizes{},
+          "out_backprop must have 4 dimensions, [batch, height, width, channels], but has 0: "
+          "out_backprop []");
+  refused(
+      input, filter, Sizes{3, 5, 4, 6},
+      "out_backprop [3, 5, 4, 6] must have the batch size of input_sizes [2, 10, 12, 3], 2, but "
+      "has 3");
+  refused(input, Sizes{5, 4, 7, 2}, std::nullopt,
+          "input_sizes [2, 10, 12, 3] has 3 channels, but filter [5, 4, 7, 2] must have as many: "
+          "its third size is 7");
+  refused(input, filter, Sizes{2, 5, 4, 5},
+          "out_backprop [2, 5, 4, 5] must have 6 channels, but has 5: filter [5, 4, 3, 2] maps 3 "
+          "channels to 2 each");
+  const std::string given = "input_sizes [2, 10, 12, 3] and filter [5, 4, 3, 2] give with padding ";
+  refused(input, filter, Sizes{2, 6, 4, 6},
+          "out_backprop [2, 6, 4, 6] must have a height of 5, but has 6: that is what " + given +
+              "SAME, stride 2 and dilation 1");
+  refused(input, filter, Sizes{2, 3, 7, 6},
+          "out_backprop [2, 3, 7, 6] must have a width of 2, but has 7: that is what " + given +
+              "VALID, stride 3 and dilation 2",
+          "VALID");
+  refused(input, filter, Sizes{2, 5, 7, 6},
+          "out_backprop [2, 5, 7, 6] must have a width of 5, but has 7: that is what " + given +
+              "EXPLICIT [3, 4], stride 3 and dilation 2",
+          "EXPLICIT");
+  refused(input, Sizes{0, 4, 3, 2}, std::nullopt,
+          "filter [0, 4, 3, 2] must have a height between 1 and 2147483647, but has 0");
+  refused(input, Sizes{kUnknown, 0, 3, 2}, std::nullopt,
+          "filter [?, 0, 3, 2] must have a width between 1 and 2147483647, but has 0");
+  refused(Sizes{2, 10, kMax + 1, 3}, std::nullopt, std::nullopt,
+          "input_sizes [2, 10, 2147483648, 3] must have a width of at most 2147483647, but has "
+          "2147483648");
+}
+
+TF_DWBP_TEST(operands_have_the_names_of_their_op) {
+  struct Row {
+    Op op;
+    const char *input, *filter, *output;
+  };
+  for (const Row& row : {Row{Op::kForward, "input", "filter", "output"},
+                         Row{Op::kInputGrad, "input_sizes", "filter", "out_backprop"},
+                         Row{Op::kFilterGrad, "input", "filter_sizes", "out_backprop"}}) {
+    Call call(row.op);
+    call.input = Sizes{1};
+    call.filter = Sizes{2};
+    call.output = Sizes{3};
+    const char* const names[] = {row.input, row.filter, row.output};
+    for (const Operand operand : {Operand::kInput, Operand::kFilter, Operand::kOutput}) {
+      const int at = static_cast<int>(operand);
+      check(call.name(operand) == std::string(names[at]), names[at]);
+      check(*call.shape(operand) == Sizes{at + 1}, names[at]);
+    }
+  }
 }
 
 TF_DWBP_TEST(sizes_given_as_data) {

@@ -2,7 +2,6 @@
 // with, bit by bit.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -25,31 +24,44 @@ using cpu::Half;
 
 // Rounds to the nearest integer of `bits` significant bits, ties to even.
 inline int round_to(int bits, int value) {
-  int unit = 1;
-  while (std::abs(value) / unit >> bits != 0) unit *= 2;
-  const int below = std::abs(value) / unit, rest = std::abs(value) % unit;
-  const bool up = 2 * rest > unit || (2 * rest == unit && below % 2 == 1);
-  return (value < 0 ? -unit : unit) * (below + (up ? 1 : 0));
+  const int magnitude = std::abs(value);
+  if (magnitude >> bits == 0) return value;
+  const int dropped = 32 - __builtin_clz(static_cast<unsigned>(magnitude)) - bits;
+  const int below = magnitude >> dropped, rest = magnitude - (below << dropped);
+  const int half = 1 << (dropped - 1);
+  const bool up = rest > half || (rest == half && below % 2 == 1);
+  const int rounded = (below + (up ? 1 : 0)) << dropped;
+  return value < 0 ? -rounded : rounded;
 }
 
-// Integers so small that they are exact in float, and so are their sums here.
+// Integers so small that they are exact in float, and so are their sums here. Zero is +0.
 template <typename T>
 T from_int(int value) {
-  if constexpr (std::is_same_v<T, Half>) value = round_to(11, value);
-  if constexpr (std::is_same_v<T, Bfloat16>) value = round_to(8, value);
   if constexpr (std::is_same_v<T, Half>) {
+    value = round_to(11, value);
     if (value == 0) return {0};
     const int magnitude = std::abs(value);
-    const int exponent = std::ilogb(static_cast<double>(magnitude));
+    const int sign = (value < 0) << 15;
+    if (magnitude > 65504) return {static_cast<uint16_t>(sign | 0x7c00)};
+    const int exponent = 31 - __builtin_clz(static_cast<unsigned>(magnitude));
     const int mantissa = (magnitude << 10 >> exponent) & 0x3ff;
-    return {static_cast<uint16_t>((value < 0) << 15 | (exponent + 15) << 10 | mantissa)};
+    return {static_cast<uint16_t>(sign | (exponent + 15) << 10 | mantissa)};
   } else if constexpr (std::is_same_v<T, Bfloat16>) {
-    const float wide = static_cast<float>(value);
+    const float wide = static_cast<float>(round_to(8, value));
     uint32_t bits;
     std::memcpy(&bits, &wide, sizeof bits);
     return {static_cast<uint16_t>(bits >> 16)};
   } else {
     return static_cast<T>(value);
+  }
+}
+
+template <typename T>
+T minus_zero() {
+  if constexpr (std::is_floating_point_v<T>) {
+    return -T{0};
+  } else {
+    return {0x8000};
   }
 }
 
@@ -76,40 +88,8 @@ inline int64_t elements_of(conv::Operand operand, const Geometry& g) {
 }
 
 // Walks over all that the filter links, and adds products to the result.
-inline std::vector<int> by_definition(Op op, const Geometry& g, const std::vector<int>& a,
-                                      const std::vector<int>& b) {
-  std::vector<int> result(elements_of(result_of(op), g));
-  const Axis &h = g.height, &w = g.width;
-  for (int64_t n = 0; n < g.batch; ++n)
-    for (int64_t oy = 0; oy < h.out; ++oy)
-      for (int64_t ox = 0; ox < w.out; ++ox)
-        for (int64_t ky = 0; ky < h.filter; ++ky)
-          for (int64_t kx = 0; kx < w.filter; ++kx) {
-            const int64_t iy = oy * h.stride + ky * h.dilation - h.pad_before;
-            const int64_t ix = ox * w.stride + kx * w.dilation - w.pad_before;
-            if (iy < 0 || iy >= h.in || ix < 0 || ix >= w.in) continue;
-            for (int64_t c = 0; c < g.channels; ++c)
-              for (int64_t m = 0; m < g.multiplier; ++m) {
-                const int64_t channel = c * g.multiplier + m;
-                const int64_t i = offset(g.layout, n, iy, ix, c, h.in, w.in, g.channels);
-                const int64_t f = (ky * w.filter + kx) * g.out_channels() + channel;
-                const int64_t o =
-                    offset(g.layout, n, oy, ox, channel, h.out, w.out, g.out_channels());
-                switch (op) {
-                  case Op::kForward:
-                    result[o] += a[i] * b[f];
-                    break;
-                  case Op::kInputGrad:
-                    result[i] += a[f] * b[o];
-                    break;
-                  case Op::kFilterGrad:
-                    result[f] += a[i] * b[o];
-                    break;
-                }
-              }
-          }
-  return result;
-}
+std::vector<int> by_definition(Op op, const Geometry& g, const std::vector<int>& a,
+                               const std::vector<int>& b);
 
 inline std::vector<int> pattern(int64_t elements, int seed) {
   std::vector<int> values(elements);

@@ -1,0 +1,65 @@
+"""Builds the programs that test the C++ code without TensorFlow."""
+
+import pathlib
+import platform
+
+from build_support import native
+
+SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+_FLAGS = [*native.BASE_FLAGS, "-O1", "-g", "-fno-omit-frame-pointer"]
+# The driver calls kernels by way of functions that count the calls.
+_COUNTED_FLAGS = ["-DTF_DWBP_COUNT_KERNELS"]
+# What the program that tests the core is built with -> flags besides, of compiler and linker.
+CORE_TEST_FLAVOURS = {
+    "plain": [],
+    "sanitized": SANITIZER_FLAGS,
+    "tsan": ["-fsanitize=thread"],
+    # Counted by threads at the same time.
+    "coverage": ["--coverage", "-fprofile-update=atomic"],
+}
+
+
+def build_gpu_test() -> pathlib.Path:
+    """Builds the program that runs the GPU kernels on the CPU, under sanitizers."""
+    sources = native.read_sources()
+    directory = native.BUILD / "gpu_test"
+    flags = [*_FLAGS, *SANITIZER_FLAGS]
+    tested = [*sources["CORE_SOURCES"], *sources["GPU_CORE_SOURCES"], *sources["GPU_TEST_SOURCES"]]
+    tested = [source for source in tested if not source.startswith("cc/cpu/")]
+    emulated = native.emulated_kernel_units(directory, flags)
+    objects = native.compile_all(
+        [*emulated, *native.plain_units(tested, flags, directory)], [], stamp=""
+    )
+    native.link([*SANITIZER_FLAGS, *objects], directory / "gpu_test")
+    return directory / "gpu_test"
+
+
+def core_test_directory(flavour: str, machine: str = platform.machine()) -> pathlib.Path:
+    """Where build_core_test() puts the program and its objects."""
+    suffix = [] if flavour == "plain" else [flavour]
+    return native.BUILD / "_".join(["core_test", *suffix, *_unless_native(machine)])
+
+
+def test_flags(flavour: str) -> list[str]:
+    """What the compiler is told for build_core_test()."""
+    return [*_FLAGS, *_COUNTED_FLAGS, *CORE_TEST_FLAVOURS[flavour]]
+
+
+def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -> pathlib.Path:
+    """Builds the program that tests the core without TensorFlow, and returns its path.
+
+    For another machine than this one, the compiler in CXX has to make programs for that.
+    """
+    sources = native.read_sources()
+    directory = core_test_directory(flavour, machine)
+    flags, besides = test_flags(flavour), CORE_TEST_FLAVOURS[flavour]
+    tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
+    objects = native.compile_all(native.units(tested, flags, directory, machine), [], stamp="")
+    # An emulator has no other machine's libraries.
+    static = ["-static"] if _unless_native(machine) else []
+    native.link([*besides, *static, *objects], directory / "core_test")
+    return directory / "core_test"
+
+
+def _unless_native(machine: str) -> list[str]:
+    return [] if machine == platform.machine() else [machine]

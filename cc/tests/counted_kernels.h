@@ -1,0 +1,19 @@
+// Which kernels have run, how often, and on what kinds of jobs. The test program is compiled with
+// TF_DWBP_COUNT_KERNELS, by which cc/cpu/tables.h gives out functions that count and call through.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tf_dwbp::testing {
+
+struct KernelCount {
+  std::string name;  // such as "float direct[0][2][3]"
+  int64_t runs;
+};
+
+// All kernels of the table in use, and all kinds of jobs that a test has to see.
+std::vector<KernelCount> kernel_counts();
+
+}  // namespace tf_dwbp::testing

@@ -1,0 +1,133 @@
+// What is chosen at run time: the instruction set, the type; and what stands beside the kernels.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "cc/cpu/depthwise.h"
+#include "cc/cpu/memory.h"
+#include "cc/cpu/paths.h"
+#include "cc/cpu/target.h"
+#include "cc/cpu/type.h"
+#include "cc/tests/compare.h"
+
+// As programs find them that load the library.
+extern "C" const char* tf_dwbp_path_name(int path);
+extern "C" int64_t tf_dwbp_path_count(int path);
+
+namespace tf_dwbp::testing {
+namespace {
+
+// The best that this processor has, or the one that TF_DWBP_CPU_ISA asks for, if that is less.
+TF_DWBP_TEST(the_instruction_set_is_the_best_that_may_be_used) {
+  std::string best = "baseline";
+  const char* const asked = std::getenv("TF_DWBP_CPU_ISA");
+  const std::string wish = asked == nullptr ? "" : asked;
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx2 && wish != "baseline") best = "avx2";
+  if (avx512 && wish != "baseline" && wish != "avx2") best = "avx512";
+#endif
+  check(name_of(cpu::best_target()) == best, name_of(cpu::best_target()));
+}
+
+TF_DWBP_TEST(types_are_chosen_at_run_time) {
+  const Axis axis{5, 5, 3, 1, 1, 1};
+  for (const Op op : {Op::kForward, Op::kInputGrad, Op::kFilterGrad}) {
+    const Problem problem(op, {Layout::kNHWC, 2, 3, 2, axis, axis});
+    for (const cpu::Type type :
+         {cpu::Type::kHalf, cpu::Type::kBfloat16, cpu::Type::kFloat, cpu::Type::kDouble}) {
+      with_type(type, [&](auto t) {
+        using T = decltype(t);
+        const Tensor<T> a(operand<T>(problem.a)), b(operand<T>(problem.b));
+        const Tensor<T> result(static_cast<int64_t>(problem.expected.size()));
+        const int64_t bytes = cpu::workspace_bytes(type, op, problem.g, 2);
+        check(bytes == cpu::workspace_bytes<T>(op, problem.g, 2), "bytes of the workspace");
+        const Memory workspace(bytes);
+        cpu::run(type, op, problem.g, 2, a.data(), b.data(), result.data(), workspace.data(),
+                 serially().parallel);
+        check(result.equals(to<T>(problem.expected)), describe(op, problem.g));
+      });
+    }
+  }
+}
+
+TF_DWBP_TEST(tensors_that_no_machine_holds) {
+  const int64_t machine = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  using Sizes = std::vector<int64_t>;
+  check(cpu::check_memory("x", Sizes{1, machine}, 1).empty(), "all of the memory");
+  check(cpu::check_memory("x", Sizes{}, 8).empty(), "a scalar");
+  check(cpu::check_memory("x", Sizes{0, machine, 4}, 8).empty(), "no elements");
+  const std::string text =
+      " bytes, but this machine has a memory of " + std::to_string(machine) + " bytes";
+  const Sizes two{2, machine};
+  check(cpu::check_memory("x", two, 4) ==
+            "x " + conv::to_string(two) + " asks for " + std::to_string(8 * machine) + text,
+        "eight times the memory");
+}
+
+// The kernel tells in which mappings large pages are wanted: "hg" among a mapping's flags.
+bool wants_huge_pages(const void* data) {
+  std::FILE* const maps = std::fopen("/proc/self/smaps", "r");
+  if (maps == nullptr) return false;
+  char line[512];
+  bool here = false, wanted = false;
+  while (std::fgets(line, sizeof line, maps) != nullptr) {
+    uintptr_t begin, end;
+    if (std::sscanf(line, "%lx-%lx", &begin, &end) == 2) {
+      const auto at = reinterpret_cast<uintptr_t>(data);
+      here = begin <= at && at < end;
+    } else if (here && std::strncmp(line, "VmFlags:", 8) == 0) {
+      wanted = std::strstr(line, " hg") != nullptr;
+    }
+  }
+  std::fclose(maps);
+  return wanted;
+}
+
+TF_DWBP_TEST(large_pages_are_wanted_behind_large_buffers) {
+  constexpr int64_t kHugePage = int64_t{2} << 20, kLarge = int64_t{16} << 20;
+  constexpr int64_t kMapped = 4 * kLarge;
+  void* const mapped = mmap(nullptr, kMapped, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const auto base = reinterpret_cast<uintptr_t>(mapped);
+  auto* const first = reinterpret_cast<char*>((base + kHugePage) / kHugePage * kHugePage);
+  // Where there are no large pages, nobody can want them.
+  const bool known = madvise(first + 3 * kLarge - 2 * kHugePage, kHugePage, MADV_HUGEPAGE) == 0 &&
+                     wants_huge_pages(first + 3 * kLarge - 2 * kHugePage);
+  cpu::want_huge_pages(first, kLarge - 1);
+  check(!wants_huge_pages(first), "not behind a small buffer");
+  char* const data = first + 4096;
+  cpu::want_huge_pages(data, kLarge);
+  check(!wants_huge_pages(data), "not where other things lie, too: before");
+  check(wants_huge_pages(first + kHugePage) == known,
+        "from the first page that is all the buffer's");
+  check(wants_huge_pages(first + kLarge - 1) == known, "to the last");
+  check(!wants_huge_pages(first + kLarge), "not where other things lie, too: after");
+  munmap(mapped, kMapped);
+}
+
+TF_DWBP_TEST(paths_have_names_and_counts) {
+  const int paths = static_cast<int>(cpu::Path::kCount);
+  for (int i = 0; i < paths; ++i) {
+    const auto path = static_cast<cpu::Path>(i);
+    check(tf_dwbp_path_name(i) == name_of(path) && *name_of(path) != '\0', "a name");
+    check(tf_dwbp_path_count(i) == count_of(path), "its count");
+  }
+  check(tf_dwbp_path_name(paths) == nullptr && tf_dwbp_path_name(-1) == nullptr, "no more names");
+  check(tf_dwbp_path_count(paths) == 0 && tf_dwbp_path_count(-1) == 0, "no more counts");
+  const int64_t before = count_of(cpu::Path::kEmpty);
+  const Axis axis{3, 3, 3, 1, 1, 1};
+  compare<float>(Op::kForward, {Layout::kNHWC, 0, 3, 1, axis, axis}, serially());
+  check(count_of(cpu::Path::kEmpty) == before + 1, "counted once");
+}
+
+}  // namespace
+}  // namespace tf_dwbp::testing

@@ -1,0 +1,89 @@
+// The GPU kernels, emulated: that the order of threads does not matter, that barriers do, and that
+// every kernel has been run.
+
+#include <cstdio>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cc/tests/gpu_problem.h"
+
+namespace tf_dwbp::gpu {
+namespace {
+
+// The same bits in any order of threads and blocks, with values whose sums do round.
+template <typename T>
+void check_orders(Op op, const Geometry& g) {
+  const auto [first, second] = operands_of(op);
+  std::vector<T> a = to<T>(pattern(elements_of(first, g), 1));
+  std::vector<T> b = to<T>(pattern(elements_of(second, g), 2));
+  for (T& x : a) x = static_cast<T>(x * static_cast<T>(0.1));
+  std::vector<T> results[3];
+  for (int i = 0; i < 3; ++i) {
+    state().order = kOrders[i];
+    results[i] = call<T>(op, g, a, b);
+  }
+  check(results[0] == results[1] && results[0] == results[2], "orders: " + describe(op, g));
+}
+
+TF_DWBP_TEST(the_same_bits_in_any_order) {
+  for (const Layout layout : kLayouts)
+    for (const Op op : kOps)
+      for (const int64_t multiplier : {1, 2}) {
+        const Geometry g{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)};
+        check_orders<float>(op, g);
+        check_orders<double>(op, g);
+      }
+}
+
+// Without any one of the barriers some kernel must fail, or the emulator would not see a race.
+TF_DWBP_TEST(no_barrier_is_missed_unseen) {
+  std::vector<Problem> problems;
+  for (const Layout layout : kLayouts)
+    for (const Op op : kOps)
+      for (const int64_t multiplier : {1, 2}) {
+        problems.emplace_back(
+            op, Geometry{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)});
+      }
+  const auto solves_all = [&](int removed) {
+    state().removed_barrier = removed;
+    state().most_blocks = 1;  // so that blocks use their shared memory again
+    const int64_t before = taken_again();
+    bool solved = true;
+    for (const Order order : kOrders) {
+      state().order = order;
+      for (const Problem& problem : problems) {
+        solved = solved && problem.solved<float>() && taken_again() == before;
+      }
+    }
+    state().removed_barrier = -1;
+    state().most_blocks = 0x7fffffff;
+    return solved;
+  };
+  check(solves_all(-1), "with all barriers");
+  const std::vector<std::string>& barriers = state().barriers;
+  for (int i = 0; i < static_cast<int>(barriers.size()); ++i) {
+    check(!solves_all(i), "seen to be missing: the barrier at " + barriers[i]);
+  }
+  check(barriers.size() > 5, "barriers were reached");
+}
+
+template <typename T>
+void add_kernels(std::set<const void*>* all) {
+  for (const void* kernel : kernels<T>()) all->insert(kernel);
+}
+
+// The others, which compare, have run every kernel that there is.
+TF_DWBP_LAST_TEST(every_kernel_was_run) {
+  std::set<const void*> all;
+  add_kernels<Half>(&all);
+  add_kernels<Bfloat16>(&all);
+  add_kernels<float>(&all);
+  add_kernels<double>(&all);
+  check(state().launched == all, std::to_string(state().launched.size()) + " kernels of " +
+                                     std::to_string(all.size()) + " were run");
+  std::printf("%zu kernels, %lld blocks\n", all.size(), static_cast<long long>(state().blocks));
+}
+
+}  // namespace
+}  // namespace tf_dwbp::gpu

@@ -1,0 +1,146 @@
+// The GPU kernels, emulated, on Inf and NaN, on long sums, and on tensors beyond 32 bits.
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "cc/tests/gpu_problem.h"
+
+namespace tf_dwbp::gpu {
+namespace {
+
+// An Inf or NaN reaches what it is linked to, and nothing else.
+template <typename T>
+void check_confined(Op op, const Geometry& g, T bad) {
+  const Problem clean(op, g);
+  for (const bool in_first : {true, false}) {
+    const std::vector<int>& operand = in_first ? clean.a : clean.b;
+    std::vector<int> where(operand.size(), 0), finite = operand;
+    std::vector<T> values = to<T>(operand);
+    for (size_t i = 0; i < operand.size(); i += operand.size() / 3 + 1) {
+      where[i] = 1;
+      finite[i] = 0;
+      values[i] = bad;
+    }
+    const std::vector<int> ones((in_first ? clean.b : clean.a).size(), 1);
+    const std::vector<int> met =
+        in_first ? by_definition(op, g, where, ones) : by_definition(op, g, ones, where);
+    const std::vector<int> rest =
+        in_first ? by_definition(op, g, finite, clean.b) : by_definition(op, g, clean.a, finite);
+    const std::vector<T> result =
+        in_first ? call<T>(op, g, values, to<T>(clean.b)) : call<T>(op, g, to<T>(clean.a), values);
+    bool right = true;
+    for (size_t i = 0; i < result.size(); ++i) {
+      const bool is_finite = std::isfinite(static_cast<double>(widen(result[i])));
+      right &= met[i] > 0 ? !is_finite : same(result[i], from_int<T>(rest[i]));
+    }
+    check(right, "what an infinite or NaN operand touches: " + describe(op, g));
+  }
+}
+
+TF_DWBP_TEST(operands_that_are_not_finite) {
+  for (const Layout layout : kLayouts)
+    for (const Op op : kOps)
+      for (const int64_t multiplier : {1, 2})
+        for (const int64_t stride : {1, 2})
+          for (const int64_t width : {5, 17}) {
+            const Geometry g{
+                layout, 2, 5, multiplier, same_padded(6, 3, stride), same_padded(width, 3, stride)};
+            for (const float bad : {INFINITY, NAN}) {
+              check_confined<float>(op, g, bad);
+              check_confined<double>(op, g, bad);
+            }
+            check_confined<Half>(op, g, Half{0x7c00});
+            check_confined<Bfloat16>(op, g, Bfloat16{0x7f80});
+          }
+  check(state().counts["gather again"] > 0, "sums were gathered again");
+  check(state().counts["part again"] > 0, "parts were summed again");
+}
+
+// A million terms that are no sums of powers of two: as exact as a few.
+TF_DWBP_TEST(long_sums_lose_nothing) {
+  for (const Layout layout : kLayouts)
+    for (const int64_t filter : {1, 3}) {
+      const Axis axis{512, 512, filter, 1, 1, 0};
+      const Geometry g{layout, 4, 1, 1, axis, axis};
+      const float value = 0.1f;
+      const std::vector<float> in(g.input_elements(), value), out(g.output_elements(), value);
+      const std::vector<float> sums = call<float>(Op::kFilterGrad, g, in, out);
+      for (int64_t tap = 0; tap < filter * filter; ++tap) {
+        const double terms = 4.0 * (512 - tap / filter) * (512 - tap % filter);
+        const double exact = static_cast<double>(value) * value * terms;
+        check(std::abs(sums[tap] - exact) <= 4e-6 * exact, "a long sum");
+      }
+    }
+}
+
+// Zeros that take no memory as long as they are not written.
+struct Zeros {
+  explicit Zeros(int64_t elements)
+      : bytes(elements * sizeof(Half)),
+        data(static_cast<Half*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {}
+  ~Zeros() { munmap(data, bytes); }
+  size_t bytes;
+  Half* data;
+};
+
+// How many taps link a position to one in the last four of the other tensor.
+int links(Op op, const Axis& axis, int64_t position, int64_t first) {
+  int count = 0;
+  for (int64_t k = 0; k < axis.filter; ++k) {
+    const int64_t offset = k - axis.pad_before;
+    const int64_t other = op == Op::kForward ? position + offset : position - offset;
+    count += other >= first && other < axis.in;
+  }
+  return count;
+}
+
+// Tensors of more than 2^31 elements, all zero but for their last rows, which are 1. Only the last
+// blocks are run: those that have these rows.
+TF_DWBP_TEST(elements_beyond_32_bits) {
+  state().last_blocks = 256;
+  state().order = Order::kForward;
+  for (const Layout layout : kLayouts)
+    for (const int64_t filter : {3, 4})
+      for (const Op op : kOps) {
+        const Axis h = same_padded(262150, filter, 1), w = same_padded(64, filter, 1);
+        const Geometry g{layout, 1, 128, 1, h, w};
+        const auto [first, second] = operands_of(op);
+        Zeros a(elements_of(first, g)), b(elements_of(second, g));
+        Zeros result(elements_of(result_of(op), g)), workspace(workspace_bytes<Half>(op, g));
+        const int64_t channels = layout == Layout::kNHWC ? g.channels : 1;
+        const int64_t row = w.in * channels, ones = 4 * row;
+        for (const auto& [operand, zeros] : {std::pair(first, &a), std::pair(second, &b)}) {
+          const int64_t size = elements_of(operand, g);
+          const int64_t filled = operand == Operand::kFilter ? size : ones;
+          std::fill_n(zeros->data + size - filled, filled, from_int<Half>(1));
+        }
+        check(g.input_elements() > int64_t{1} << 31, "so many elements");
+        const conv::Error error =
+            run<Half>(op, g, a.data, b.data, result.data, workspace.data, nullptr);
+        check(error.empty(), error);
+        const int64_t size = elements_of(result_of(op), g);
+        bool right = true;
+        if (op == Op::kFilterGrad) {
+          // The last tap, for the last channel, in the last row and column of taps.
+          const int64_t reach = filter - 1 - h.pad_before;
+          const auto expected = from_int<Half>(static_cast<int>((4 - reach) * (w.in - reach)));
+          right = same(result.data[size - 1], expected);
+        } else {
+          for (int64_t i = 0; i < 2 * row; ++i) {
+            const int64_t x = i / channels % w.in, y = h.in - 2 + i / row;
+            const int expected = links(op, h, y, h.in - 4) * links(op, w, x, 0);
+            right &= same(result.data[size - 2 * row + i], from_int<Half>(expected));
+          }
+        }
+        check(right, "the end of large tensors: " + describe(op, g));
+      }
+  state().last_blocks = 0x7fffffff;
+}
+
+}  // namespace
+}  // namespace tf_dwbp::gpu

@@ -1,0 +1,119 @@
+// Every kernel of the tables, each by a call that reaches it, and that every one has been run.
+
+#include <cstdio>
+#include <string>
+#include <type_traits>
+
+#include "cc/cpu/kernels.h"
+#include "cc/cpu/paths.h"
+#include "cc/tests/compare.h"
+#include "cc/tests/counted_kernels.h"
+
+namespace tf_dwbp::testing {
+namespace {
+
+template <typename Function>
+void for_each_type(const Function& f) {
+  f(Half());
+  f(Bfloat16());
+  f(float());
+  f(double());
+}
+
+void compare_types(Op op, const Geometry& g, const How& how = as_asked()) {
+  const Problem problem(op, g);
+  for_each_type([&](auto t) { problem.compare<decltype(t)>(how); });
+}
+
+constexpr int64_t kChannels = 16;  // a vector of the widest
+const Axis kRow{1, 1, 1, 1, 1, 0};
+
+// Tiles of every width, for all taps.
+TF_DWBP_TEST(direct_kernels) {
+  for (int64_t width = 1; width <= 8; ++width)
+    for (int64_t taps = 1; taps <= 7; ++taps) {
+      const Axis h{4, 4, 2, 1, 1, 1};
+      compare_types(Op::kForward,
+                    {Layout::kNHWC, 1, kChannels, 1, h, {width, width, taps, 1, 1, taps / 2}});
+      compare_types(Op::kForward,
+                    {Layout::kNHWC, 1, kChannels, 1, h, {2 * width, width, taps, 2, 1, taps / 2}});
+      compare_types(Op::kInputGrad,
+                    {Layout::kNHWC, 1, kChannels, 1, h, {2 * width, width, taps, 2, 1, taps / 2}});
+    }
+}
+
+// Tiles of every width, whose columns are adjacent in the copy and are not.
+TF_DWBP_TEST(packed_kernels) {
+  for (int64_t width = 1; width <= 2 * cpu::kMaxTile; ++width)
+    for (const int64_t stride : {1, 3}) {
+      const Axis w{(width - 1) * stride + 1, width, 1, stride, 1, 0};
+      // Straight into the result, and by way of the accumulator's type.
+      compare_types(Op::kForward, {Layout::kNHWC, 1, kChannels, 2, kRow, w});
+      compare_types(Op::kForward, {Layout::kNHWC, 1, 1, 1, kRow, w});
+    }
+}
+
+TF_DWBP_TEST(filter_kernels) {
+  for (int64_t taps = 1; taps <= 8; ++taps)
+    for (const int64_t stride : {1, 2})
+      for (const int64_t channels : {int64_t{3}, kChannels}) {
+        const Axis w{20, 20 / stride, taps, stride, 1, taps / 2};
+        compare_types(Op::kFilterGrad, {Layout::kNHWC, 3, channels, 1, {9, 9, 3, 1, 1, 1}, w});
+        compare_types(Op::kFilterGrad, {Layout::kNCHW, 3, channels, 1, {9, 9, 3, 1, 1, 1}, w});
+      }
+}
+
+// Results that are prefetched, are written past the caches, and over a write buffer.
+TF_DWBP_TEST(large_tensors) {
+  for_each_type([](auto t) {
+    using T = decltype(t);
+    // Has the fewest elements.
+    if (options().one_of > 1 && !std::is_same_v<T, double>) return;
+    const auto columns = [](int64_t bytes, int64_t rows, int64_t channels) {
+      return bytes / static_cast<int64_t>(sizeof(T)) / (rows * channels) + 1;
+    };
+    const int64_t near = columns(1 << 20, 6, 72), far = columns(33 << 20, 2, 128);
+    compare<T>(Op::kForward,
+               {Layout::kNHWC, 1, 72, 1, {6, 6, 1, 1, 1, 0}, {near, near, 1, 1, 1, 0}});
+    const Geometry large{Layout::kNHWC, 1, 128, 1, {2, 2, 1, 1, 1, 0}, {far, far, 1, 1, 1, 0}};
+    compare<T>(Op::kForward, large, serially());
+    compare<T>(Op::kFilterGrad, large, serially());
+    compare<T>(Op::kForward, {Layout::kNHWC,
+                              1,
+                              4096 / static_cast<int64_t>(sizeof(T)),
+                              1,
+                              {2, 2, 1, 1, 1, 0},
+                              {9, 9, 3, 1, 1, 1}});
+  });
+}
+
+// Channels are taken from the last where loads would meet, 4 KB apart, what was just stored: with
+// one of the offsets, whatever multiples of 64 the tensors lie at.
+TF_DWBP_TEST(results_a_little_ahead) {
+  for_each_type([](auto t) {
+    using T = decltype(t);
+    const int64_t element = sizeof(T);
+    const Axis axis{5, 5, 3, 1, 1, 1};
+    for (const int64_t bytes : {16, 80}) {
+      How how = as_asked();
+      how.result_offset = bytes / element;
+      compare<T>(Op::kForward, {Layout::kNHWC, 1, 128 / element, 1, axis, axis}, how);
+    }
+  });
+}
+
+TF_DWBP_LAST_TEST(every_kernel_and_path_was_run) {
+  int64_t kernels = 0;
+  for (const KernelCount& count : kernel_counts()) {
+    ++kernels;
+    check(count.runs > 0, "no test runs " + count.name);
+  }
+  for (int i = 0; i < static_cast<int>(cpu::Path::kCount); ++i) {
+    const auto path = static_cast<cpu::Path>(i);
+    check(count_of(path) > 0, std::string("no test takes the path '") + name_of(path) + "'");
+  }
+  std::printf("%lld kernels and kinds of jobs\n", static_cast<long long>(kernels));
+}
+
+}  // namespace
+}  // namespace tf_dwbp::testing
