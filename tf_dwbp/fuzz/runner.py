@@ -21,7 +21,7 @@ _IN_FLIGHT = 4  # batches, so that no core waits
 _REPEATS = 2
 _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
-_SHRINK_SECONDS = 180  # in all
+_SHRINK_SECONDS = 120  # in all
 _SHRUNK_EACH = 3  # failures of a kind; more of it are counted
 
 
@@ -248,7 +248,8 @@ class Runner:
             batch.casualties.clear()
             self._withdraw(batch)
         self.results.failing += 1
-        words = re.sub(r"[\d.e+-]+", "", finding.message)
+        # Without numbers and addresses.
+        words = " ".join(re.findall(r"\b[A-Za-z_]{3,}\b", finding.message))
         op = batch.cases[index].problem.op
         kind = (finding.verdict, op, finding.ways.isas, finding.ways.executions, words)
         self._kinds[kind] += 1

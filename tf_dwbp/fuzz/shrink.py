@@ -27,7 +27,7 @@ def shrink(
     ways: Ways,
     fails: Callable[[Case, Ways], bool],
     most_steps: int = 200,
-    most_seconds: float = 30,
+    most_seconds: float = 20,
 ) -> tuple[Case, Ways]:
     """The smallest call found that fails, and the fewest ways to make it.
 
