@@ -130,7 +130,8 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         (directory / "some_worker.py").write_text(
             lone_worker.PREAMBLE
             + textwrap.dedent(program)
-            + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4)
+            + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4),
+            encoding="utf-8",
         )
         with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
             return runner.run(selected, *arguments, **options)

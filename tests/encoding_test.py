@@ -88,7 +88,16 @@ class EncodingTest(absltest.TestCase):
             environment = os.environ | locale | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
             files = {kind: pathlib.Path(folder, kind) for kind in ("html", "markdown", "json")}
             options = [text for kind, path in files.items() for text in (f"--{kind}", str(path))]
-            narrow = ["--dtype", "half", "--layout", "NCHW", "--padding", "VALID", "--op", "forward"]
+            narrow = [
+                "--dtype",
+                "half",
+                "--layout",
+                "NCHW",
+                "--padding",
+                "VALID",
+                "--op",
+                "forward",
+            ]
             done = subprocess.run(
                 [sys.executable, "-m", "tf_dwbp", "conformance", "--quick", "--no-stock"]
                 + ["--order", "0", "--execution", "eager", *narrow, *options],

@@ -37,16 +37,16 @@ class RunTest(tf.test.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        (self.folder / "helper.py").write_text("VALUE = 7\n")
+        (self.folder / "helper.py").write_text("VALUE = 7\n", encoding="utf-8")
 
     def _run(self, *arguments, end="", cwd=None):
         script = self.folder / "script.py"
-        script.write_text(textwrap.dedent(_SCRIPT) + end)
+        script.write_text(textwrap.dedent(_SCRIPT) + end, encoding="utf-8")
         arguments = [str(script) if argument == "SCRIPT" else argument for argument in arguments]
         return subprocess.run(
             [sys.executable, "-m", "tf_dwbp", "run", *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             cwd=cwd,
         )
 
