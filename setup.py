@@ -79,7 +79,7 @@ setup(
     name="tf-dwbp",
     version="0.1.0",
     description="Depthwise convolution and its gradients for TensorFlow, right everywhere, fast",
-    long_description=(ROOT / "README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The tf_dwbp Authors",
     license="Apache-2.0",

@@ -22,7 +22,8 @@ def main() -> str | None:
             ["nm", "--demangle", "--defined-only", "--format=posix", path],
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         ).stdout
         for line in listing.splitlines():
             # name (may hold spaces), kind, value and perhaps size

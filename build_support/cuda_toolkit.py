@@ -148,7 +148,12 @@ def _archs(known: list[int]) -> list[int]:
 
 def _output(*command: str) -> str:
     done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     return done.stdout
 

@@ -65,7 +65,7 @@ class Unit:
 def read_sources() -> dict:
     """The names that cc/sources.bzl defines."""
     names: dict = {}
-    exec((ROOT / "cc" / "sources.bzl").read_text(), names)
+    exec((ROOT / "cc" / "sources.bzl").read_text(encoding="utf-8"), names)
     return names
 
 
@@ -83,7 +83,13 @@ def compiler() -> list[str]:
 
 def compiler_version() -> str:
     try:
-        run = subprocess.run([*compiler(), "--version"], check=True, capture_output=True, text=True)
+        run = subprocess.run(
+            [*compiler(), "--version"],
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise BuildError(
             f"tf_dwbp needs a C++17 compiler, and {shlex.join(compiler())!r} does not run "
@@ -159,7 +165,9 @@ def _stamp(unit: Unit, stamp: str) -> str | None:
         return None
     nvcc = [unit.nvcc.nvcc, unit.nvcc.version] if unit.nvcc else []
     digest = hashlib.sha256("\n".join([stamp, *nvcc, *unit.flags]).encode())
-    for name in dependencies.read_text().replace("\\\n", " ").partition(":")[2].split():
+    for name in (
+        dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2].split()
+    ):
         path = ROOT / name
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
@@ -168,20 +176,25 @@ def _stamp(unit: Unit, stamp: str) -> str | None:
 def _compile(unit: Unit, system_flags: list[str], stamp: str) -> bool:
     """Returns whether there was anything to do."""
     stamped = unit.object.with_suffix(".stamp")
-    if stamped.exists() and stamped.read_text() == _stamp(unit, stamp):
+    if stamped.exists() and stamped.read_text(encoding="utf-8") == _stamp(unit, stamp):
         return False
     unit.object.parent.mkdir(parents=True, exist_ok=True)
     stamped.unlink(missing_ok=True)
     command = [*unit.compiler, *unit.flags, *([] if unit.nvcc else system_flags)]
     dependencies = ["-MMD", "-MF", str(unit.object.with_suffix(".d"))]
     run([*command, *dependencies, "-c", unit.source, "-o", str(unit.object)], unit.source)
-    stamped.write_text(_stamp(unit, stamp))
+    stamped.write_text(_stamp(unit, stamp), encoding="utf-8")
     return True
 
 
 def run(command: list[str], what: str) -> None:
     done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.stdout:
         print(done.stdout, end="", flush=True)
@@ -270,7 +283,7 @@ def build_library(
         "xla": why_no_xla is None,
         "why_no_xla": why_no_xla,
     }
-    (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n")
+    (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
 def _wheel_flags(wheel, folders=()):

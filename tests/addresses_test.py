@@ -71,7 +71,7 @@ def _run(program, *arguments):
     result = subprocess.run(
         [sys.executable, "-c", _COMMON + program, *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert result.returncode == 0, f"status {result.returncode}: {result.stderr[-2000:]}"
 

@@ -50,7 +50,9 @@ def _skip_without(test, module):
 
 def _measuring_children(process):
     """The ids of those of a process's children that measure; importing starts others."""
-    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(
+        encoding="utf-8"
+    )
     found = []
     for child in children.split():
         with contextlib.suppress(OSError):  # it has ended
@@ -80,7 +82,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         program = lone_worker.PREAMBLE + textwrap.dedent(_WORKER).replace("MISFORTUNE", misfortune)
         directory = tempfile.mkdtemp(dir=self.get_temp_dir())
         path = pathlib.Path(directory, "a_worker.py")
-        path.write_text(program.replace("ROWS", repr(rows)))
+        path.write_text(program.replace("ROWS", repr(rows)), encoding="utf-8")
         heard = []
         with (
             mock.patch.object(runner, "_WORKER_MODULE", "a_worker"),
@@ -141,7 +143,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
     def _measure(self, *arguments):
         path = self.directory / "run.json"
         text = self._bench("--rounds", "1", "--json", str(path), *arguments)
-        return text, Run.from_json(json.loads(path.read_text()))
+        return text, Run.from_json(json.loads(path.read_text(encoding="utf-8")))
 
     @parameterized.parameters(
         ("onednn", {"ours", "onednn", "copy"}, "1"),
@@ -206,7 +208,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         with mock.patch.dict("matplotlib.rcParams", {"svg.fonttype": "none"}):  # texts as such
             text = self._bench("--load", str(saved), "--plot", str(drawn))
         self.assertIn("tf_dwbp (function) and tf_dwbp (eager)", text)
-        self.assertIn("tf_dwbp (function) is 2.00 times as fast as tf_dwbp", drawn.read_text())
+        self.assertIn(
+            "tf_dwbp (function) is 2.00 times as fast as tf_dwbp", drawn.read_text(encoding="utf-8")
+        )
 
     @parameterized.parameters("png", "svg")
     def test_plot(self, suffix):
@@ -220,7 +224,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             width, height, _ = tf.io.decode_png(drawn.read_bytes()).shape[1::-1] + (3,)
             self.assertEqual((width, height), (1600, 1000))
         else:
-            self.assertIn("<svg", drawn.read_text())
+            self.assertIn("<svg", drawn.read_text(encoding="utf-8"))
 
     def _usage_error(self, *arguments):
         stderr = io.StringIO()
@@ -253,7 +257,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
     def test_json_of_something_else_is_refused(self):
         for number, data in enumerate(([], {}, {"plan": {}}, {"plan": 1})):
             path = self.directory / f"{number}.json"
-            path.write_text(json.dumps(data))
+            path.write_text(json.dumps(data), encoding="utf-8")
             self.assertIn("is not what --json writes", self._usage_error("--load", str(path)))
 
     def test_what_is_missing_is_said_before_anything_is_measured(self):
@@ -281,7 +285,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             [sys.executable, "-m", "tf_dwbp", "bench"],
             cwd=_ROOT,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             # Where the tests run in the background, Ctrl-C is ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )

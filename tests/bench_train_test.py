@@ -103,7 +103,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         status, text = self._bench("--train", "--model", "mobilenet", *options, "--json", saved)
         self.assertEqual(status, 0)
         self.assertRegex(text, r"mobilenet +4 x 32x32 .* \d+\.\d\d \(.*% +.*%")
-        data = json.loads(pathlib.Path(saved).read_text())
+        data = json.loads(pathlib.Path(saved).read_text(encoding="utf-8"))
         self.assertEqual(data["rows"][0]["failure"], "")
         self.assertEqual(data["machine"]["threads"], 1)
         self.assertEqual(data["geometric_mean"], data["rows"][0]["ratio"]["median"])

@@ -28,7 +28,7 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 def _children(process):
     """The process ids of a process's children, which is how Linux lists them."""
     listing = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(text) for text in listing.read_text().split()]
+    return [int(text) for text in listing.read_text(encoding="utf-8").split()]
 
 
 class CliTest(tf.test.TestCase, parameterized.TestCase):
@@ -55,7 +55,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLessEqual(max(map(len, stdout.getvalue().splitlines()[:6])), 120)
 
         ids = {case.id for case in cases.select(["float"], ["NHWC"], ["SAME"], quick=True)}
-        found = json.loads(files["json"].read_text())
+        found = json.loads(files["json"].read_text(encoding="utf-8"))
         self.assertEqual({cell["id"] for cell in found["cells"]}, ids)
         for name in _EXECUTIONS:
             self.assertEqual(found["counts"][f"ours {name}"], {"agrees": 180})
@@ -69,7 +69,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         judged = {found.get("value") for found in suite.iter("property")}
         self.assertEqual(judged, {f"ours {name}" for name in _EXECUTIONS})
 
-        page = files["html"].read_text()
+        page = files["html"].read_text(encoding="utf-8")
         evidence = json.loads(
             page.partition('type="application/json" id="evidence">')[2].partition("</script>")[0]
         )
@@ -77,7 +77,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(page.count('<i class="'), 60 * 4 + 120)
         self.assertNotIn("http", page.partition('id="evidence"')[0])
 
-        table = files["markdown"].read_text().splitlines()
+        table = files["markdown"].read_text(encoding="utf-8").splitlines()
         for op in cases.OPS:
             row = table.index(f"| {op} | SAME, dilation 1 | SAME, dilated |")
             self.assertStartsWith(table[row + 2], "| float NHWC | ✓ ")
@@ -96,7 +96,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             [*_PROGRAM, "conformance", "--target", "stock", "--junit", report, *_NARROW],
             cwd=_ROOT,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
         self.assertEqual(found.returncode, 1, found.stderr)
@@ -183,10 +183,10 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_checking_that_a_file_can_be_written_leaves_it_alone(self):
         old, new = self.directory / "old", self.directory / "new"
-        old.write_text("kept")
+        old.write_text("kept", encoding="utf-8")
         files = ["--json", str(old), "--junit", str(new)]
         self._usage_error("conformance", "--target", "no_such_module:f", *files)
-        self.assertEqual(old.read_text(), "kept")
+        self.assertEqual(old.read_text(encoding="utf-8"), "kept")
         self.assertFalse(new.exists())
 
     def test_interrupting_ends_the_workers(self):
@@ -194,7 +194,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             [*_PROGRAM, "conformance"],
             cwd=_ROOT,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             # Where the tests run in the background, Ctrl-C is ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )

@@ -1,19 +1,15 @@
 """The conformance suite itself: what its matrix covers, and that it tells right from wrong."""
 
+import dataclasses
 import itertools
-import os
-import pathlib
 import sys
-import textwrap
-from unittest import mock
 
-import lone_worker
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, reference, results, runner, summary, targets, verdicts
+from tf_dwbp.conformance import cases, reference, results, targets, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
 _AXES = {
@@ -72,6 +68,42 @@ class CasesTest(tf.test.TestCase, parameterized.TestCase):
             found = {(getattr(case, first), getattr(case, second)) for case in selected}
             self.assertEqual(found, set(itertools.product(_AXES[first], _AXES[second])))
 
+    def test_every_large_shape_meets_every_value(self):
+        names = {shape.name for shape in cases.SHAPES}
+        for large in cases.LARGE:
+            self.assertNotIn(large.shape.name, names)
+            found = [case for case in cases.LARGE_CASES if case.shape == large.shape]
+            for axis, values in _AXES.items():
+                if axis != "shape":
+                    self.assertEqual({getattr(case, axis) for case in found}, set(values), axis)
+            # The one that it is there for is the first.
+            for field in dataclasses.fields(large):
+                self.assertEqual(getattr(found[0], field.name), getattr(large, field.name))
+            self.assertTrue(all(case.is_large and not case.order for case in found))
+
+    def test_large_shapes_are_beyond_the_kernels_thresholds(self):
+        shapes = {large.shape.name: large.shape for large in cases.LARGE}
+
+        def megabytes(name, itemsize=4):
+            shape = shapes[name]
+            return shape.batch * shape.height * shape.width * shape.channels * itemsize / 2**20
+
+        self.assertGreaterEqual(2 * megabytes("layer"), 16)
+        self.assertGreaterEqual(megabytes("beyond", itemsize=2), 32)
+        self.assertEqual(shapes["deep"].channels * 4 % 4096, 0)
+        # Columns of a block, vectors of 64 bytes, and the rows that one row of the result needs.
+        self.assertEqual(shapes["tall"].width % 128, 0)
+        self.assertGreater(128 * 64 * shapes["tall"].filter_height, 2 * 2**20)
+
+    def test_the_shape_of_the_overrun_is_there(self):
+        (case,) = (
+            case
+            for case in cases.select(["float"], ["NHWC"], ["VALID"], sizes=[cases.LARGE_SIZE])
+            if (case.op, case.stride, case.dilation) == ("filter_grad", (2, 2), (1, 1))
+            and case.input_sizes == (32, 96, 96, 24)
+        )
+        self.assertEqual(case.filter_shape, (1, 1, 24, 2))
+
     def test_filters(self):
         selected = cases.select(dtypes=["half"], layouts=["NCHW"], paddings=["SAME", "VALID"])
         found = {(case.dtype, case.layout, case.padding) for case in selected}
@@ -79,6 +111,9 @@ class CasesTest(tf.test.TestCase, parameterized.TestCase):
         selected = cases.select(ops=["forward", "filter_grad"], orders=[2])
         found = {(case.op, case.order) for case in selected}
         self.assertEqual(found, {("forward", 2), ("filter_grad", 2)})
+        for sizes, found in (([], {True, False}), (["small"], {False}), (["large"], {True})):
+            selected = cases.select(["half"], ops=["forward"], sizes=sizes)
+            self.assertEqual({case.is_large for case in selected}, found)
 
     @parameterized.parameters(*cases.DTYPES)
     def test_inputs_are_reproducible(self, dtype):
@@ -129,6 +164,13 @@ class VerdictsTest(tf.test.TestCase, parameterized.TestCase):
             product = reference.input_grad(case.input_sizes, one, out_backprop, **case.attributes)
             answer += product.astype(answer.dtype)  # rounds each product and each sum
         self.assertEqual(self._judge(case, answer).verdict, Verdict.IMPRECISE)
+
+    def test_wrong_sums_of_many_products_are_not_imprecise(self):
+        case = next(c for c in cases.LARGE_CASES if c.op == "filter_grad" and c.dtype == "half")
+        expected = verdicts.expectation(case)
+        other = np.roll(expected.value, 1, axis=2)  # of the same size, and of no meaning here
+        outcome = self._judge(case, other)
+        self.assertEqual(outcome.verdict, Verdict.WRONG, outcome.message)
 
     @parameterized.parameters("float", "double")
     def test_a_missing_tap_is_wrong(self, dtype):
@@ -216,209 +258,6 @@ class CellTest(tf.test.TestCase):
     def test_the_worst_process_counts(self):
         outcomes = [Outcome(Verdict.AGREES, digest="1"), Outcome(Verdict.REFUSES, "no")]
         self.assertEqual(self._failures(*outcomes), ["ours: refuses: no"])
-
-
-# Behaves by stride, so that one run shows every verdict.
-_TARGETS = """
-    import os
-    import time
-    import numpy as np
-    import tensorflow as tf
-    from tf_dwbp import ops
-    from tf_dwbp.conformance import reference
-
-    def moody(input_sizes, filter, out_backprop, strides, **attributes):
-        right = reference.input_grad(
-            input_sizes, filter.numpy(), out_backprop.numpy(), strides, **attributes
-        ).astype("float32")
-        print("prints on standard output", flush=True)
-        match tuple(strides[1:3]):
-            case (2, 2):
-                raise ValueError("not today")
-            case (3, 3):
-                os.write(2, b"a last word\\n")
-                os.abort()
-            case (2, 1):
-                time.sleep(10**6)
-            case (1, 3):
-                return right + 0.01
-        return right
-
-    def unreproducible(input_sizes, filter, out_backprop, strides, **attributes):
-        right = reference.input_grad(
-            input_sizes, filter.numpy(), out_backprop.numpy(), strides, **attributes
-        ).astype("float32")
-        if os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1":
-            right[0, 4, 4, 0] = np.nextafter(right[0, 4, 4, 0], np.float32(0))
-        return right
-
-    def exits(**arguments):
-        os._exit(3)
-
-    def by_execution(**arguments):
-        right = ops.depthwise_conv2d_backprop_input(**arguments)
-        if tf.executing_eagerly():
-            return right
-        return right + tf.numpy_function(lambda: np.float32(1), [], tf.float32)  # not for XLA
-
-    def half_a_gradient(input, filter, **attributes):
-        @tf.custom_gradient
-        def convolve(input, filter):
-            def grad(upstream):
-                sizes = tf.shape(input)
-                right = ops.depthwise_conv2d_backprop_input(sizes, filter, upstream, **attributes)
-                return right, None
-            return ops.depthwise_conv2d(input, filter, **attributes), grad
-        return convolve(input, filter)
-
-    not_a_function = 7
-"""
-
-
-class RunnerTest(tf.test.TestCase, parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        directory = pathlib.Path(self.get_temp_dir())
-        (directory / "some_targets.py").write_text(textwrap.dedent(_TARGETS))
-        path = os.pathsep.join([str(directory), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.enter_context(mock.patch.dict(os.environ, {"PYTHONPATH": path}))
-
-    def _run_with_worker(self, deal_with_job, selected, *arguments, **options):
-        """A run whose workers deal with jobs in another way."""
-        program = """
-            send(ready=True)
-            for job in channel:
-        """
-        directory = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
-        (directory / "some_worker.py").write_text(
-            lone_worker.PREAMBLE
-            + textwrap.dedent(program)
-            + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4)
-        )
-        with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
-            return runner.run(selected, *arguments, **options)
-
-    def test_every_verdict(self):
-        selected = [
-            case
-            for case in _select(["float"], ["NHWC"], ["SAME"])
-            if case.shape.name == "plain" and not case.dilated
-        ]
-        run = runner.run(selected, "some_targets:moody", limit_seconds=20)
-        found = {cell.case.stride: cell.outcome("moody eager") for cell in run.cells}
-        self.assertEqual(
-            {stride: outcome.verdict for stride, outcome in found.items()},
-            {
-                (1, 1): Verdict.AGREES,
-                (2, 2): Verdict.REFUSES,
-                (3, 3): Verdict.DIES,
-                (2, 1): Verdict.HANGS,
-                (1, 3): Verdict.WRONG,
-            },
-        )
-        self.assertEqual(found[2, 2].message, "ValueError: not today")
-        self.assertStartsWith(found[3, 3].message, "SIGABRT")
-        self.assertIn("a last word", found[3, 3].message)
-        self.assertLen(run.failing, 4)
-        self.assertEqual(run.judged, ["moody eager"])
-        # The others were judged in the same processes, and in those started after these.
-        self.assertEqual(run.counts(targets.XLA), {Verdict.AGREES: 5})
-        self.assertEqual(run.counts(targets.ONEDNN), {Verdict.AGREES: 5})
-        self.assertEqual(run.counts(targets.EIGEN), {Verdict.AGREES: 3, Verdict.REFUSES: 2})
-
-    def test_a_target_that_always_dies_is_given_up(self):
-        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:4]
-        with mock.patch.dict(runner._GIVE_UP_AFTER, {Verdict.DIES: 2}):
-            run = runner.run(selected, "some_targets:exits")
-        counts = run.counts("exits eager")
-        self.assertEqual(sum(counts.values()), 4)
-        self.assertContainsSubset({Verdict.DIES, Verdict.SKIPPED}, counts)
-        died = [cell.outcome("exits eager") for cell in run.cells]
-        self.assertTrue(any(outcome.message.startswith("exit status 3") for outcome in died))
-        self.assertLen(run.failing, 4)
-
-    def test_a_batch_that_kills_is_asked_one_by_one(self):
-        selected = [case for case in _select()[:20] if not case.dilated]
-        victim = selected[3].id
-        run = self._run_with_worker(
-            f"""
-            if job["execution"] == "jit":
-                send(begin=job["cases"])
-                if {victim!r} in job["cases"]:
-                    os.abort()
-            for case in job["cases"]:
-                send(case=case, outcome={{"verdict": "agrees"}})
-            """,
-            selected,
-        )
-        by_id = {cell.case.id: cell.outcome(targets.XLA).verdict for cell in run.cells}
-        self.assertEqual(by_id.pop(victim), Verdict.DIES)
-        self.assertEqual(set(by_id.values()), {Verdict.AGREES})
-
-    def test_executions(self):
-        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:3]
-        run = runner.run(
-            selected, "some_targets:by_execution", executions=targets.EXECUTIONS, stock=False
-        )
-        counts = {name: run.counts(f"by_execution {name}") for name in targets.EXECUTIONS}
-        self.assertEqual(
-            counts,
-            {
-                "eager": {Verdict.AGREES: 3},
-                "function": {Verdict.WRONG: 3},
-                "jit": {Verdict.REFUSES: 3},
-            },
-        )
-        self.assertEqual(run.lanes, {"by_execution": run.paths})
-        # The worst of them is what a table shows of the cells.
-        outcome = run.cells[0].outcome(*run.lanes["by_execution"])
-        self.assertEqual(outcome.verdict, Verdict.WRONG)
-        *_, table = summary.tables(run)
-        self.assertEqual([*table.lanes], ["eager", "function", "jit"])
-
-    @parameterized.parameters((None, 2), ("some_targets:by_execution", 0))
-    def test_our_ops_must_have_the_same_bits_in_all_executions(self, target, failing):
-        run = self._run_with_worker(
-            """
-            for case in job["cases"]:
-                digest = "of jit" if job["execution"] == "jit" else "of others"
-                send(case=case, outcome={"verdict": "agrees", "digest": digest})
-            """,
-            cases.CASES[:2],
-            target,
-            executions=targets.EXECUTIONS,
-            stock=False,
-        )
-        failures = [str(failure) for cell in run.failing for failure in cell.failures]
-        self.assertEqual(failures, ["ours jit: its bits are not those of ours eager"] * failing)
-
-    def test_bits_that_differ_between_processes_fail(self):
-        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:1]
-        run = runner.run(selected, "some_targets:unreproducible")
-        self.assertEqual(run.counts("unreproducible eager"), {Verdict.AGREES: 1})
-        self.assertIn("different bits", str(run.failing[0].failures[0]))
-
-    @parameterized.parameters((0, Verdict.AGREES, ""), (1, Verdict.REFUSES, "no gradient"))
-    def test_gradients_are_judged(self, order, verdict, text):
-        (case,) = _select(["float"], ["NHWC"], ["SAME"], op="forward", order=order, quick=True)[:1]
-        (cell,) = runner.run([case], "some_targets:half_a_gradient").cells
-        self.assertEqual(cell.outcome("half_a_gradient eager").verdict, verdict)
-        self.assertIn(text, cell.outcome("half_a_gradient eager").message)
-
-    def test_stock_is_left_out(self):
-        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)
-        run = runner.run(selected, stock=False)
-        self.assertEqual(run.paths, ["ours eager"])
-        self.assertEqual(run.counts("ours eager"), {Verdict.AGREES: len(selected)})
-
-    @parameterized.parameters(
-        ("no_such_module:f", "No module named 'no_such_module'"),
-        ("some_targets:nothing", "has no attribute 'nothing'"),
-        ("some_targets:not_a_function", "not a function"),
-    )
-    def test_targets_that_cannot_be_used(self, target, text):
-        with self.assertRaisesRegex(runner.UnusableTarget, text):
-            runner.run(cases.CASES[:1], target)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def _run(program, *arguments):
         [sys.executable, "-c", _USE + program, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(pathlib.Path(tf_dwbp.__file__).parent.parent)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert result.returncode == 0, f"status {result.returncode}: {result.stderr[-2000:]}"
     return result.stdout

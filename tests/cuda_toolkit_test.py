@@ -41,7 +41,7 @@ class CudaToolkitTest(tf.test.TestCase):
         (root / "bin").mkdir(parents=True)
         (root / "lib64").mkdir()
         nvcc = root / "bin" / "nvcc"
-        nvcc.write_text(_NVCC.format(release=release, top=root))
+        nvcc.write_text(_NVCC.format(release=release, top=root), encoding="utf-8")
         nvcc.chmod(0o755)
         if runtime:
             (root / "lib64" / "libcudart_static.a").touch()

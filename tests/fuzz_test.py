@@ -181,7 +181,7 @@ def test_an_interrupt_prints_what_was_found_so_far():
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stderr.readline() or True
     time.sleep(12)  # some calls will have been made, or TensorFlow is still loading

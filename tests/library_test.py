@@ -24,7 +24,7 @@ def _import_error(directory, program="import tf_dwbp", **environment):
         cwd=directory,
         env=os.environ | {"PYTHONPATH": str(directory)} | environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert result.returncode != 0
     return result.stderr.strip().splitlines()[-1]
@@ -44,7 +44,7 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
 
     def _set_build_info(self, directory, **changes):
         info = _library.build_info() | changes
-        (directory / "tf_dwbp" / "_build_info.json").write_text(json.dumps(info))
+        (directory / "tf_dwbp" / "_build_info.json").write_text(json.dumps(info), encoding="utf-8")
 
     def _importing_copy(self, xla):
         """The run of a program that imports such a copy and uses an op."""
@@ -60,11 +60,11 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
             cwd=directory,
             env=os.environ | {"PYTHONPATH": str(directory)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
 
     def test_built_for_the_version_that_runs(self):
-        info = json.loads(_library.BUILD_INFO_PATH.read_text())
+        info = json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))
         self.assertEqual(info["tensorflow_version"], tf.__version__)
 
     def test_another_version_is_refused_and_both_are_named(self):
@@ -85,7 +85,7 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
     def test_import_checks_the_version_before_it_loads(self):
         directory = self._copy_of_the_package()
         info = directory / "tf_dwbp" / "_build_info.json"
-        info.write_text(json.dumps({"tensorflow_version": "1.2.3"}))
+        info.write_text(json.dumps({"tensorflow_version": "1.2.3"}), encoding="utf-8")
         (directory / "tf_dwbp" / "_tf_dwbp.so").unlink()  # loading it would fail otherwise
         self.assertRegex(
             _import_error(directory),
@@ -195,7 +195,7 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
     )
     def test_a_tensorflow_that_is_not_whole(self, content, text):
         directory = self._copy_of_the_package()
-        (directory / "tensorflow.py").write_text(content)
+        (directory / "tensorflow.py").write_text(content, encoding="utf-8")
         self.assertRegex(
             _import_error(directory),
             f"^ImportError: tf_dwbp needs TensorFlow, whose installation is not whole .{text}",

@@ -50,7 +50,7 @@ def _digest(threads, instruction_set):
         env=environment,
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     return output.stdout.partition("digest ")[2]
 
@@ -188,7 +188,10 @@ class NumericsTest(tf.test.TestCase, parameterized.TestCase):
         for threads in (1, 2, 3, 8):
             self.assertEqual(_digest(threads, ""), first)
         # All that have fused multiply-adds take the sums in the same order.
-        if "avx2" in json.loads(_library.BUILD_INFO_PATH.read_text())["cpu_targets"]:
+        if (
+            "avx2"
+            in json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))["cpu_targets"]
+        ):
             self.assertEqual(_digest(2, "avx2"), first)
 
     def test_the_baseline_instruction_set_is_right_and_reproducible(self):

@@ -76,7 +76,7 @@ class SourcesTest(tf.test.TestCase):
 
 class BuildTest(tf.test.TestCase):
     def test_the_build_info_is_of_this_build(self):
-        info = json.loads(_library.BUILD_INFO_PATH.read_text())
+        info = json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))
         self.assertEqual(info["tensorflow_version"], tf.__version__)
         self.assertNotEmpty(info["compiler"])
         self.assertIn("baseline", info["cpu_targets"])
@@ -122,12 +122,12 @@ class InstalledFilesTest(tf.test.TestCase):
 
 class ReadmeTest(tf.test.TestCase):
     def test_names_the_two_commands(self):
-        readme = (ROOT / "README.md").read_text()
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
         self.assertIn('pip install ".[cpu]" && tf-dwbp conformance', readme)
         self.assertIn('pip install -e ".[cpu,test]" && pytest', readme)
 
     def test_tells_which_gpu_kernels_there_are(self):
-        header = (ROOT / "cc" / "gpu" / "configurations.h").read_text()
+        header = (ROOT / "cc" / "gpu" / "configurations.h").read_text(encoding="utf-8")
         lists = re.findall(r"k\w+Configurations\[\] = \{(.*?)\n\};", header, re.DOTALL)
         self.assertLen(lists, 2)
         for listed in lists:
@@ -135,7 +135,7 @@ class ReadmeTest(tf.test.TestCase):
             taps = sorted({taps for taps, _, _ in steps})
             strides = sorted({max(result, source) for _, result, source in steps})
             row = f"| {', '.join(f'{n}x{n}' for n in taps)} | {', '.join(map(str, strides))} (both "
-            self.assertIn(row, (ROOT / "README.md").read_text())
+            self.assertIn(row, (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -37,16 +37,16 @@ class RunTest(tf.test.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        (self.folder / "helper.py").write_text("VALUE = 7\n")
+        (self.folder / "helper.py").write_text("VALUE = 7\n", encoding="utf-8")
 
     def _run(self, *arguments, end="", cwd=None):
         script = self.folder / "script.py"
-        script.write_text(textwrap.dedent(_SCRIPT) + end)
+        script.write_text(textwrap.dedent(_SCRIPT) + end, encoding="utf-8")
         arguments = [str(script) if argument == "SCRIPT" else argument for argument in arguments]
         return subprocess.run(
             [sys.executable, "-m", "tf_dwbp", "run", *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             cwd=cwd,
         )
 
@@ -97,17 +97,23 @@ class RunTest(tf.test.TestCase):
         run = self._run("SCRIPT", end="raise KeyError('of the script')\n")
         self.assertEqual(run.returncode, 1)
         self.assertIn("KeyError: 'of the script'", run.stderr)
+        # As Python prints it: it begins in the script.
+        self.assertIn(f'(most recent call last):\n  File "{self.folder}/script.py"', run.stderr)
         self.assertLen(self._summary(run), 3)
 
     def test_wrong_usage(self):
         for arguments, message in (
             (["--ops", "backward", "SCRIPT"], "'backward' is none of forward, input_grad"),
             (["nowhere.py"], "there is no file nowhere.py"),
+            (["-m", "no_such_module"], "cannot run no_such_module: No module named"),
+            (["-m", "no_such.module"], "cannot run no_such.module: "),
+            (["-m", "json"], "'json' is a package and cannot be directly executed"),
             ([], "SCRIPT"),
         ):
             run = self._run(*arguments)
             self.assertEqual(run.returncode, 2, arguments)
             self.assertIn(message, run.stderr)
+            self.assertNotIn("Traceback", run.stderr)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def _start(*arguments, task=None):
         [sys.executable, str(_PROGRAM), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=environment,
     )
 

@@ -123,7 +123,7 @@ class SavedModelTest(tf.test.TestCase, parameterized.TestCase):
         ]
         for ours, stock in zip(results.values(), expected, strict=True):
             self.assertAllClose(ours, stock, rtol=1e-5, atol=1e-4)
-        without = subprocess.run([*command, "nothing"], capture_output=True, text=True)
+        without = subprocess.run([*command, "nothing"], capture_output=True, encoding="utf-8")
         self.assertNotEqual(without.returncode, 0)
         self.assertIn("TfDwbp>", without.stderr)
 

@@ -284,7 +284,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             "stock/swapped: ",
         ):
             self.assertIn(part, text)
-        found = json.loads(saved.read_text())
+        found = json.loads(saved.read_text(encoding="utf-8"))
         [run] = found["runs"]
         self.assertEqual(run["faults"], [])
         self.assertEqual(run["plan"]["warm_up"], 30)
@@ -349,7 +349,11 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             "from tf_dwbp import cli; cli.main(['train', '--load', '/no/such/file'])"
         )
         found = subprocess.run(
-            [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-c", program],
+            cwd=_ROOT,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
         self.assertEqual(found.returncode, 2)
         self.assertIn("cannot read /no/such/file", found.stderr)

@@ -43,7 +43,7 @@ class XlaBuildTest(tf.test.TestCase):
     def _build(self, source):
         """What native builds, or says, with this source in place of its own."""
         path = self.directory / "a_source.cc"
-        path.write_text(source)
+        path.write_text(source, encoding="utf-8")
         sources = native.read_sources() | {"XLA_SOURCES": [str(path)]}
         wheel = tensorflow_wheel.find()
         (self.directory / native.LIBRARY_NAME).unlink(missing_ok=True)
@@ -126,7 +126,7 @@ class XlaBuildTest(tf.test.TestCase):
                 [sys.executable, str(_ROOT / "build_support" / "xla_headers.py"), str(include)],
                 env=os.environ | environment,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
             )
 
         include = self._include()

@@ -53,7 +53,7 @@ def _run(program, **environment):
         env=os.environ | {"PYTHONPATH": str(path)} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -178,7 +178,7 @@ def load():
 def _other_copies():
     """Where the other copies of the library lie that the process has loaded."""
     try:
-        maps = pathlib.Path("/proc/self/maps").read_text(errors="replace")
+        maps = pathlib.Path("/proc/self/maps").read_text(errors="replace", encoding="utf-8")
     except OSError:
         return "another path"
     paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}

@@ -61,7 +61,7 @@ def run(library, options):
         )
     document = {"device": device, "torch": torch.__version__, "rows": rows}
     if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 1 if any(row["differs_from_torch"] for row in rows) else 0
 
 

@@ -36,8 +36,8 @@ _ACCUMULATOR = {"half": "float", "bfloat16": "float", "float": "float", "double"
 _LONGEST_RUN = 512
 
 # Numbers of random signs cancel, and so do their roundings: a sum kept in the dtype is typically
-# off by one unit roundoff of S, and a wrong one by S / sqrt(n). With a larger n than this, wrong
-# sums of narrow types would pass for imprecise ones.
+# off by one unit roundoff of S, and a wrong one by S / sqrt(n). With a larger n than this, or than
+# 1 / (u sqrt(n)), wrong sums of narrow types would pass for imprecise ones.
 _LONGEST_RUN_IN_DTYPE = 32
 
 
@@ -153,7 +153,10 @@ def expectation_of(dtype, result, tensors, input_sizes, filter_sizes, **attribut
         return found
 
     longest = _LONGEST_RUN if result == "filter" else np.inf
-    in_dtype = functools.partial(bound, dtype, _LONGEST_RUN_IN_DTYPE)
+    longest_in_dtype = np.minimum(
+        _LONGEST_RUN_IN_DTYPE, 1 / (unit_roundoff * np.sqrt(np.maximum(count, 1)))
+    )
+    in_dtype = functools.partial(bound, dtype, longest_in_dtype)
     return Expectation(value, bound(_ACCUMULATOR[dtype], longest), in_dtype)
 
 

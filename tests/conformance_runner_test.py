@@ -1,0 +1,326 @@
+"""The conformance run: processes that do anything are verdicts, and nothing of them is left."""
+
+import os
+import pathlib
+import sys
+import textwrap
+from unittest import mock
+
+import lone_worker
+import pytest
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tf_dwbp.conformance import cases, runner, summary, targets
+from tf_dwbp.conformance.verdicts import Verdict
+
+
+def _select(*filters, op="input_grad", order=0, **more):
+    return cases.select(*filters, ops=[op], orders=[order], **more)
+
+
+# Behaves by stride, so that one run shows every verdict.
+_TARGETS = """
+    import os
+    import signal
+    import subprocess
+    import sys
+    import threading
+    import time
+    import numpy as np
+    import tensorflow as tf
+    from tf_dwbp import ops
+    from tf_dwbp.conformance import reference
+
+    def moody(input_sizes, filter, out_backprop, strides, **attributes):
+        right = reference.input_grad(
+            input_sizes, filter.numpy(), out_backprop.numpy(), strides, **attributes
+        ).astype("float32")
+        print("prints on standard output", flush=True)
+        match tuple(strides[1:3]):
+            case (2, 2):
+                raise ValueError("not today")
+            case (3, 3):
+                os.write(2, b"a last word\\n")
+                os.abort()
+            case (2, 1):
+                time.sleep(10**6)
+            case (1, 3):
+                return right + 0.01
+        return right
+
+    def unreproducible(input_sizes, filter, out_backprop, strides, **attributes):
+        right = reference.input_grad(
+            input_sizes, filter.numpy(), out_backprop.numpy(), strides, **attributes
+        ).astype("float32")
+        if os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1":
+            right[0, 4, 4, 0] = np.nextafter(right[0, 4, 4, 0], np.float32(0))
+        return right
+
+    def exits(**arguments):
+        os._exit(3)
+
+    def careless(strides, dilations, **arguments):
+        match tuple(strides[1:3]), tuple(dilations[1:3]):
+            case (1, 1), (1, 1):
+                os.fork()
+            case (1, 1), (2, 2):
+                sys.stdin.read()
+            case (1, 1), (1, 2):
+                os.closerange(0, 64)
+            case (1, 1), (3, 2):
+                os.chdir("/")
+            case (2, 2), (1, 1):
+                raise SystemExit("not even an exception")
+            case (2, 2), (2, 2):
+                raise KeyboardInterrupt
+            case (2, 2), (1, 2):
+                os._exit(0)
+            case (2, 2), (3, 2):
+                os.write(1, b"x" * 10**7)
+            case (3, 3), (1, 1):
+                threading.Thread(target=time.sleep, args=[1000]).start()
+            case (3, 3), (2, 2):
+                subprocess.Popen(["sleep", "54321"], start_new_session=True)
+            case (3, 3), (1, 2):
+                while True:
+                    print("x" * 1000)
+            case (3, 3), (3, 2):
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, signal.SIG_IGN)
+        return ops.depthwise_conv2d_backprop_input(
+            strides=strides, dilations=dilations, **arguments
+        )
+
+    def by_execution(**arguments):
+        right = ops.depthwise_conv2d_backprop_input(**arguments)
+        if tf.executing_eagerly():
+            return right
+        return right + tf.numpy_function(lambda: np.float32(1), [], tf.float32)  # not for XLA
+
+    def half_a_gradient(input, filter, **attributes):
+        @tf.custom_gradient
+        def convolve(input, filter):
+            def grad(upstream):
+                sizes = tf.shape(input)
+                right = ops.depthwise_conv2d_backprop_input(sizes, filter, upstream, **attributes)
+                return right, None
+            return ops.depthwise_conv2d(input, filter, **attributes), grad
+        return convolve(input, filter)
+
+    not_a_function = 7
+"""
+
+
+class RunnerTest(tf.test.TestCase, parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        directory = pathlib.Path(self.get_temp_dir())
+        (directory / "some_targets.py").write_text(textwrap.dedent(_TARGETS), encoding="utf-8")
+        path = os.pathsep.join([str(directory), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.enter_context(mock.patch.dict(os.environ, {"PYTHONPATH": path}))
+
+    def _run_with_worker(self, deal_with_job, selected, *arguments, **options):
+        """A run whose workers deal with jobs in another way."""
+        program = """
+            send(ready=True)
+            for job in channel:
+        """
+        directory = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
+        (directory / "some_worker.py").write_text(
+            lone_worker.PREAMBLE
+            + textwrap.dedent(program)
+            + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4),
+            encoding="utf-8",
+        )
+        with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
+            return runner.run(selected, *arguments, **options)
+
+    def test_every_verdict(self):
+        selected = [
+            case
+            for case in _select(["float"], ["NHWC"], ["SAME"])
+            if case.shape.name == "plain" and not case.dilated
+        ]
+        run = runner.run(selected, "some_targets:moody", limit_seconds=20)
+        found = {cell.case.stride: cell.outcome("moody eager") for cell in run.cells}
+        self.assertEqual(
+            {stride: outcome.verdict for stride, outcome in found.items()},
+            {
+                (1, 1): Verdict.AGREES,
+                (2, 2): Verdict.REFUSES,
+                (3, 3): Verdict.DIES,
+                (2, 1): Verdict.HANGS,
+                (1, 3): Verdict.WRONG,
+            },
+        )
+        self.assertEqual(found[2, 2].message, "ValueError: not today")
+        self.assertStartsWith(found[3, 3].message, "SIGABRT")
+        self.assertIn("a last word", found[3, 3].message)
+        self.assertLen(run.failing, 4)
+        self.assertEqual(run.judged, ["moody eager"])
+        # The others were judged in the same processes, and in those started after these.
+        self.assertEqual(run.counts(targets.XLA), {Verdict.AGREES: 5})
+        self.assertEqual(run.counts(targets.ONEDNN), {Verdict.AGREES: 5})
+        self.assertEqual(run.counts(targets.EIGEN), {Verdict.AGREES: 3, Verdict.REFUSES: 2})
+
+    def test_careless_targets(self):
+        selected = [
+            case
+            for case in _select(["float"], ["NHWC"], ["SAME"])
+            if case.shape.name == "plain" and case.stride in ((1, 1), (2, 2), (3, 3))
+        ]
+        run = runner.run(selected, "some_targets:careless", limit_seconds=20, stock=False)
+        found = {
+            (cell.case.stride, cell.case.dilation): cell.outcome("careless eager")
+            for cell in run.cells
+        }
+        others = {
+            ((2, 2), (1, 1)): (Verdict.REFUSES, "SystemExit: not even an exception"),
+            ((2, 2), (2, 2)): (Verdict.REFUSES, "KeyboardInterrupt"),
+            ((2, 2), (1, 2)): (Verdict.DIES, "exit status 0"),
+            ((3, 3), (1, 2)): (Verdict.HANGS, "no answer within the limit"),
+        }
+        for key, outcome in found.items():
+            verdict, message = others.get(key, (Verdict.AGREES, ""))
+            self.assertEqual(outcome.verdict, verdict, (key, outcome.message))
+            self.assertStartsWith(outcome.message, message)
+        left = [
+            path
+            for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+            if path.exists() and b"54321" in path.read_bytes()
+        ]
+        self.assertEmpty(left)
+
+    @parameterized.parameters("sys.exit(3)", "raise KeyboardInterrupt", "os._exit(0)", "0 / 0")
+    def test_targets_that_fail_to_load(self, line):
+        folder = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
+        name = f"target_{abs(hash(line))}"
+        (folder / f"{name}.py").write_text(f"import os, sys\n{line}\n", encoding="utf-8")
+        with self.assertRaisesRegex(runner.UnusableTarget, name if "os." not in line else "dies"):
+            runner.run(cases.CASES[:1], f"{name}:f", stock=False)
+
+    def test_large_cases_are_asked_of_what_is_judged_in_one_process(self):
+        selected = [*cases.LARGE_CASES[:3], *_select(quick=True)[:2]]
+        run = self._run_with_worker(
+            """
+            for case in job["cases"]:
+                send(case=case, outcome={"verdict": "agrees"})
+            """,
+            selected,
+            executions=targets.EXECUTIONS,
+        )
+        for cell in run.cells:
+            if cell.case.is_large:
+                asked = {f"ours {execution}": 1 for execution in targets.EXECUTIONS}
+                self.assertEqual({p: len(o) for p, o in cell.outcomes.items()}, asked)
+            else:
+                self.assertContainsSubset({targets.EIGEN, targets.XLA}, cell.outcomes)
+        tables = {table.title: table for table in summary.tables(run)}
+        self.assertEqual([*tables["real sizes"].lanes], ["ours"])
+        # Combinations that are not there are empty.
+        table = tables["real sizes"]
+        texts = {
+            summary.Tally.of(table.groups[row, column], table.lanes["ours"]).text
+            for row in table.rows
+            for column in table.columns
+        }
+        self.assertEqual(texts, {"✓", ""})
+
+    def test_a_target_that_always_dies_is_given_up(self):
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:4]
+        with mock.patch.dict(runner._GIVE_UP_AFTER, {Verdict.DIES: 2}):
+            run = runner.run(selected, "some_targets:exits")
+        counts = run.counts("exits eager")
+        self.assertEqual(sum(counts.values()), 4)
+        self.assertContainsSubset({Verdict.DIES, Verdict.SKIPPED}, counts)
+        died = [cell.outcome("exits eager") for cell in run.cells]
+        self.assertTrue(any(outcome.message.startswith("exit status 3") for outcome in died))
+        self.assertLen(run.failing, 4)
+
+    def test_a_batch_that_kills_is_asked_one_by_one(self):
+        selected = [case for case in _select()[:20] if not case.dilated]
+        victim = selected[3].id
+        run = self._run_with_worker(
+            f"""
+            if job["execution"] == "jit":
+                send(begin=job["cases"])
+                if {victim!r} in job["cases"]:
+                    os.abort()
+            for case in job["cases"]:
+                send(case=case, outcome={{"verdict": "agrees"}})
+            """,
+            selected,
+        )
+        by_id = {cell.case.id: cell.outcome(targets.XLA).verdict for cell in run.cells}
+        self.assertEqual(by_id.pop(victim), Verdict.DIES)
+        self.assertEqual(set(by_id.values()), {Verdict.AGREES})
+
+    def test_executions(self):
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:3]
+        run = runner.run(
+            selected, "some_targets:by_execution", executions=targets.EXECUTIONS, stock=False
+        )
+        counts = {name: run.counts(f"by_execution {name}") for name in targets.EXECUTIONS}
+        self.assertEqual(
+            counts,
+            {
+                "eager": {Verdict.AGREES: 3},
+                "function": {Verdict.WRONG: 3},
+                "jit": {Verdict.REFUSES: 3},
+            },
+        )
+        self.assertEqual(run.lanes, {"by_execution": run.paths})
+        # The worst of them is what a table shows of the cells.
+        outcome = run.cells[0].outcome(*run.lanes["by_execution"])
+        self.assertEqual(outcome.verdict, Verdict.WRONG)
+        *_, table = summary.tables(run)
+        self.assertEqual([*table.lanes], ["eager", "function", "jit"])
+
+    @parameterized.parameters((None, 2), ("some_targets:by_execution", 0))
+    def test_our_ops_must_have_the_same_bits_in_all_executions(self, target, failing):
+        run = self._run_with_worker(
+            """
+            for case in job["cases"]:
+                digest = "of jit" if job["execution"] == "jit" else "of others"
+                send(case=case, outcome={"verdict": "agrees", "digest": digest})
+            """,
+            cases.CASES[:2],
+            target,
+            executions=targets.EXECUTIONS,
+            stock=False,
+        )
+        failures = [str(failure) for cell in run.failing for failure in cell.failures]
+        self.assertEqual(failures, ["ours jit: its bits are not those of ours eager"] * failing)
+
+    def test_bits_that_differ_between_processes_fail(self):
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:1]
+        run = runner.run(selected, "some_targets:unreproducible")
+        self.assertEqual(run.counts("unreproducible eager"), {Verdict.AGREES: 1})
+        self.assertIn("different bits", str(run.failing[0].failures[0]))
+
+    @parameterized.parameters((0, Verdict.AGREES, ""), (1, Verdict.REFUSES, "no gradient"))
+    def test_gradients_are_judged(self, order, verdict, text):
+        (case,) = _select(["float"], ["NHWC"], ["SAME"], op="forward", order=order, quick=True)[:1]
+        (cell,) = runner.run([case], "some_targets:half_a_gradient").cells
+        self.assertEqual(cell.outcome("half_a_gradient eager").verdict, verdict)
+        self.assertIn(text, cell.outcome("half_a_gradient eager").message)
+
+    def test_stock_is_left_out(self):
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)
+        run = runner.run(selected, stock=False)
+        self.assertEqual(run.paths, ["ours eager"])
+        self.assertEqual(run.counts("ours eager"), {Verdict.AGREES: len(selected)})
+
+    @parameterized.parameters(
+        ("no_such_module:f", "No module named 'no_such_module'"),
+        ("some_targets:nothing", "has no attribute 'nothing'"),
+        ("some_targets:not_a_function", "not a function"),
+    )
+    def test_targets_that_cannot_be_used(self, target, text):
+        with self.assertRaisesRegex(runner.UnusableTarget, text):
+            runner.run(cases.CASES[:1], target)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
