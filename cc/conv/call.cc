@@ -120,14 +120,15 @@ Error check_channels(const Call& call, int64_t* in, int64_t* filter, int64_t mul
 
 Error check_elements(const char* name, const Shape& shape) {
   int64_t elements = 1;
-  bool overflow = false;
   for (int64_t size : *shape) {
+    // TensorFlow multiplies from the first size on; what comes after a 0 may be of any size.
     if (size == 0 || size == kUnknown) return "";
-    overflow |= __builtin_mul_overflow(elements, size, &elements);
+    if (__builtin_mul_overflow(elements, size, &elements)) elements = kMaxElements + 1;
+    if (elements <= kMaxElements) continue;
+    return describe(name, shape) + " must have at most " + std::to_string(kMaxElements) +
+           " elements in all, sizes before a 0 included, but has more";
   }
-  if (!overflow && elements <= kMaxElements) return "";
-  return describe(name, shape) + " must have at most " + std::to_string(kMaxElements) +
-         " elements in all, but has more";
+  return "";
 }
 
 Error check_elements(const Call& call) {

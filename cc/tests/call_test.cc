@@ -168,6 +168,15 @@ TF_DWBP_TEST(sizes_that_overflow_are_refused) {
                  std::nullopt);
   expect_error(check_call(&call),
                "out_backprop [2147483647, 5, 3, 1099511627776] must have at most");
+  // TensorFlow multiplies sizes in their order, and ends a call whose product overflows.
+  UserAttributes padded = good_attributes();
+  padded.padding = "EXPLICIT";
+  padded.explicit_paddings = {0, 0, kMax, kMax, kMax, kMax, 0, 0};
+  padded.strides = {1, 1, 1, 1};
+  call = call_of(padded, Sizes{2, 1, 1, 605}, Sizes{1, 1, 605, 0}, std::nullopt);
+  expect_error(check_call(&call), "sizes before a 0 included");
+  call = call_of(padded, Sizes{0, 1, 1, 605}, Sizes{1, 1, 605, 1}, std::nullopt);
+  check(check_call(&call).empty(), "no images, of any size");
 }
 
 TF_DWBP_TEST(shapes_that_do_not_fit_are_refused) {

@@ -63,7 +63,8 @@ def affordable(op: str, arguments: dict) -> bool:
         return True
     shapes = {role: _shape(op, role, arguments)[0] for role in reference.ROLES}
     shapes["output"] = _output_shape(arguments, shapes)
-    if math.prod(shapes[reference.RESULTS[op]]) > _AFFORDABLE:
+    result = shapes[reference.RESULTS[op]]
+    if math.prod(result) > _AFFORDABLE or math.prod(size for size in result if size) >= 2**58:
         return False
     taps = math.prod(shapes["filter"][:2])
     products = math.prod(shapes["output"]) * taps
