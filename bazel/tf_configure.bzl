@@ -15,7 +15,11 @@ cc_library(
         "NDEBUG",
         "_GLIBCXX_USE_CXX11_ABI=1",
     ],
-    includes = ["include"],
+    includes = [
+        "include",
+        # What headers of the eager runtime include from there.
+        "include/external/farmhash_archive/src",
+    ],
 )
 
 # The above, and what the headers of XLA want besides.

@@ -268,11 +268,13 @@ def build_library(
             *gpu_kernels,
             *units([*sources["LIBRARY_SOURCES"], *gpu_sources], _LIBRARY_FLAGS, BUILD / "library"),
         ],
-        *_wheel_flags(wheel),
+        # What headers of TensorFlow's eager runtime include from there.
+        *_wheel_flags(wheel, [wheel.include / "external/farmhash_archive/src"]),
     )
     runtime = _cuda_runtime(cuda) if cuda else []
     name = f"-Wl,-soname,{LIBRARY_NAME}"  # by which the XLA library finds it among what is loaded
-    link(["-shared", *objects, *_linked(wheel.framework), name, *runtime], directory / LIBRARY_NAME)
+    libraries = _linked(wheel.framework, wheel.compiler)
+    link(["-shared", *objects, *libraries, name, *runtime], directory / LIBRARY_NAME)
     why_no_xla = _build_xla_library(wheel, directory, cuda)
     info = {
         "tensorflow_version": wheel.version,

@@ -71,9 +71,12 @@ GPU_FLAGS = [
 
 # The shared library that TensorFlow loads.
 LIBRARY_SOURCES = CORE_SOURCES + [
+    "cc/swap/eager_rewrite.cc",
+    "cc/swap/execution_pass.cc",
     "cc/swap/graph_optimizer.cc",
     "cc/swap/ledger.cc",
     "cc/swap/rename.cc",
+    "cc/swap/state.cc",
     "cc/tensorflow/depthwise_op.cc",
     "cc/tensorflow/first_copy.cc",
     "cc/tensorflow/ops.cc",
@@ -87,6 +90,7 @@ GPU_LIBRARY_SOURCES = GPU_CORE_SOURCES + [
 
 # The shared library that is loaded after it: what XLA makes of the ops.
 XLA_SOURCES = [
+    "cc/swap/compiled.cc",
     "cc/xla/handler.cc",
     "cc/xla/lowering.cc",
     "cc/xla/request.cc",
@@ -94,6 +98,7 @@ XLA_SOURCES = [
 
 # Added to it where there is an nvcc.
 GPU_XLA_SOURCES = [
+    "cc/swap/compiled.cc",
     "cc/xla/gpu_handler.cc",
     "cc/xla/gpu_lowering.cc",
 ]

@@ -4,14 +4,12 @@ import collections
 import re
 
 from tensorflow.python.eager import context as eager_context
-from tensorflow.python.framework import op_callbacks
 
 
 def in_graphs(call) -> dict[str, int]:
     """Calls the function; counts, by name, the ops in the graphs that were instantiated for it.
 
-    Stock's are counted under their names for users, whatever TensorFlow makes of them on CPU. A
-    function that has run before is not instantiated again.
+    A function that has run before is not instantiated again.
     """
     context = eager_context.context()
     context.enable_run_metadata()
@@ -26,23 +24,21 @@ def in_graphs(call) -> dict[str, int]:
         for graph in function.partition_graphs:
             for node in graph.node:
                 if "Depthwise" in node.op:
-                    name = re.sub("^_Mkl(Native)?", "", node.op)
-                    names["_" + name if name.startswith("Fused") else name] += 1
+                    names[_name(node.op)] += 1
     return dict(names)
 
 
 def eagerly(call) -> dict[str, int]:
-    """Calls the function, and counts the ops that it executes one by one, by name."""
-    names = collections.Counter()
+    """Calls the function, and names the ops for which it makes kernels to execute one by one.
 
-    def callback(op_type, inputs, attrs, outputs, op_name=None, graph=None):
-        op_type = op_type if isinstance(op_type, str) else op_type.decode()
-        if graph is None and "Depthwise" in op_type:
-            names[op_type] += 1
+    Each counts once, however often it is called: TensorFlow makes a kernel, as a function of one
+    op, when it has none.
+    """
+    eager_context.context().clear_kernel_cache()
+    return dict.fromkeys(in_graphs(call), 1)
 
-    op_callbacks.add_op_callback(callback)
-    try:
-        call()
-    finally:
-        op_callbacks.remove_op_callback(callback)
-    return dict(names)
+
+def _name(op):
+    """Stock's ops under their names for users, whatever TensorFlow makes of them on CPU."""
+    name = re.sub("^_Mkl(Native)?", "", op)
+    return "_" + name if name.startswith("Fused") else name

@@ -1,11 +1,10 @@
 // A graph optimizer, through TensorFlow's plug-in interface, that renames stock's depthwise ops to
-// ours, and the C functions by which tf_dwbp.swap turns it on and off and reads what it did.
+// ours, also in functions that TensorFlow does not execute as graphs of their own.
 //
 // TensorFlow calls it for each function that is instantiated, after its own optimizers.
 
 #include <dlfcn.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <set>
@@ -13,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "cc/swap/ledger.h"
 #include "cc/swap/rename.h"
+#include "cc/swap/state.h"
 #include "tensorflow/c/experimental/grappler/grappler.h"
 #include "tensorflow/c/tf_buffer.h"
 #include "tensorflow/c/tf_status.h"
@@ -23,18 +22,8 @@
 #include "tensorflow/core/grappler/grappler_item.h"
 #include "tensorflow/core/grappler/optimizers/custom_graph_optimizer_registry.h"
 
-#define TF_DWBP_EXPORT extern "C" __attribute__((visibility("default")))
-
 namespace tf_dwbp::swap {
 namespace {
-
-std::atomic<Ops> g_ops{0};
-
-// Never destroyed: TensorFlow's threads may outlive static objects.
-Ledger& ledger() {
-  static Ledger* const ledger = new Ledger;
-  return *ledger;
-}
 
 void set_output(const char* bytes, size_t size, TF_Buffer* output, TF_Status* status) {
   void* data = std::malloc(size);
@@ -59,12 +48,19 @@ void optimize(void*, const TF_Buffer* input, const TF_GrapplerItem* item, TF_Buf
     return;
   }
   int renamed = 0;
-  std::vector<Entry> entries = rename(&graph, g_ops, &renamed);
   // The function's name, which the C interface has no call for; in TensorFlow the item is this
   // struct behind an opaque pointer. The op library loads under no other version than it was built
   // for, so the layout is the right one.
   const auto* grappler_item = reinterpret_cast<const tensorflow::grappler::GrapplerItem*>(item);
-  ledger().record(grappler_item->id, std::move(entries));
+  std::vector<Entry> entries;
+  // Graphs that are frozen or converted are optimized to be kept, where our ops may not be known.
+  if (grappler_item->id != "graph_to_optimize" && !is_eager_call(grappler_item->id)) {
+    entries = rename(&graph, installs().ops(), &renamed);
+  }
+  // All graphs of sessions are called that; they are told apart when they are executed.
+  if (!entries.empty() && grappler_item->id != "tf_graph") {
+    ledger().optimized(grappler_item->id, std::move(entries));
+  }
   if (renamed == 0) {
     set_output(bytes, input->length, output, status);
     return;
@@ -97,11 +93,12 @@ const char* g_next_type = tensorflow::DEVICE_CPU;
 }  // namespace tf_dwbp::swap
 
 // What TensorFlow looks for in a plug-in, each time that it is told to load one.
-TF_DWBP_EXPORT void TF_InitGraph(TP_OptimizerRegistrationParams* params, TF_Status* status) {
+extern "C" TF_DWBP_EXPORT void TF_InitGraph(TP_OptimizerRegistrationParams* params,
+                                            TF_Status* status) {
   using namespace tf_dwbp::swap;
   registered_types().insert(g_next_type);
   params->device_type = g_next_type;
-  params->optimizer->create_func = [] { return static_cast<void*>(&g_ops); };
+  params->optimizer->create_func = [] { return static_cast<void*>(&installs()); };
   params->optimizer->optimize_func = optimize;
   params->optimizer->destroy_func = [](void*) {};
   TF_SetStatus(status, TF_OK, "");
@@ -110,19 +107,9 @@ TF_DWBP_EXPORT void TF_InitGraph(TP_OptimizerRegistrationParams* params, TF_Stat
 // To be called, by one thread, before TensorFlow is told to load the plug-in for the CPU (0) or
 // for GPUs (1): 0 if it may be; 1 if it is registered; 2 if another plug-in is. TensorFlow would
 // abort the process at a second one.
-TF_DWBP_EXPORT int tf_dwbp_swap_prepare(int gpu) {
+extern "C" TF_DWBP_EXPORT int tf_dwbp_swap_prepare(int gpu) {
   using namespace tf_dwbp::swap;
   g_next_type = gpu ? tensorflow::DEVICE_GPU : tensorflow::DEVICE_CPU;
   if (registered_types().count(g_next_type) > 0) return 1;
   return is_taken(g_next_type) ? 2 : 0;
 }
-
-// Bit 0 asks for the forward op, bit 1 for the input gradient, bit 2 for the filter gradient.
-TF_DWBP_EXPORT void tf_dwbp_swap_set_ops(unsigned ops) { tf_dwbp::swap::g_ops = ops; }
-
-// Ledger::text(), to be freed by the next function.
-TF_DWBP_EXPORT char* tf_dwbp_swap_ledger() {
-  return strdup(tf_dwbp::swap::ledger().text().c_str());
-}
-
-TF_DWBP_EXPORT void tf_dwbp_swap_free(char* text) { std::free(text); }

@@ -1,12 +1,11 @@
 #include "cc/swap/rename.h"
 
 #include <set>
-#include <string_view>
 #include <utility>
 
+#include "tensorflow/core/framework/function.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/types.h"
 #include "tensorflow/core/util/device_name_utils.h"
 
 namespace tf_dwbp::swap {
@@ -16,22 +15,22 @@ using tensorflow::DeviceNameUtils;
 using tensorflow::DeviceType;
 using tensorflow::NodeDef;
 
-constexpr std::string_view kStock[] = {"DepthwiseConv2dNative",
-                                       "DepthwiseConv2dNativeBackpropInput",
-                                       "DepthwiseConv2dNativeBackpropFilter"};
 constexpr std::string_view kOurs = "TfDwbp>";  // followed by stock's name
 constexpr std::string_view kFused = "_FusedDepthwiseConv2dNative";
-
-// The op's place in kStock, or -1.
-int index_of(std::string_view op) {
-  for (int i = 0; i < 3; ++i) {
-    if (op == kStock[i]) return i;
-  }
-  return -1;
-}
+constexpr char kMark[] = "_tf_dwbp_renamed";
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
+}
+
+// Stock's name for our op; "" for others.
+std::string_view stock_name(std::string_view op) {
+  if (!starts_with(op, kOurs) || index_of(op.substr(kOurs.size())) < 0) return "";
+  return op.substr(kOurs.size());
+}
+
+bool has_kernel(const NodeDef& node, const DeviceType& type) {
+  return tensorflow::FindKernelDef(type, node, nullptr, nullptr).ok();
 }
 
 // Whether the nodes are spread over the processes of a cluster.
@@ -44,10 +43,6 @@ bool spans_processes(const tensorflow::GraphDef& graph) {
     }
   }
   return processes.size() > 1;
-}
-
-bool has_kernel(const NodeDef& node, const DeviceType& type) {
-  return tensorflow::FindKernelDef(type, node, nullptr, nullptr).ok();
 }
 
 // Why the node, already with our name, could not run where stock's would; "" where it can.
@@ -68,12 +63,11 @@ std::string no_kernel(const NodeDef& node, const std::string& stock) {
   return "";
 }
 
-// Where the node was traced, if it was inlined since.
-void read_origin(const NodeDef& node, Entry* entry) {
-  const auto& debug = node.experimental_debug_info();
-  entry->traced_node =
-      debug.original_node_names_size() > 0 ? debug.original_node_names(0) : node.name();
-  if (debug.original_func_names_size() > 0) entry->traced_function = debug.original_func_names(0);
+// Whether the node names a process that need not be this one.
+bool names_a_process(const NodeDef& node) {
+  DeviceNameUtils::ParsedName device;
+  return DeviceNameUtils::ParseFullName(node.device(), &device) && device.has_job &&
+         device.job != "localhost";
 }
 
 }  // namespace
@@ -82,45 +76,103 @@ bool may_have_depthwise(const char* bytes, size_t size) {
   return std::string_view(bytes, size).find(kStock[0]) != std::string_view::npos;
 }
 
+int index_of(std::string_view op) {
+  if (!starts_with(op, kStock[0])) return -1;
+  for (int i = 0; i < 3; ++i) {
+    if (op == kStock[i]) return i;
+  }
+  return -1;
+}
+
+std::string our_name(std::string_view stock) { return std::string(kOurs) + std::string(stock); }
+
+bool is_eager_call(std::string_view function) { return starts_with(function, "__wrapped__"); }
+
+bool is_depthwise(std::string_view op) {
+  return index_of(op) >= 0 || starts_with(op, kFused) || !stock_name(op).empty();
+}
+
+bool has_kernel(const std::string& op, tensorflow::DataType dtype, const DeviceType& device) {
+  NodeDef node;
+  node.set_op(op);
+  (*node.mutable_attr())["T"].set_type(dtype);
+  return has_kernel(node, device);
+}
+
+std::string why_not(int index, Ops ops, Process process) {
+  if ((ops & (1u << index)) == 0) {
+    return ops == 0 ? "not installed" : "not among the ops that were asked for";
+  }
+  if (process == Process::kAnother) return "in another process";
+  if (process == Process::kSeveral) return "the graph spans several processes";
+  return "";
+}
+
+std::optional<Entry> rename(NodeDef* node, Ops ops, Process process) {
+  if (!is_depthwise(node->op())) return std::nullopt;
+  Entry entry = look_at(*node);
+  const int index = index_of(node->op());
+  if (index < 0) return entry;  // fused, or ours
+  entry.why = why_not(index, ops, process);
+  if (entry.why.empty() && process == Process::kUnknown && names_a_process(*node)) {
+    entry.why = "not placed yet, and perhaps in another process";
+  }
+  if (!entry.why.empty()) return entry;
+  node->set_op(our_name(entry.op));
+  entry.why = no_kernel(*node, entry.op);
+  entry.ours = entry.why.empty();
+  if (entry.ours) {
+    entry.why = "renamed";
+    (*node->mutable_attr())[kMark].set_b(true);
+  } else {
+    node->set_op(entry.op);
+  }
+  return entry;
+}
+
 std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, int* renamed) {
   *renamed = 0;
-  const bool spread = spans_processes(*graph);
+  const Process process = spans_processes(*graph) ? Process::kSeveral : Process::kUnknown;
   std::vector<Entry> entries;
   for (NodeDef& node : *graph->mutable_node()) {
-    Entry entry;
-    entry.node = node.name();
-    entry.device = node.device();
-    read_origin(node, &entry);
-    const std::string op = node.op();
-    const int index = index_of(op);
-    if (index >= 0) {
-      entry.op = op;
-      if ((ops & (1u << index)) == 0) {
-        entry.why = ops == 0 ? "not installed" : "not among the ops that were asked for";
-      } else if (spread) {
-        entry.why = "the graph spans several processes";
-      } else {
-        node.set_op(std::string(kOurs) + op);
-        entry.why = no_kernel(node, op);
-        entry.ours = entry.why.empty();
-        if (entry.ours) {
-          entry.why = "renamed";
-          ++*renamed;
-        } else {
-          node.set_op(op);
-        }
-      }
-    } else if (starts_with(op, kFused)) {
-      entry.op = std::string(kStock[0]);
-      entry.why = "fused with what follows it (" + op + ")";
-    } else if (starts_with(op, kOurs) && index_of(op.substr(kOurs.size())) >= 0) {
-      entry.op = op.substr(kOurs.size());
-      entry.ours = true;
-      entry.why = "traced so";
-    } else {
-      continue;
+    const bool stocks = index_of(node.op()) >= 0;
+    if (std::optional<Entry> entry = rename(&node, ops, process)) {
+      *renamed += stocks && entry->ours;
+      entries.push_back(*std::move(entry));
     }
-    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+Entry look_at(const NodeDef& node) {
+  Entry entry;
+  // Where it was traced, if it was inlined since.
+  entry.node = node.name();
+  entry.device = node.device();
+  const auto& debug = node.experimental_debug_info();
+  entry.traced_node =
+      debug.original_node_names_size() > 0 ? debug.original_node_names(0) : node.name();
+  if (debug.original_func_names_size() > 0) entry.traced_function = debug.original_func_names(0);
+  if (const std::string_view stock = stock_name(node.op()); !stock.empty()) {
+    entry.op = stock;
+    entry.ours = true;
+    entry.why = node.attr().contains(kMark) ? "renamed" : "traced so";
+  } else if (starts_with(node.op(), kFused)) {
+    entry.op = std::string(kStock[0]);
+    entry.why = "fused with what follows it (" + node.op() + ")";
+  } else {
+    entry.op = node.op();
+  }
+  return entry;
+}
+
+std::vector<Entry> look_at(const tensorflow::FunctionDef& function) {
+  std::vector<Entry> entries;
+  for (const NodeDef& node : function.node_def()) {
+    if (!is_depthwise(node.op())) continue;
+    entries.push_back(look_at(node));
+    Entry& entry = entries.back();
+    if (entry.why.empty()) entry.why = "in a function that TensorFlow did not optimize";
   }
   return entries;
 }

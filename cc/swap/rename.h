@@ -1,10 +1,14 @@
 // Stock's depthwise ops in a graph become ours: the rules.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cc/conv/export.h"
 #include "tensorflow/core/framework/graph.pb.h"
+#include "tensorflow/core/framework/types.h"
 
 namespace tf_dwbp::swap {
 
@@ -21,21 +25,61 @@ struct Entry {
 
 // Bits that choose among the ops, in the order of conv::Op.
 using Ops = unsigned;
-inline constexpr Ops kAllOps = 7;
+
+// Where the nodes of a graph run, as far as the rules have to know.
+enum class Process {
+  kThis,     // in this process
+  kUnknown,  // in a process that the node names, if it names one
+  kAnother,  // in a process that may not have our ops
+  kSeveral,  // in several ones
+};
 
 // Whether the graph, as bytes, can hold any depthwise op; most graphs hold none, and are not
 // parsed.
 bool may_have_depthwise(const char* bytes, size_t size);
 
-// Renames each depthwise op among the graph's nodes to ours where
+// Stock's names of the ops, in the order of the bits of Ops.
+inline constexpr const char* kStock[] = {"DepthwiseConv2dNative",
+                                         "DepthwiseConv2dNativeBackpropInput",
+                                         "DepthwiseConv2dNativeBackpropFilter"};
+
+// The place of stock's op there, or -1.
+int index_of(std::string_view op);
+
+// What we call stock's op.
+TF_DWBP_EXPORT std::string our_name(std::string_view stock);
+
+// Whether we have a kernel for the device, for a tensor of the type.
+TF_DWBP_EXPORT bool has_kernel(const std::string& op, tensorflow::DataType dtype,
+                               const tensorflow::DeviceType& device);
+
+// Whether a function is what TensorFlow makes of an eager call, whose op has been decided upon, and
+// must not be decided upon for all calls to come.
+bool is_eager_call(std::string_view function);
+
+// Whether an op is one of stock's, also as stock fuses it, or one of ours.
+bool is_depthwise(std::string_view op);
+
+// Why stock's op, which may be asked for, is not swapped wherever it is; "" if it may be.
+TF_DWBP_EXPORT std::string why_not(int index, Ops ops, Process process);
+
+// What becomes of a depthwise op: it is renamed to ours where
 //   - it is one of `ops`,
 //   - stock has not fused it with what follows it,
 //   - its device is of a kind that our op has a kernel for, for its type,
-//   - the graph lies in one process: others need not have our ops.
+//   - the graph lies in this process: others need not have our ops.
 // All else about a node stays: name, inputs, control inputs, device, attributes (colocation among
-// them) and debug information. Functions in the graph's library are not touched: TensorFlow hands
-// over those that it does not inline as graphs of their own, and XLA compiles the others.
-// Returns what became of each; `renamed` counts those that were renamed.
+// them) and debug information. A mark is added that tells what was renamed from what was ours.
+// nullopt for ops of other kinds.
+std::optional<Entry> rename(tensorflow::NodeDef* node, Ops ops, Process process);
+
+// The same for the nodes of a graph. Functions in the graph's library are not touched: TensorFlow
+// hands over those that it does not inline as graphs of their own, and XLA compiles the others.
+// `renamed` counts those that were renamed.
 std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, int* renamed);
+
+// What a depthwise op is, and those of a function.
+TF_DWBP_EXPORT Entry look_at(const tensorflow::NodeDef& node);
+std::vector<Entry> look_at(const tensorflow::FunctionDef& function);
 
 }  // namespace tf_dwbp::swap

@@ -5,11 +5,11 @@
     with tf_dwbp.swap.installed():
         model.fit(images, labels)
 
-Graphs (`tf.function`, `model.fit`, SavedModels, `tf.data`) are reached when TensorFlow instantiates
-a function, which it does when the function is first called: its depthwise ops are renamed, by a
-graph optimizer in the op library. Functions that have run before keep what they have, and so do,
-after `uninstall`, those that ran meanwhile; what is traced, and saved, holds stock's ops always.
-Eager calls, and functions that XLA compiles, are reached in Python while they are called or traced.
+Graphs (`tf.function`, `model.fit`, SavedModels, `tf.data`, sessions) are reached when TensorFlow
+makes them ready to run, which it does when they are first run: their depthwise ops are renamed, by
+the op library. Graphs that have run before keep what they have, and so do, after `uninstall`, those
+that ran meanwhile. Functions that XLA compiles are reached when it compiles them. What is traced,
+saved or exported holds stock's ops always. Eager calls are reached one by one.
 
 The swap is the whole process's, for all of its threads. `report` tells whose ops run.
 """
@@ -18,7 +18,7 @@ import contextlib
 import threading
 
 from tf_dwbp import family
-from tf_dwbp.swap import calls, plug_in
+from tf_dwbp.swap import grouped, plug_in
 from tf_dwbp.swap.report import Entry, Report, report
 from tf_dwbp.swap.saved_model import rewrite
 
@@ -28,15 +28,6 @@ OPS = tuple(family.OPS)
 """The ops that can be swapped: "forward", "input_grad" and "filter_grad"."""
 
 _lock = threading.Lock()
-_installs: list["_Install"] = []
-
-
-class _Install:
-    """One call of `install`, or one `with installed()`."""
-
-    def __init__(self, ops, scoped):
-        self.ops = ops
-        self.scoped = scoped
 
 
 def install(ops=OPS) -> None:
@@ -52,37 +43,31 @@ def install(ops=OPS) -> None:
     Raises:
       ValueError: when `ops` is empty or holds anything else.
     """
-    _add(_Install(check_ops(ops), scoped=False))
+    _change("install", check_ops(ops))
 
 
 def uninstall() -> None:
     """Takes back the latest `install` that is in force.
 
-    When none is left, TensorFlow's Python modules hold the same objects as before, and the graph
-    optimizer, which TensorFlow cannot forget, changes nothing.
+    When none is left, Keras's modules hold the same objects as before, and what is registered with
+    TensorFlow, which cannot forget it, changes nothing.
 
     Raises:
       RuntimeError: when there is no `install` to take back.
     """
-    with _lock:
-        latest = next((one for one in reversed(_installs) if not one.scoped), None)
-        if latest is None:
-            raise RuntimeError("tf_dwbp.swap.uninstall() was called without an install()")
-        _installs.remove(latest)
-        _apply()
+    if not _change("uninstall"):
+        raise RuntimeError("tf_dwbp.swap.uninstall() was called without an install()")
 
 
 @contextlib.contextmanager
 def installed(ops=OPS):
     """Swaps ops inside a `with` block; see `install`."""
-    this = _Install(check_ops(ops), scoped=True)
-    _add(this)
+    chosen = check_ops(ops)
+    _change("enter", chosen)
     try:
         yield
     finally:
-        with _lock:
-            _installs.remove(this)
-            _apply()
+        _change("leave", chosen)
 
 
 def check_ops(ops) -> frozenset[str]:
@@ -93,14 +78,9 @@ def check_ops(ops) -> frozenset[str]:
     return chosen
 
 
-def _add(one):
+def _change(change, ops=frozenset()):
     with _lock:
-        _installs.append(one)
-        _apply()
-
-
-def _apply():
-    active = frozenset().union(*(one.ops for one in _installs))
-    if not plug_in.register().error:
-        plug_in.select(active)
-    calls.activate(active)
+        plug_in.register()
+        done = plug_in.select(change, ops)
+        grouped.activate(bool(plug_in.selected()))
+    return done

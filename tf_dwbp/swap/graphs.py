@@ -32,6 +32,24 @@ def depthwise_nodes(graph_def, compiled: bool = False, everything: bool = False)
       compiled: whether XLA compiles the graph itself.
       everything: take all functions of the graph's library, called or not.
     """
+    bodies, calls, under_xla = _functions(graph_def, compiled)
+    names = bodies if everything else _reachable({""}, calls)
+    return [
+        Node(_BY_NAME[node.op], node.op in _OURS, name, name in under_xla, node)
+        for name in bodies
+        if name in names
+        for node in bodies[name]
+        if node.op in _BY_NAME
+    ]
+
+
+def compiled_functions(graph_def, compiled: bool = False) -> set[str]:
+    """The functions of a graph that XLA compiles, or that such functions call; "" for itself."""
+    return _functions(graph_def, compiled)[2]
+
+
+def _functions(graph_def, compiled):
+    """Bodies and calls of all functions, by name, and the names of those that XLA compiles."""
     bodies = {"": graph_def.node}
     under_xla = {""} if compiled else set()
     for function in graph_def.library.function:
@@ -41,15 +59,7 @@ def depthwise_nodes(graph_def, compiled: bool = False, everything: bool = False)
     calls = {name: list(_calls(body, bodies)) for name, body in bodies.items()}
     for name in bodies:
         under_xla.update(called for called, by_xla in calls[name] if by_xla)
-    under_xla = _reachable(under_xla, calls)
-    names = bodies if everything else _reachable({""}, calls)
-    return [
-        Node(_BY_NAME[node.op], node.op in _OURS, name, name in under_xla, node)
-        for name in bodies
-        if name in names
-        for node in bodies[name]
-        if node.op in _BY_NAME
-    ]
+    return bodies, calls, _reachable(under_xla, calls)
 
 
 def _calls(body, functions):

@@ -6,12 +6,12 @@ import re
 
 import tensorflow as tf
 
-from tf_dwbp import family
-from tf_dwbp.swap import calls, graphs, plug_in
+from tf_dwbp import _library, family
+from tf_dwbp.swap import graphs, grouped, plug_in
 
 _NOT_RUN = "not run yet: decided when it first runs"
 _UNKNOWN = "traced before the first install(): stock's if it has run, else decided when it does"
-_COMPILED = "compiled by XLA as it was traced"
+_NO_XLA = "compiled by XLA, and this build has no XLA kernels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,54 +88,73 @@ def report(of=None) -> Report:
     """
     if of is None:
         return _of_process()
+    functions = _concrete_functions(of)
+    records = plug_in.ledger()
+    found = {function: _of_function(function, records) for function in functions}
     entries = []
-    for function in _concrete_functions(of):
-        entries += _of_function(function)
+    for function, of_function in found.items():
+        if not _is_replaced(function, found):
+            entries += of_function
     # A function that was inlined into another of them has its ops there.
     return Report(tuple(dict.fromkeys(entries)))
 
 
 def _of_process():
-    entries = [_entry(record) for record in plug_in.ledger()]
-    for (op, where, by, why), count in calls.counts().items():
-        entries.append(Entry(op, by, why, where, count=count))
-    return Report(tuple(entries))
+    entries = [_entry(record) for record in plug_in.ledger() if record.stock]
+    return Report((*entries, *_grouped(grouped.counts())))
+
+
+def _grouped(counts):
+    return [
+        Entry("forward", "stock", why, grouped.WHERE, count=count) for why, count in counts.items()
+    ]
 
 
 def _entry(record):
-    return Entry(graphs.op_of(record.stock), record.by, record.why, record.graph, record.node)
+    op = graphs.op_of(record.stock)
+    return Entry(op, record.by, record.why, record.graph, record.node, record.count)
 
 
-def _of_function(function):
+def _of_function(function, records):
+    """The entries of a concrete function and of those that it calls."""
     names = _names(function)
-    ran = [
-        record
-        for record in plug_in.ledger()
-        if record.graph in names or record.traced_function in names
-    ]
-    traced = graphs.depthwise_nodes(
-        function.graph.as_graph_def(), graphs.is_compiled(function.function_def.attr)
-    )
-    entries = [_entry(record) for record in ran]
+    graph_def = function.graph.as_graph_def()
+    is_compiled = graphs.is_compiled(function.function_def.attr)
+    traced = graphs.depthwise_nodes(graph_def, is_compiled)
     name = _text(function.name)
+    compiled = {called or name for called in graphs.compiled_functions(graph_def, is_compiled)}
+    ran = [r for r in records if r.graph in names | compiled or r.traced_function in names]
+    entries = [_entry(record) for record in ran if record.stock]
+    graphs_that_ran = {record.graph for record in ran}
     for node in traced:
-        if node.compiled or not ran:
+        where = node.function or name
+        if not (graphs_that_ran & compiled if node.compiled else graphs_that_ran - compiled):
             by, why = _as_traced(node, name)
-            entries.append(Entry(node.op, by, why, node.function or name, node.node.name))
-    return entries
+            entries.append(Entry(node.op, by, why, where, node.node.name))
+    return entries + _grouped(grouped.counts(function.graph))
 
 
 def _as_traced(node, name):
-    """Whose op it is that the graph optimizer has not seen, and why."""
-    by = "ours" if node.ours else "stock"
-    if node.compiled:
-        return by, _COMPILED
-    registration = plug_in.register()
+    """Whose op it is that has not been seen to run, and why."""
     if node.ours:
-        return by, "traced so"
-    if registration.error:
-        return by, registration.error
-    return "undecided", _UNKNOWN if _number(name) <= registration.uid else _NOT_RUN
+        return "ours", "traced so"
+    if node.compiled and not _library.build_info().get("xla"):
+        return "stock", _NO_XLA
+    return "undecided", _UNKNOWN if _number(name) <= plug_in.register().uid else _NOT_RUN
+
+
+def _is_replaced(function, found):
+    """Whether nothing of a function has run, and another of the same signature was traced since.
+
+    TensorFlow traces a function that makes variables once more, and runs the second trace.
+    """
+    if not any(entry.by == "undecided" for entry in found[function]):
+        return False
+    number, parameters = _number(_text(function.name)), function.function_type.parameters
+    return any(
+        _number(_text(other.name)) > number and other.function_type.parameters == parameters
+        for other in found
+    )
 
 
 def _number(name):

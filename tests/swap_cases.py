@@ -1,0 +1,87 @@
+"""What the tests of `tf_dwbp.swap` share."""
+
+import sys
+
+import executed
+import keras  # noqa: F401  (whose modules must be left as they are)
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+from tensorflow.python.ops import gen_nn_ops
+
+from tf_dwbp import family, swap
+
+STOCK = {op: names.stock for op, names in family.OPS.items()}
+OURS = {op: f"TfDwbp>{name}" for op, name in STOCK.items()}
+ATTRIBUTES = {"strides": [1, 1, 1, 1], "padding": "SAME"}
+
+
+def random(*shape):
+    return tf.constant(np.random.default_rng(sum(shape)).standard_normal(shape), tf.float32)
+
+
+IMAGE, FILTER = random(2, 9, 8, 3), random(3, 3, 3, 2)
+
+
+def all_three(image=IMAGE, filter=FILTER):  # noqa: A002
+    """A step with each of the three ops in it."""
+    with tf.GradientTape() as tape:
+        tape.watch([image, filter])
+        output = tf.nn.depthwise_conv2d(image, filter, padding="SAME", strides=[1, 1, 1, 1])
+        loss = tf.reduce_sum(output**2)
+    return [output, *tape.gradient(loss, [image, filter])]
+
+
+def all_three_nested(image=IMAGE, filter=FILTER):  # noqa: A002
+    """The same, with the convolution in a function, whose gradient TensorFlow makes as a graph."""
+
+    @tf.function
+    def convolve(image, filter):  # noqa: A002
+        return tf.nn.depthwise_conv2d(image, filter, padding="SAME", strides=[1, 1, 1, 1])
+
+    with tf.GradientTape() as tape:
+        tape.watch([image, filter])
+        output = convolve(image, filter)
+        loss = tf.reduce_sum(output**2)
+    return [output, *tape.gradient(loss, [image, filter])]
+
+
+def _patched():
+    """What is in the places of TensorFlow's that may be patched."""
+    keras_nn = sys.modules["keras.src.backend.tensorflow.nn"]
+    modules = [gen_nn_ops, keras_nn, *(api.raw_ops for api in (tf, tf.compat.v1, tf.compat.v2))]
+    return {
+        (module.__name__, name): value for module in modules for name, value in vars(module).items()
+    }
+
+
+def names_of(*ops):
+    return {(OURS if op in ops else STOCK)[op]: 1 for op in swap.OPS}
+
+
+def in_graphs(function, results=None):
+    """Traces the function anew, runs it, and tells which ops ran."""
+    traced = tf.function(lambda: function())
+    results = [] if results is None else results
+    return executed.in_graphs(lambda: results.append(traced()))
+
+
+def eagerly(function, results=None):
+    results = [] if results is None else results
+    return executed.eagerly(lambda: results.append(function()))
+
+
+WAYS = {"in_graphs": in_graphs, "eagerly": eagerly}
+
+
+class SwapTestCase(tf.test.TestCase, parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.before = _patched()
+
+    def tearDown(self):
+        super().tearDown()
+        after = _patched()
+        self.assertEqual(self.before.keys(), after.keys())
+        for place, value in self.before.items():
+            self.assertIs(after[place], value, place)

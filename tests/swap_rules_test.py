@@ -1,0 +1,146 @@
+"""What a renamed node keeps, and which nodes are left alone."""
+
+import sys
+
+import executed
+import pytest
+import tensorflow as tf
+from swap_cases import (
+    FILTER,
+    IMAGE,
+    OURS,
+    STOCK,
+    SwapTestCase,
+)
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.grappler import cluster, tf_optimizer
+
+from tf_dwbp import family, swap
+
+
+class RulesTest(SwapTestCase):
+    """What a renamed node keeps, and which are left alone, on graphs for any machine."""
+
+    def _optimize(self, build):
+        """The nodes by name, optimized with our ops installed and without."""
+        with tf.Graph().as_default():
+            result = build()
+            meta_graph = tf.compat.v1.train.export_meta_graph()
+        meta_graph.collection_def["train_op"].node_list.value.append(result.op.name)
+        config = config_pb2.ConfigProto()
+        config.graph_options.rewrite_options.min_graph_nodes = -1
+        without = self._optimizer(config, meta_graph)
+        with swap.installed():
+            optimized = self._optimizer(config, meta_graph)
+        originals = {node.name: node for node in without.node}
+        return {node.name: (node, originals[node.name]) for node in optimized.node}
+
+    def _optimizer(self, config, meta_graph):
+        # Not as a graph that is to be kept, which is called graph_to_optimize.
+        return tf_optimizer.OptimizeGraph(
+            config, meta_graph, graph_id=self.id(), cluster=cluster.Cluster()
+        )
+
+    def _whys(self):
+        return {
+            (entry.node, entry.why) for entry in swap.report().entries if entry.where == self.id()
+        }
+
+    def _convolve(self, name, device="/device:CPU:0", image=None):
+        with tf.device(device):
+            if image is None:
+                image = tf.compat.v1.placeholder(tf.float32, IMAGE.shape)
+            return tf.nn.depthwise_conv2d(
+                image, tf.constant(FILTER.numpy()), [1, 1, 1, 1], "SAME", name=name
+            )
+
+    def test_all_else_about_a_node_stays(self):
+        def build():
+            first = self._convolve("first")
+            image, filter = first[..., :3] * 2.0, tf.constant(FILTER.numpy())  # noqa: A001
+            before = tf.print("before", name="before")
+            with (
+                tf.device("/device:CPU:0"),
+                tf.compat.v1.colocate_with(first.op),
+                tf.control_dependencies([before]),
+            ):
+                second = tf.nn.depthwise_conv2d(image, filter, [1] * 4, "SAME", name="second")
+            return second * 2.0
+
+        nodes = self._optimize(build)
+        self.assertIn("^before", " ".join(nodes["second"][1].input))
+        for name, (node, original) in nodes.items():
+            if name in ("first", "second"):
+                self.assertEqual((original.op, node.op), (STOCK["forward"], OURS["forward"]))
+                node.op = original.op
+                del node.attr["_tf_dwbp_renamed"]
+            self.assertEqual(node, original)
+
+    def test_devices_without_a_kernel_are_left_alone(self):
+        for devices in (("CPU", "TPU"), ("TPU", "CPU")):
+            nodes = self._optimize(
+                lambda devices=devices: (
+                    self._convolve(
+                        "second",
+                        f"/device:{devices[1]}:0",
+                        self._convolve("first", f"/device:{devices[0]}:0")[..., :3] * 2.0,
+                    )
+                    * 2.0
+                )
+            )
+            for name, device in zip(("first", "second"), devices, strict=True):
+                node, _ = nodes[name]
+                self.assertEqual(node.op, (OURS if device == "CPU" else STOCK)["forward"])
+                self.assertEqual(node.device, f"/device:{device}:0")
+            left = ("first", "second")[devices.index("TPU")]
+            self.assertIn((left, "no kernel of ours for TPU and this type"), self._whys())
+
+    def test_graphs_on_gpus_alone_are_seen(self):
+        nodes = self._optimize(
+            lambda: self._convolve("node", "/device:GPU:0") * self._convolve("other", "/GPU:0")
+        )
+        node, _ = nodes["node"]
+        has_kernel = any(kernel.device_type == "GPU" for kernel in _kernels(OURS["forward"]))
+        self.assertEqual(node.op, (OURS if has_kernel else STOCK)["forward"])
+        self.assertIn("node", [name for name, _ in self._whys()])
+
+    def test_graphs_of_several_processes_are_left_alone(self):
+        task = "/job:worker/replica:0/task:{}/device:CPU:0"
+        nodes = self._optimize(
+            lambda: (
+                self._convolve(
+                    "second", task.format(1), self._convolve("first", task.format(0))[..., :3] * 2.0
+                )
+                * 2.0
+            )
+        )
+        for name in ("first", "second"):
+            self.assertEqual(nodes[name][0].op, STOCK["forward"])
+            self.assertIn((name, "the graph spans several processes"), self._whys())
+
+    def test_what_stock_fuses_stays_fused(self):
+        def convolve(image):
+            output = tf.nn.depthwise_conv2d(image, FILTER, [1, 1, 1, 1], "SAME")
+            return tf.nn.relu6(tf.nn.bias_add(output, tf.ones([6])))
+
+        expected = convolve(IMAGE)
+        with swap.installed():
+            fused = tf.function(convolve)
+            ran = executed.in_graphs(lambda: fused(IMAGE))
+            self.assertAllClose(fused(IMAGE), expected, rtol=1e-5, atol=1e-5)
+            (entry,) = swap.report(fused).entries
+        if list(ran) == [OURS["forward"]]:
+            self.skipTest("TensorFlow does not fuse on this machine: oneDNN is off")
+        self.assertEqual(list(ran), [family.FUSED])
+        self.assertEqual((entry.op, entry.by), ("forward", "stock"))
+        self.assertIn("fused", entry.why)
+
+
+def _kernels(op):
+    from tensorflow.python.framework import kernels
+
+    return kernels.get_registered_kernels_for_op(op).kernel
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
