@@ -32,6 +32,11 @@ def _main(*arguments):
 
 
 class StatusTest(parameterized.TestCase):
+    def _folder(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return pathlib.Path(folder.name)
+
     @parameterized.parameters(
         (OSError(errno.ENOSPC, "No space left", "a/file"), 2, "tf-dwbp: a/file: No space left\n"),
         (OSError(errno.EAGAIN, "No more processes"), 2, "tf-dwbp: No more processes\n"),
@@ -50,7 +55,7 @@ class StatusTest(parameterized.TestCase):
         self.assertEqual(stderr.count("\n"), 1)
 
     def test_one_file_that_cannot_be_written_costs_no_other(self):
-        folder = pathlib.Path(self.create_tempdir().full_path)
+        folder = self._folder()
         page = folder / "page.html"
         some = cases.select(["half"], ["NHWC"], ["SAME"], quick=True, ops=["forward"], orders=[0])
         run = self._agreeing_run(folder, some[:2])
@@ -80,10 +85,11 @@ for job in channel:
 
     @parameterized.parameters("[]", "{}", '{"runs": 1}', '{"runs": [[]], "machine": {}}', "\xff")
     def test_files_that_hold_something_else(self, text):
-        path = self.create_tempfile(content=text.encode("latin-1")).full_path
+        path = self._folder() / "saved.json"
+        path.write_bytes(text.encode("latin-1"))
         for command in ("bench", "train"):
             with self.assertRaises(SystemExit) as exit, contextlib.redirect_stderr(io.StringIO()):
-                cli.main([command, "--load", path])
+                cli.main([command, "--load", str(path)])
             self.assertEqual(exit.exception.code, 2)
 
     def test_long_messages_are_cut(self):
@@ -99,13 +105,13 @@ class ProcessTest(parameterized.TestCase):
         return subprocess.run(
             ["bash", "-c", command],
             cwd=_ROOT,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": ""},
             capture_output=True,
             encoding="utf-8",
         )
 
     @parameterized.parameters(
-        ("info > /dev/full", 2, "tf-dwbp: standard output: No space left on device"),
+        ("info > /dev/full", 2, "No space left on device\n"),
         ("info | exec true", 2, "tf-dwbp: standard output was closed before everything was"),
         ("--help | exec true", 2, "tf-dwbp: standard output was closed before everything was"),
         ("info <&- >&-", 0, ""),
