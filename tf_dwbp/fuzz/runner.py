@@ -18,7 +18,7 @@ from tf_dwbp.fuzz.ways import Ways
 _BATCH_CASES = 24  # of which a program of TensorFlow is made
 _BATCH_ELEMENTS = 4_000_000
 _IN_FLIGHT = 4  # batches, so that no core waits
-_REPEATS = 2
+_REPEATS, _REPEATS_ALONE = 2, 5
 _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
 _SHRINK_SECONDS = 120  # in all
@@ -81,6 +81,12 @@ class _Batch:
     @property
     def finished(self):
         return all(job.finished for job, _ in self.jobs)
+
+    @property
+    def deadly(self):
+        """The indices of cases that kill."""
+        kill = (findings.DIES, findings.HANGS)
+        return [index for index, verdict in self.failed.items() if verdict in kill]
 
     def changes_of(self, index):
         return self.changes[index] if self.changes else None
@@ -221,6 +227,8 @@ class Runner:
             if job.casualty and len(indices) > 1:
                 self._resubmit(batch, job, indices)
                 continue
+            if job.casualty:
+                batch.casualties.clear()  # this is the cause
             for answer in job.answers:
                 batch.answers[indices[answer["case"]]].append((job.setting, answer))
                 self.results.calls += answer["calls"]
@@ -229,6 +237,9 @@ class Runner:
 
     def _resubmit(self, batch, job, indices):
         """What a job died of, case by case alone, and the others together once more."""
+        if len(batch.deadly) >= _MOST_DEADLY:
+            self.results.unasked += len(indices)
+            return
         batch.casualties.append(job)
         suspects = job.suspects or list(range(len(indices)))
         if len(suspects) == 1:  # it may be the doing of those before it
@@ -245,7 +256,6 @@ class Runner:
             return
         batch.failed[index] = finding.verdict
         if finding.verdict in (findings.DIES, findings.HANGS):
-            batch.casualties.clear()
             self._withdraw(batch)
         self.results.failing += 1
         # Without numbers and addresses.
@@ -260,7 +270,7 @@ class Runner:
 
     def _withdraw(self, batch):
         """Takes deadly cases out of jobs that have not begun; all, if there are too many."""
-        deadly = [i for i, v in batch.failed.items() if v in (findings.DIES, findings.HANGS)]
+        deadly = batch.deadly
         for job, indices in batch.jobs:
             if not self._pool.waiting(job):
                 continue
@@ -330,14 +340,14 @@ class Runner:
         self._note(self._failure(last, small, changes, drawn=case))
 
     def _evaluate(self, case, ways, changes) -> Finding | None:
-        """The worst that happens when a case is called alone."""
+        """The worst that happens when a case is called alone, often enough to meet its moods."""
         jobs = [
             self._pool.submit(
                 Job(
                     setting,
                     [case.to_json()],
                     list(ways.executions),
-                    _REPEATS,
+                    _REPEATS_ALONE,
                     True,
                     [changes] if changes else [],
                 ),
