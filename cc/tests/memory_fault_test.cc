@@ -126,10 +126,10 @@ TF_DWBP_TEST(memory_may_run_out) {
         check_faults<Bfloat16>(op, {layout, 2, 17, 3, long_, nine}, how);  // multiplier
       }
     // Row by row, tap by tap.
-    check_faults<float>(Op::kInputGrad, {Layout::kNCHW, 1, 2, 4000, nine, {50, 50, 3, 1, 1, 1}},
-                        how);
+    const Axis one{1, 3, 3, 1, 1, 2}, wide{50, 50, 3, 1, 1, 1};
+    check_faults<float>(Op::kInputGrad, {Layout::kNCHW, 1, 1, 1000, one, wide}, how);
     check_faults<float>(Op::kFilterGrad,
-                        {Layout::kNCHW, 1, 16, 1, {40, 40, 39, 1, 1, 19}, {300, 300, 3, 1, 1, 1}},
+                        {Layout::kNCHW, 1, 1, 1, {300, 1, 300, 1, 1, 0}, {600, 256, 3, 1, 172, 0}},
                         how);
   }
 }
