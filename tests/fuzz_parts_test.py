@@ -65,7 +65,7 @@ def test_cases_reach_far():
     assert {p.multiplier for p in problems} == set(range(9))
     assert {p.stride_y for p in problems} == set(range(1, 6))
     assert {p.dilation_x for p in problems} == set(range(1, 9))
-    assert max(p.filter_height for p in problems) == 15
+    assert max(p.filter_height for p in problems) >= 15
     assert any(p.filter_height > p.height for p in problems)
     assert any((p.filter_height - 1) * p.dilation_y + 1 < p.stride_y for p in problems)
     large = [

@@ -17,7 +17,7 @@ from tf_dwbp.fuzz.ways import Ways
 
 _BATCH_CASES = 24  # of which a program of TensorFlow is made
 _BATCH_ELEMENTS = 4_000_000
-_IN_FLIGHT = 4  # batches, so that no core waits
+_IN_FLIGHT = 3  # batches, so that no core waits
 _REPEATS, _REPEATS_ALONE = 2, 5
 _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
@@ -119,6 +119,8 @@ class Runner:
                 while len(in_flight) < _IN_FLIGHT and (batch := next(batches, None)):
                     self._submit(batch, len(in_flight) + batch.numbers[0])
                     in_flight.append(batch)
+                if self._late():
+                    self._forget_unbegun(in_flight)
                 if not in_flight:
                     break
                 self._pool.pump()
@@ -191,6 +193,14 @@ class Runner:
     def _late(self):
         limit = self.plan.seconds
         return limit is not None and time.monotonic() - self._begun > limit
+
+    def _forget_unbegun(self, batches):
+        """Takes those out that no worker has begun with: none of their cases is counted."""
+        for batch in list(batches):
+            if all(self._pool.waiting(job) for job, _ in batch.jobs):
+                for job, _ in batch.jobs:
+                    self._pool.withdraw(job)
+                batches.remove(batch)
 
     def _submit(self, batch, turn):
         settings = self.plan.ways.settings
