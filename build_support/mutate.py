@@ -84,7 +84,7 @@ class Mutant:
 def _mutants(file: str) -> list[Mutant]:
     from universalmutator import mutator
 
-    text = (native.ROOT / file).read_text()
+    text = (native.ROOT / file).read_text(encoding="utf-8")
     source = text.splitlines(keepends=True)
     known = set(_NAME.findall(text)) | _WORDS
     with contextlib.redirect_stdout(io.StringIO()):
@@ -127,7 +127,7 @@ class Original:
 
     def units_of(self, file: str) -> list[native.Unit]:
         def depends(unit):
-            text = unit.object.with_suffix(".d").read_text().replace("\\\n", " ")
+            text = unit.object.with_suffix(".d").read_text(encoding="utf-8").replace("\\\n", " ")
             return file in text.partition(":")[2].split()
 
         return [unit for unit in self.units if depends(unit)]
@@ -153,7 +153,7 @@ class Bench:
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_SECONDS,
             preexec_fn=limit,
@@ -174,14 +174,14 @@ class Bench:
 
     def try_out(self, mutant: Mutant) -> dict:
         path = self.directory / mutant.file
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         source = text.splitlines(keepends=True)
-        path.write_text("".join(mutant.apply(source)))
+        path.write_text("".join(mutant.apply(source)), encoding="utf-8")
         began = time.monotonic()
         try:
             status, by = self._verdict(mutant.file)
         finally:
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         return {
             "key": mutant.key,
             "file": mutant.file,
@@ -249,7 +249,7 @@ def _digest() -> str:
 def _read(results: pathlib.Path, run: dict) -> dict[str, dict]:
     known = {}
     if results.exists():
-        for line in results.read_text().splitlines():
+        for line in results.read_text(encoding="utf-8").splitlines():
             result = json.loads(line)
             if run.items() <= result.items():
                 known[result["key"]] = result
@@ -290,7 +290,7 @@ def _try_all(order: list[Mutant], options, results: pathlib.Path) -> list[dict]:
         with lock:
             known[mutant.key] = result
             decided += result["status"] in ("killed", "survived")
-            with results.open("a") as file:
+            with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(result) + "\n")
             text = f"{result['status']} {result['by']}".strip()
             print(f"{decided}: {mutant.key}: {text}, {result['seconds']} s", flush=True)
@@ -338,7 +338,7 @@ def main() -> None:
             **{name: counts[name] for name in ("killed", "survived", "equivalent", "invalid")},
             "survivors": survivors,
         }
-        options.json.write_text(json.dumps(summary, indent=2) + "\n")
+        options.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

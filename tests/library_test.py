@@ -118,7 +118,7 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
         path.mkdir()
         self._assert_damaged(path, "Is a directory")
         path.rmdir()
-        path.write_text("not a library")
+        path.write_text("not a library", encoding="utf-8")
         self._assert_damaged(path, "the file is no library")
 
     def _assert_damaged(self, path, text):

@@ -98,7 +98,7 @@ class MemoryTest(tf.test.TestCase):
             [sys.executable, "-c", _COMMON + program, *arguments],
             env=os.environ | {"LD_PRELOAD": str(library)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         self.assertEqual(result.returncode, 0, result.stderr[-2000:])
 

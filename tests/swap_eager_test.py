@@ -57,7 +57,7 @@ def _without_names(error):
 class EagerTest(SwapTestCase):
     def test_in_another_process(self):
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(_REMOTE)], capture_output=True, text=True
+            [sys.executable, "-c", textwrap.dedent(_REMOTE)], capture_output=True, encoding="utf-8"
         )
         for where in ("eager", "graph", "part", "here"):
             self.assertIn(f"{where} 676.0", done.stdout, done.stderr[-3000:])
@@ -162,7 +162,7 @@ class EagerTest(SwapTestCase):
                 print("refused:", error)
         """
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+            [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, encoding="utf-8"
         )
         self.assertEqual(done.returncode, 0, done.stderr[-3000:])
         self.assertIn("refused: tf_dwbp.swap.uninstall() was called without", done.stdout)

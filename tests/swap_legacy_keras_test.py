@@ -41,7 +41,7 @@ def _run(order, package, **options):
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, order, package, json.dumps(options)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "KERAS_BACKEND": "tensorflow"},
     )
     if done.returncode:
