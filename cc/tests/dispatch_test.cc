@@ -100,17 +100,22 @@ TF_DWBP_TEST(large_pages_are_wanted_behind_large_buffers) {
   const auto base = reinterpret_cast<uintptr_t>(mapped);
   auto* const first = reinterpret_cast<char*>((base + kHugePage) / kHugePage * kHugePage);
   // Where there are no large pages, nobody can want them.
-  const bool known = madvise(first + 3 * kLarge - 2 * kHugePage, kHugePage, MADV_HUGEPAGE) == 0 &&
-                     wants_huge_pages(first + 3 * kLarge - 2 * kHugePage);
+  const bool known = madvise(first + 3 * kLarge, kHugePage, MADV_HUGEPAGE) == 0 &&
+                     wants_huge_pages(first + 3 * kLarge);
   cpu::want_huge_pages(first, kLarge - 1);
   check(!wants_huge_pages(first), "not behind a small buffer");
   char* const data = first + 4096;
   cpu::want_huge_pages(data, kLarge);
   check(!wants_huge_pages(data), "not where other things lie, too: before");
-  check(wants_huge_pages(first + kHugePage) == known,
-        "from the first page that is all the buffer's");
+  check(wants_huge_pages(first + kHugePage) == known, "from the first page that is the buffer's");
   check(wants_huge_pages(first + kLarge - 1) == known, "to the last");
   check(!wants_huge_pages(first + kLarge), "not where other things lie, too: after");
+  char* const aligned = first + 3 * kLarge / 2;
+  cpu::want_huge_pages(aligned, kLarge);
+  check(!wants_huge_pages(aligned - 1), "not before an aligned buffer");
+  check(wants_huge_pages(aligned) == known, "the whole of an aligned buffer: the first page");
+  check(wants_huge_pages(aligned + kLarge - 1) == known, "and the last");
+  check(!wants_huge_pages(aligned + kLarge), "not after an aligned buffer");
   munmap(mapped, kMapped);
 }
 
