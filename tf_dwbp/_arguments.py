@@ -9,7 +9,6 @@ import operator
 import numpy as np
 import tensorflow as tf
 
-_INT = {int}
 _MOST = 2**63 - 1
 _MOST_SIZE = 2**31 - 1
 _MOST_INTS = 16  # no argument has more than 8; the rest is not worth a line of text
@@ -30,7 +29,14 @@ def ints(name, values, expected="a list of ints", most=_MOST):
     Raises:
       ValueError: when it is nothing of these, or when anything in it is no integer.
     """
-    numbers = values if type(values) is list and {*map(type, values)} <= _INT else _list(values)
+    if type(values) is list and len(values) <= _MOST_INTS:
+        # What nearly all calls have: a list of Python's ints. The loop costs least there.
+        for number in values:
+            if type(number) is not int or not -most <= number <= most:
+                break
+        else:
+            return values
+    numbers = _list(values)
     if numbers is None or len(numbers) > _MOST_INTS:
         raise ValueError(f"{name} must be {expected}, but is {shown(values)}")
     for number in numbers:
@@ -90,19 +96,22 @@ def tensors(*, arrays_adapt=False, **arguments):
       ValueError: when one does not convert, or when their types differ.
     """
     values = [*arguments.values()]
-    if not all(isinstance(value, tf.Tensor) for value in values):
+    are_tensors = True
+    for value in values:
+        are_tensors = are_tensors and isinstance(value, tf.Tensor)
+    if not are_tensors:
         dtypes = _dtypes(values, arrays_adapt)
         common = next((dtype for dtype in dtypes if dtype is not None), None)
         for i, name in enumerate(arguments):
             values[i] = _tensor(name, values[i], common if dtypes[i] is None else dtypes[i])
             common = values[0].dtype if common is None else common
-    first, *others = arguments
-    dtype = values[0].dtype.base_dtype
-    for name, value in zip(others, values[1:], strict=True):
-        if value.dtype.base_dtype != dtype:
+    dtype = values[0].dtype
+    for i, value in enumerate(values):
+        if value.dtype is not dtype and value.dtype.base_dtype != dtype.base_dtype:
+            first, name = [*arguments][0], [*arguments][i]
             raise ValueError(
-                f"{first} and {name} must be of the same type, but {first} is {dtype.name} and "
-                f"{name} is {value.dtype.base_dtype.name}"
+                f"{first} and {name} must be of the same type, but {first} is "
+                f"{dtype.base_dtype.name} and {name} is {value.dtype.base_dtype.name}"
             )
     return values
 
