@@ -149,6 +149,25 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
                 f"^ImportError: tf_dwbp's installation is damaged: {path}: the file is cut off",
             )
 
+    @parameterized.parameters(
+        ({}, "tf-dwbp: tf_dwbp's installation is damaged: "),
+        ({"TF_DWBP_CPU_ISA": "sse9"}, "tf-dwbp: TF_DWBP_CPU_ISA is 'sse9', but the kernels"),
+    )
+    def test_the_program_says_it_in_one_line(self, environment, text):
+        directory = self._copy_of_the_package()
+        if not environment:
+            (directory / "tf_dwbp" / "_build_info.json").write_text("{", encoding="utf-8")
+        result = subprocess.run(
+            [sys.executable, "-m", "tf_dwbp", "info"],
+            cwd=directory,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        self.assertStartsWith(result.stderr.strip().splitlines()[-1], text)
+
     def test_a_whole_library_that_does_not_load(self):
         directory = self._copy_of_the_package()
         self._set_build_info(directory, xla=False)

@@ -11,7 +11,7 @@ import importlib
 from tf_dwbp import _library
 from tf_dwbp._library import build_info
 
-_library.load()
+_library.load_or_exit()
 
 from tf_dwbp import flops, gradients, nn, ops, swap, vectorize  # noqa: E402  (need the library)
 

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import sys
 import warnings
 
 from tf_dwbp import _elf
@@ -138,6 +139,27 @@ def _check_library(path):
             f"tf_dwbp was built for another kind of machine: {path} is for {header.machine}, and "
             f"Python for {python.machine}; {_AGAIN}"
         )
+
+
+def load_or_exit() -> None:
+    """Loads the libraries. In the program `tf-dwbp`, says in one line why that is not possible.
+
+    The program's own code cannot do so: Python imports the package first.
+    """
+    try:
+        load()
+    except (ImportError, ValueError) as error:
+        if not _is_program():
+            raise
+        print(f"tf-dwbp: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _is_program() -> bool:
+    """Whether this process was started as `tf-dwbp` or as `python -m tf_dwbp`."""
+    arguments = sys.orig_argv
+    module = arguments[arguments.index("-m") + 1 :][:1] if "-m" in arguments else []
+    return module == ["tf_dwbp"] or pathlib.Path(sys.argv[0]).name == "tf-dwbp"
 
 
 @functools.cache
