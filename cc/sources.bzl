@@ -98,7 +98,6 @@ XLA_SOURCES = [
 
 # Added to it where there is an nvcc.
 GPU_XLA_SOURCES = [
-    "cc/swap/compiled.cc",
     "cc/xla/gpu_handler.cc",
     "cc/xla/gpu_lowering.cc",
 ]
