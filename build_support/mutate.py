@@ -51,8 +51,8 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _WORDS = {"break", "continue", "true", "false", "nullptr", "return", "abs"}
 _DIRECTORY = native.BUILD / "mutation"
 # A mutant may wait for ever, or count to 2^63.
-_CPU_SECONDS = 120
-_SECONDS = 600
+_CPU_SECONDS = 30
+_SECONDS = 150
 _MEMORY_BYTES = 16 << 30
 
 
