@@ -29,6 +29,10 @@ _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
 _LOG_BYTES, _LOG_LINES = 1 << 14, 6  # of what a process printed before it died
 
 
+# TensorFlow keeps each program that it compiled: after so many jobs a process has some 300 MB.
+_JOBS_OF_CHILD = 15
+
+
 def main(channel, target):
     children = {}
     channel.send(ready=True)
@@ -37,12 +41,18 @@ def main(channel, target):
         child = children.get(threads) or children.setdefault(threads, _Child(target, threads))
         if not child.make(job, channel.send):
             del children[threads]
+        elif child.jobs >= _JOBS_OF_CHILD:
+            child.end()
+            children[threads] = _Child(target, threads, child.paths)
 
 
 class _Child:
     """A forked process, and the parent's end of the pipes to it."""
 
-    def __init__(self, target, threads):
+    def __init__(self, target, threads, paths=None):
+        self.jobs = 0
+        self.paths = paths or {}  # how often each was reached, by earlier processes too
+        self._earlier = self.paths
         jobs, answers = os.pipe(), os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (a death closes it)
         self._pid = os.fork()
@@ -77,9 +87,25 @@ class _Child:
             *lines, self._received = (self._received + received).split(b"\n")
             for line in lines:
                 message = json.loads(line)
+                if "done" in message:
+                    self.jobs += 1
+                    for path, count in self._earlier.items():
+                        message["paths"][path] += count
+                    self.paths = message["paths"]
                 send(**message)
                 if "done" in message:
                     return True
+
+    def end(self):
+        """Ends the process, which has nothing to do.
+
+        It would not see its pipe closed, whose end those that were forked later hold too.
+        """
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._jobs.close()
+        os.close(self._answers)
+        self._log.close()
 
     def _last_words(self):
         _, status = os.waitpid(self._pid, 0)
