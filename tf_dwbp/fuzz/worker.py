@@ -7,6 +7,7 @@ third of a second, not the seconds that loading takes.
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import re
@@ -146,6 +147,7 @@ def _work(target, threads, jobs, pipe):
         except Exception:  # a fault of this program, which must not look like a target's
             send(broken=traceback.format_exc())
             return
+        gc.collect()  # programs, which are cycles, hold the tensors of large cases
         send(done=True, paths=_paths() if target == targets.OURS else {})
 
 
