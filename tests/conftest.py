@@ -1,8 +1,14 @@
 """Decides which tests this machine can run."""
 
 import os
+import signal
 
 import pytest
+
+# Where a shell runs the tests in the background, Ctrl-C is ignored, also by the programs that the
+# tests press it for.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
