@@ -28,7 +28,7 @@ bool runs(Target target) {
       return false;
 #endif
   }
-  return false;
+  return false;  // GCOVR_EXCL_LINE: all targets have been named
 }
 
 Target find_target() {
