@@ -9,7 +9,7 @@ import warnings
 
 from tf_dwbp import _elf
 
-_DIRECTORY = pathlib.Path(__file__).resolve().parent
+_DIRECTORY = pathlib.Path(__file__).absolute().parent
 LIBRARY_PATH = _DIRECTORY / "_tf_dwbp.so"
 XLA_LIBRARY_PATH = _DIRECTORY / "_tf_dwbp_xla.so"
 BUILD_INFO_PATH = _DIRECTORY / "_build_info.json"
