@@ -11,21 +11,12 @@ import functools
 import itertools
 import zlib
 
-import ml_dtypes
 import numpy as np
 
 from tf_dwbp.conformance import reference
+from tf_dwbp.tools.problem import ARGUMENTS, DTYPES, LAYOUTS, OPS, PADDINGS
 
-OPS = tuple(reference.RESULTS)
 ORDERS = (0, 1, 2)  # the op itself, its gradients, and their gradients
-DTYPES = {
-    "half": np.dtype(np.float16),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float": np.dtype(np.float32),
-    "double": np.dtype(np.float64),
-}
-LAYOUTS = ("NHWC", "NCHW")
-PADDINGS = ("SAME", "VALID", "EXPLICIT")
 STRIDES = ((1, 1), (2, 2), (3, 3), (2, 1), (1, 3))
 DILATIONS = ((1, 1), (2, 2), (1, 2), (3, 2))
 
@@ -174,7 +165,7 @@ class Case:
     def arguments(self, tensors=None) -> dict:
         """The op's keyword arguments, with its operands from `tensors`, if given."""
         tensors = tensors or self.tensors()
-        named = {_ARGUMENTS[role]: tensors[role] for role in reference.operands(self.op)}
+        named = {ARGUMENTS[role]: tensors[role] for role in reference.operands(self.op)}
         result = reference.RESULTS[self.op]
         if result != "output":  # whose sizes follow from the operands
             named[f"{result}_sizes"] = np.array(self.shapes[result], np.int32)
@@ -211,10 +202,6 @@ class Case:
         if self.layout == "NHWC":
             return (batch, height, width, channels)
         return (batch, channels, height, width)
-
-
-# What the ops call the tensor in each role.
-_ARGUMENTS = {"input": "input", "filter": "filter", "output": "out_backprop"}
 
 
 def _combinations():
