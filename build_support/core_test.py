@@ -80,7 +80,7 @@ def main() -> None:
         how.add_argument(option, action="store_true")
     parser.add_argument("--random", type=float, metavar="SECONDS")
     parser.add_argument("--seed", type=int, metavar="N")
-    parser.add_argument("--isa", action="append", choices=list(native.cpu_targets()))
+    parser.add_argument("--isa", action="append", choices=list(native.cpu_isas()))
     parser.add_argument("--only", action="append", default=[], metavar="PART")
     parser.add_argument("--one-of", type=int, metavar="N")
     options = parser.parse_args()
@@ -89,7 +89,7 @@ def main() -> None:
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]
-    targets = options.isa or list(native.cpu_targets())
+    targets = options.isa or list(native.cpu_isas())
 
     if options.aarch64:
         os.environ.setdefault("CXX", "aarch64-linux-gnu-g++")

@@ -34,15 +34,15 @@ from build_support import native, test_programs
 # Besides all of cc/conv.
 _PLANNERS = [
     "cc/cpu/depthwise.cc",
-    "cc/cpu/filter_axis.cc",
-    "cc/cpu/filter_columns.cc",
-    "cc/cpu/filter_plan.cc",
-    "cc/cpu/gather_direct.cc",
-    "cc/cpu/gather_plan.cc",
-    "cc/cpu/memory.cc",
-    "cc/cpu/parallel.cc",
-    "cc/cpu/target.cc",
-    "cc/cpu/tiles.cc",
+    "cc/cpu/filter_grad_axis.cc",
+    "cc/cpu/filter_grad_columns.cc",
+    "cc/cpu/filter_grad_plan.cc",
+    "cc/cpu/direct.cc",
+    "cc/cpu/packed_plan.cc",
+    "cc/cpu/runtime/memory.cc",
+    "cc/cpu/runtime/parallel.cc",
+    "cc/cpu/runtime/isa.cc",
+    "cc/cpu/packed_tiles.cc",
 ]
 _RULES = ["universal.rules", "c_like.rules", "cpp.rules"]
 # What is no code, or is the compiler's business alone.
@@ -215,7 +215,7 @@ class Bench:
 
     def _why_it_fails(self) -> str:
         # Which instruction set is chosen, for each wish; then all tests, for the best.
-        wishes = [{"TF_DWBP_CPU_ISA": target} for target in native.cpu_targets()]
+        wishes = [{"TF_DWBP_CPU_ISA": target} for target in native.cpu_isas()]
         for wish in wishes:
             done = self._run(["./core_test", "the_instruction_set"], _CPU_SECONDS, **wish)
             if done.returncode != 0:

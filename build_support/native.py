@@ -69,9 +69,9 @@ def read_sources() -> dict:
     return names
 
 
-def cpu_targets(machine: str = platform.machine()) -> dict[str, list[str]]:
+def cpu_isas(machine: str = platform.machine()) -> dict[str, list[str]]:
     """Name -> flags of the instruction sets that programs for the machine are built for."""
-    targets = read_sources()["CPU_TARGETS"]
+    targets = read_sources()["CPU_ISAS"]
     if machine == "x86_64":
         return targets
     return {"baseline": targets["baseline"]}
@@ -106,7 +106,7 @@ def units(
 ) -> list[Unit]:
     """The sources once each, after the kernels (the slowest) once for each CPU target."""
     kernels = read_sources()["KERNEL_SOURCE"]
-    targets = cpu_targets(machine)
+    targets = cpu_isas(machine)
     have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in targets]
 
     def unit(source, suffix, extra):
@@ -114,7 +114,7 @@ def units(
         return Unit(source, path, [*flags, *have, *extra])
 
     return [
-        unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_CPU_TARGET={name}"])
+        unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_ISA={name}"])
         for name, extra in targets.items()
     ] + [unit(source, "", []) for source in sources]
 
@@ -152,7 +152,7 @@ def _by_type(directory, flags, nvcc):
 def kernel_objects() -> dict[str, pathlib.Path]:
     """CPU target -> the object that build_library() made of the kernels."""
     made = units([], [], BUILD / "library")
-    return {name: unit.object for name, unit in zip(cpu_targets(), made, strict=True)}
+    return {name: unit.object for name, unit in zip(cpu_isas(), made, strict=True)}
 
 
 def _stamp(unit: Unit, stamp: str) -> str | None:
@@ -250,7 +250,7 @@ def build_library(
     """
     xla_headers.setting()  # refused before the minutes that all else takes
     compiled_by = compiler_version()
-    targets = list(cpu_targets())
+    targets = list(cpu_isas())
     print(
         f"tf_dwbp: building against {wheel.distribution} {wheel.version} in {wheel.directory} "
         f"with {compiled_by} for {', '.join(targets)}",
@@ -279,7 +279,7 @@ def build_library(
     info = {
         "tensorflow_version": wheel.version,
         "compiler": compiled_by,
-        "cpu_targets": targets,
+        "cpu_isas": targets,
         "cuda_version": cuda.version if cuda else None,
         "cuda_architectures": cuda.archs if cuda else None,
         "xla": why_no_xla is None,

@@ -8,27 +8,32 @@ CORE_SOURCES = [
     "cc/conv/attributes.cc",
     "cc/conv/call.cc",
     "cc/conv/gather.cc",
+    "cc/conv/problem.cc",
     "cc/cpu/depthwise.cc",
-    "cc/cpu/filter_axis.cc",
-    "cc/cpu/filter_columns.cc",
+    "cc/cpu/direct.cc",
+    "cc/cpu/direct_tiles.cc",
     "cc/cpu/filter_grad.cc",
-    "cc/cpu/filter_plan.cc",
-    "cc/cpu/gather.cc",
-    "cc/cpu/gather_direct.cc",
-    "cc/cpu/gather_plan.cc",
-    "cc/cpu/memory.cc",
-    "cc/cpu/parallel.cc",
-    "cc/cpu/paths.cc",
-    "cc/cpu/target.cc",
-    "cc/cpu/tiles.cc",
+    "cc/cpu/filter_grad_axis.cc",
+    "cc/cpu/filter_grad_columns.cc",
+    "cc/cpu/filter_grad_plan.cc",
+    "cc/cpu/implementations.cc",
+    "cc/cpu/packed.cc",
+    "cc/cpu/packed_filter.cc",
+    "cc/cpu/packed_plan.cc",
+    "cc/cpu/packed_tiles.cc",
+    "cc/cpu/runtime/isa.cc",
+    "cc/cpu/runtime/memory.cc",
+    "cc/cpu/runtime/parallel.cc",
+    "cc/cpu/runtime/paths.cc",
+    "cc/cpu/zeros.cc",
 ]
 
-# Compiled once for each of CPU_TARGETS, with -DTF_DWBP_CPU_TARGET=<name>.
-KERNEL_SOURCE = "cc/cpu/kernels.cc"
+# Compiled once for each of CPU_ISAS, with -DTF_DWBP_ISA=<name>.
+KERNEL_SOURCE = "cc/cpu/kernels/kernels.cc"
 
 # Name of an instruction set -> its compiler flags. All but the baseline are for x86-64 and
-# are chosen at run time (cc/cpu/target.cc).
-CPU_TARGETS = {
+# are chosen at run time (cc/cpu/runtime/isa.cc).
+CPU_ISAS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
     "avx512": [
@@ -93,7 +98,6 @@ XLA_SOURCES = [
     "cc/swap/compiled.cc",
     "cc/xla/handler.cc",
     "cc/xla/lowering.cc",
-    "cc/xla/request.cc",
 ]
 
 # Added to it where there is an nvcc.
@@ -110,12 +114,14 @@ TEST_SOURCES = [
     "cc/tests/dispatch_test.cc",
     "cc/tests/gather_test.cc",
     "cc/tests/geometry_test.cc",
+    "cc/tests/implementations_test.cc",
     "cc/tests/kernel_test.cc",
     "cc/tests/large_result_test.cc",
     "cc/tests/main.cc",
     "cc/tests/memory_fault_test.cc",
     "cc/tests/packed_test.cc",
     "cc/tests/parallel_test.cc",
+    "cc/tests/problem_test.cc",
     "cc/tests/random_test.cc",
     "cc/tests/special_value_test.cc",
 ]

@@ -110,7 +110,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         build = {
             "tensorflow_version": "1.2.3",
             "compiler": "a compiler",
-            "cpu_targets": ["baseline", "avx2"],
+            "cpu_isas": ["baseline", "avx2"],
             "cuda_version": "13.0",
             "cuda_architectures": [75, 90],
             "xla": True,

@@ -190,7 +190,7 @@ class NumericsTest(tf.test.TestCase, parameterized.TestCase):
         # All that have fused multiply-adds take the sums in the same order.
         if (
             "avx2"
-            in json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))["cpu_targets"]
+            in json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))["cpu_isas"]
         ):
             self.assertEqual(_digest(2, "avx2"), first)
 

@@ -79,7 +79,7 @@ class BuildTest(tf.test.TestCase):
         info = json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))
         self.assertEqual(info["tensorflow_version"], tf.__version__)
         self.assertNotEmpty(info["compiler"])
-        self.assertIn("baseline", info["cpu_targets"])
+        self.assertIn("baseline", info["cpu_isas"])
         self.assertEqual(tf_dwbp.build_info(), info)
 
     def test_cuda_is_all_there_or_not_at_all(self):

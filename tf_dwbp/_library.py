@@ -22,7 +22,7 @@ _AGAIN = "install tf-dwbp again, or run `pip install .` (or `pip install -e .`) 
 _BUILD_INFO = {
     "tensorflow_version": str,
     "compiler": str,
-    "cpu_targets": list,
+    "cpu_isas": list,
     "cuda_version": (str, type(None)),
     "cuda_architectures": (list, type(None)),
     "xla": bool,
@@ -88,7 +88,7 @@ def build_info() -> dict:
     """What the package was built with.
 
     Returns:
-      A dictionary: `tensorflow_version`, `compiler`, `cpu_targets` (names of instruction sets),
+      A dictionary: `tensorflow_version`, `compiler`, `cpu_isas` (names of instruction sets),
       `cuda_version` (for example "13.0") and `cuda_architectures` (90 stands for sm_90), both
       None in a build without GPU kernels; `xla`, whether XLA compiles the ops, and `why_no_xla`,
       None or a line of text.
@@ -176,7 +176,7 @@ def load():
     if isinstance(version := _read_build_info().get("tensorflow_version"), str):
         check_version(version, tensorflow.__version__)
     info = build_info()
-    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_targets"])
+    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_isas"])
     _check_library(LIBRARY_PATH)
     if info["xla"]:
         _check_library(XLA_LIBRARY_PATH)

@@ -40,7 +40,7 @@ def describe(info: dict) -> list[str]:
     return [
         f"TensorFlow  {info['tensorflow_version']}",
         f"compiler    {info['compiler']}",
-        f"CPU         {', '.join(info['cpu_targets'])}",
+        f"CPU         {', '.join(info['cpu_isas'])}",
         f"CUDA        {cuda}",
         f"XLA         {xla}",
     ]

@@ -76,21 +76,11 @@ std::string to_string(const std::vector<int64_t>& list) {
 }
 
 Error check_attributes(const UserAttributes& user, Attributes* attributes) {
-  if (user.data_format == "NHWC") {
-    attributes->layout = Layout::kNHWC;
-  } else if (user.data_format == "NCHW") {
-    attributes->layout = Layout::kNCHW;
-  } else {
+  if (!read_name(user.data_format, std::array{Layout::kNHWC, Layout::kNCHW}, &attributes->layout)) {
     return "data_format must be NHWC or NCHW, but is '" + user.data_format + "'";
   }
-
-  if (user.padding == "SAME") {
-    attributes->padding = Padding::kSame;
-  } else if (user.padding == "VALID") {
-    attributes->padding = Padding::kValid;
-  } else if (user.padding == "EXPLICIT") {
-    attributes->padding = Padding::kExplicit;
-  } else {
+  if (!read_name(user.padding, std::array{Padding::kSame, Padding::kValid, Padding::kExplicit},
+                 &attributes->padding)) {
     return "padding must be SAME, VALID or EXPLICIT, but is '" + user.padding + "'";
   }
 

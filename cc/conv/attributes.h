@@ -15,8 +15,24 @@ using Error = std::string;
 
 enum class Padding { kSame, kValid, kExplicit };
 
+constexpr const char* name_of(Padding padding) {
+  return padding == Padding::kSame ? "SAME" : padding == Padding::kValid ? "VALID" : "EXPLICIT";
+}
+
 // Where the batch, the two spatial axes and the channels stand in a 4-D shape.
 enum class Layout { kNHWC, kNCHW };
+
+constexpr const char* name_of(Layout layout) { return layout == Layout::kNHWC ? "NHWC" : "NCHW"; }
+
+// The one of `all` that has the name, or false.
+template <typename Enum, size_t n>
+bool read_name(const std::string& name, const std::array<Enum, n>& all, Enum* value) {
+  for (const Enum candidate : all) {
+    *value = candidate;
+    if (name == name_of(candidate)) return true;
+  }
+  return false;
+}
 
 struct LayoutAxes {
   int batch, height, width, channels;

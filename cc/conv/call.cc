@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "cc/conv/math.h"
+
 namespace tf_dwbp::conv {
 namespace {
 
@@ -25,18 +27,6 @@ std::string describe(const char* name, const Shape& shape) {
   return text + "]";
 }
 
-const char* name_of(Padding padding) {
-  switch (padding) {
-    case Padding::kSame:
-      return "SAME";
-    case Padding::kValid:
-      return "VALID";
-    case Padding::kExplicit:
-      break;
-  }
-  return "EXPLICIT";
-}
-
 Error complete_rank(const char* name, const char* axes, Shape* shape) {
   if (!*shape) {
     shape->emplace(4, kUnknown);
@@ -55,23 +45,23 @@ bool unify(int64_t* a, int64_t* b) {
 }
 
 // The size of the output and the padding before it, by the rules of tf.nn.convolution.
-struct Window {
+struct Padded {
   int64_t out;
-  int64_t pad_before;
+  int64_t before;
 };
 
-Window window_of(Padding padding, const AxisAttributes& axis, int64_t in, int64_t filter) {
+Padded pad(Padding padding, const AxisAttributes& axis, int64_t in, int64_t filter) {
   const int64_t extent = (filter - 1) * axis.dilation + 1;
   if (padding == Padding::kSame) {
-    const int64_t out = (in + axis.stride - 1) / axis.stride;
+    const int64_t out = ceil_div(in, axis.stride);
     return {out, std::max<int64_t>(0, (out - 1) * axis.stride + extent - in) / 2};
   }
   const int64_t room = in + axis.pad_before + axis.pad_after - extent;
   return {room < 0 ? 0 : room / axis.stride + 1, axis.pad_before};
 }
 
-Error check_window(const Call& call, const char* what, const AxisAttributes& axis, int64_t in,
-                   int64_t filter, int64_t* out) {
+Error check_axis(const Call& call, const char* what, const AxisAttributes& axis, int64_t in,
+                 int64_t filter, int64_t* out) {
   if (filter != kUnknown && (filter < 1 || filter > kMaxSpatial)) {
     return describe(call.filter_name, call.filter) + " must have a " + what + " between 1 and " +
            std::to_string(kMaxSpatial) + ", but has " + std::to_string(filter);
@@ -83,8 +73,7 @@ Error check_window(const Call& call, const char* what, const AxisAttributes& axi
   // The size of the output under SAME does not depend on the filter's.
   const bool same = call.attributes.padding == Padding::kSame;
   if (in == kUnknown || (filter == kUnknown && !same)) return "";
-  int64_t expected =
-      window_of(call.attributes.padding, axis, in, filter == kUnknown ? 1 : filter).out;
+  int64_t expected = pad(call.attributes.padding, axis, in, filter == kUnknown ? 1 : filter).out;
   if (unify(out, &expected)) return "";
   std::string text = describe(call.output_name, call.output) + " must have a " + what + " of " +
                      std::to_string(expected) + ", but has " + std::to_string(*out) +
@@ -194,12 +183,12 @@ Error check_call(Call* call) {
   error = check_channels(*call, &input[axes.channels], &filter[kFilterChannels],
                          filter[kMultiplier], &output[axes.channels]);
   if (error.empty()) {
-    error = check_window(*call, "height", call->attributes.height, input[axes.height],
-                         filter[kFilterHeight], &output[axes.height]);
+    error = check_axis(*call, "height", call->attributes.height, input[axes.height],
+                       filter[kFilterHeight], &output[axes.height]);
   }
   if (error.empty()) {
-    error = check_window(*call, "width", call->attributes.width, input[axes.width],
-                         filter[kFilterWidth], &output[axes.width]);
+    error = check_axis(*call, "width", call->attributes.width, input[axes.width],
+                       filter[kFilterWidth], &output[axes.width]);
   }
   // Once more, since what the others implied has been filled in.
   if (error.empty()) error = check_elements(*call);
@@ -211,11 +200,12 @@ Geometry geometry_of(const Call& call) {
   const std::vector<int64_t>& input = *call.input;
   const std::vector<int64_t>& filter = *call.filter;
   const auto along = [&](const AxisAttributes& axis, int64_t in, int64_t taps) {
-    const Window window = window_of(call.attributes.padding, axis, in, taps);
-    return Axis{in, window.out, taps, axis.stride, axis.dilation, window.pad_before};
+    const Padded padded = pad(call.attributes.padding, axis, in, taps);
+    return Axis{in, padded.out, taps, axis.stride, axis.dilation, padded.before, axis.pad_after};
   };
   Geometry geometry;
   geometry.layout = call.attributes.layout;
+  geometry.padding = call.attributes.padding;
   geometry.batch = input[axes.batch];
   geometry.channels = input[axes.channels];
   geometry.multiplier = filter[kMultiplier];

@@ -25,6 +25,10 @@ enum class Operand { kInput, kFilter, kOutput };
 // Named by what they compute.
 enum class Op { kForward, kInputGrad, kFilterGrad };
 
+constexpr const char* name_of(Op op) {
+  return op == Op::kForward ? "forward" : op == Op::kInputGrad ? "input_grad" : "filter_grad";
+}
+
 constexpr Operand result_of(Op op) {
   return op == Op::kForward     ? Operand::kOutput
          : op == Op::kInputGrad ? Operand::kInput

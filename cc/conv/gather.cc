@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cc/conv/math.h"
+
 namespace tf_dwbp::conv {
 namespace {
 
@@ -34,22 +36,22 @@ Gather::Gather(const Axis& axis, bool forward)
       stride_(axis.stride),
       dilation_(axis.dilation),
       pad_before_(axis.pad_before),
-      gcd_(std::gcd(axis.stride, axis.dilation)),
-      tap_step_(forward ? 1 : axis.stride / gcd_),
-      source_step_(forward ? axis.dilation : axis.dilation / gcd_),
+      gcd_(axis.stride / axis.reduced_stride()),
+      tap_step_(forward ? 1 : axis.reduced_stride()),
+      source_step_(forward ? axis.dilation : axis.reduced_dilation()),
       inverse_(forward ? 0 : inverse_modulo(source_step_, tap_step_)),
-      class_step_(forward ? 1 : axis.stride),
-      class_shift_(forward ? axis.stride : 1) {
-  const int64_t classes = source_step_ / std::gcd(source_step_, class_shift_);
-  period_ = class_step_ * classes;
-  shift_ = class_shift_ * classes / source_step_;
+      phase_stride_(forward ? 1 : axis.stride),
+      phase_shift_(forward ? axis.stride : 1) {
+  const int64_t steps = source_step_ / std::gcd(source_step_, phase_shift_);
+  period_ = phase_stride_ * steps;
+  shift_ = phase_shift_ * steps / source_step_;
 }
 
 int64_t Gather::lowest_source(int64_t position) const {
   if (forward_) return std::max<int64_t>(0, position * stride_ - pad_before_);
   const int64_t padded = position + pad_before_;
   if (taps_ - 1 > padded / dilation_) return 0;
-  return (padded - (taps_ - 1) * dilation_ + stride_ - 1) / stride_;
+  return ceil_div(padded - (taps_ - 1) * dilation_, stride_);
 }
 
 int64_t Gather::reach(int64_t positions) const {

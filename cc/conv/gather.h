@@ -42,10 +42,10 @@ class Gather {
   constexpr int64_t tap_step() const { return tap_step_; }
   constexpr int64_t source_step() const { return source_step_; }
 
-  // Positions of the result this far apart have the same taps, up to borders ...
-  constexpr int64_t class_step() const { return class_step_; }
+  // Positions of the result this far apart have the same phase: the same taps, up to borders ...
+  constexpr int64_t phase_stride() const { return phase_stride_; }
   // ... at source positions this far apart.
-  constexpr int64_t class_shift() const { return class_shift_; }
+  constexpr int64_t phase_shift() const { return phase_shift_; }
 
   // Multiples of the two above: positions a period apart gather from source positions that are
   // a multiple, shift(), of source_step() apart, and so share most of them.
@@ -54,7 +54,7 @@ class Gather {
 
   // Taps of a position at most, and on average.
   int64_t most_taps() const { return (taps_ - 1) / tap_step_ + 1; }
-  double average_taps() const { return static_cast<double>(taps_) / class_step_; }
+  double average_taps() const { return static_cast<double>(taps_) / phase_stride_; }
 
   // The lowest source position that positions of the result from this one on may need, and the
   // length of what `positions` consecutive ones need.
@@ -75,8 +75,8 @@ class Gather {
   int64_t tap_step_;     // stride / gcd; forward: 1
   int64_t source_step_;  // dilation / gcd; forward: dilation
   int64_t inverse_;      // of dilation / gcd modulo stride / gcd
-  int64_t class_step_;
-  int64_t class_shift_;
+  int64_t phase_stride_;
+  int64_t phase_shift_;
   int64_t period_;
   int64_t shift_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 
 #include "cc/conv/attributes.h"
 
@@ -16,6 +17,12 @@ struct Axis {
   int64_t stride = 1;
   int64_t dilation = 1;
   int64_t pad_before = 0;
+  int64_t pad_after = 0;  // as the user asked for it; no kernel needs it
+
+  // Stride and dilation without their common divisor. Positions of the output reduced_dilation()
+  // apart, and taps reduced_stride() apart, meet the same positions of the input.
+  constexpr int64_t reduced_stride() const { return stride / std::gcd(stride, dilation); }
+  constexpr int64_t reduced_dilation() const { return dilation / std::gcd(stride, dilation); }
 };
 
 // Channel c of the input feeds channels c * multiplier ... c * multiplier + multiplier - 1 of
@@ -27,6 +34,7 @@ struct Geometry {
   int64_t multiplier = 0;
   Axis height;
   Axis width;
+  Padding padding = Padding::kSame;  // what the user asked for; kernels need pad_before alone
 
   constexpr int64_t out_channels() const { return channels * multiplier; }
   constexpr int64_t input_elements() const { return batch * channels * height.in * width.in; }

@@ -1,60 +1,73 @@
 #include "cc/cpu/depthwise.h"
 
-#include "cc/cpu/filter_grad.h"
-#include "cc/cpu/gather.h"
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cc/cpu/implementations.h"
+#include "cc/cpu/runtime/isa.h"
 
 namespace tf_dwbp::cpu {
+namespace {
 
-using conv::Gathering;
-using conv::Geometry;
-using conv::Op;
+using conv::Error;
+using conv::Problem;
 
-template <typename T>
-int64_t workspace_bytes(Op op, const Geometry& g, int64_t workers) {
-  switch (op) {
-    case Op::kForward:
-      return gather_workspace_bytes<T>(Gathering::forward(g), workers);
-    case Op::kInputGrad:
-      return gather_workspace_bytes<T>(Gathering::input_grad(g), workers);
-    case Op::kFilterGrad:
-      return filter_grad_workspace_bytes<T>(g, workers);
+bool verbose() {
+  static const char* const wanted = std::getenv("TF_DWBP_VERBOSE");
+  static const bool on = wanted != nullptr && *wanted != '\0' && std::strcmp(wanted, "0") != 0;
+  return on;
+}
+
+}  // namespace
+
+Error make_plan(const Problem& problem, int64_t workers, PlanPointer* plan) {
+  const Implementation* chosen = nullptr;
+  const Error error = choose(problem, &chosen);
+  if (!error.empty()) return error;
+  *plan = chosen->plan(problem, workers);
+  (*plan)->implementation = chosen->name;
+  return "";
+}
+
+void run(const Plan& plan, const Tensors& tensors, const Parallel& parallel) {
+  if (!verbose()) return plan.run(tensors, parallel);
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  plan.run(tensors, parallel);
+  const std::chrono::duration<double, std::milli> taken = Clock::now() - begin;
+  std::fprintf(stderr, "tf_dwbp,cpu,%s,%s,%s,%.3f ms\n", isa().name, plan.implementation,
+               to_text(plan.problem).c_str(), taken.count());
+}
+
+std::string explain(const Problem& problem, int64_t workers) {
+  const Implementation* chosen = nullptr;
+  const Error error = choose(problem, &chosen);
+  std::string text = "problem: " + to_text(problem) + "\ndevice: cpu, " + isa().name + ", " +
+                     std::to_string(workers) + (workers == 1 ? " worker" : " workers");
+  const conv::Geometry& g = problem.geometry;
+  if (error.empty()) {
+    const PlanPointer plan = chosen->plan(problem, workers);
+    text += std::string("\nimplementation: ") + chosen->name + "\nplan: " + plan->describe() +
+            "\nworkspace: " + std::to_string(plan->workspace_bytes) + " bytes";
+  } else {
+    text += "\nimplementation: none, since " + error;
   }
-  return 0;  // GCOVR_EXCL_LINE: all ops have been named
-}
-
-template <typename T>
-void run(Op op, const Geometry& g, int64_t workers, const T* a, const T* b, T* result,
-         void* workspace, const Parallel& parallel) {
-  switch (op) {
-    case Op::kForward:
-      return gather<T>(Gathering::forward(g), workers, b, a, result, workspace, parallel);
-    case Op::kInputGrad:
-      return gather<T>(Gathering::input_grad(g), workers, a, b, result, workspace, parallel);
-    case Op::kFilterGrad:
-      return filter_grad<T>(g, workers, a, b, result, workspace, parallel);
+  const int64_t read_and_written =
+      (g.input_elements() + g.filter_elements() + g.output_elements()) * bytes_of(problem.dtype);
+  const double flops = 2.0 * g.output_elements() * g.height.filter * g.width.filter;
+  char numbers[128];
+  std::snprintf(numbers, sizeof numbers, "\nbytes: %lld\nflops: %.0f",
+                static_cast<long long>(read_and_written), flops);
+  text += numbers;
+  for (const Implementation& other : implementations(problem.op)) {
+    if (&other == chosen) continue;
+    const std::string why = other.declines(problem);
+    text += std::string("\n") + other.name + ": " +
+            (why.empty() ? "would take it, but comes later" : "declines, since " + why);
   }
-}
-
-#define TF_DWBP_INSTANTIATE(T)                                       \
-  template int64_t workspace_bytes<T>(Op, const Geometry&, int64_t); \
-  template void run<T>(Op, const Geometry&, int64_t, const T*, const T*, T*, void*, const Parallel&)
-TF_DWBP_INSTANTIATE(Half);
-TF_DWBP_INSTANTIATE(Bfloat16);
-TF_DWBP_INSTANTIATE(float);
-TF_DWBP_INSTANTIATE(double);
-#undef TF_DWBP_INSTANTIATE
-
-int64_t workspace_bytes(Type type, Op op, const Geometry& g, int64_t workers) {
-  return with_type(type, [&](auto t) { return workspace_bytes<decltype(t)>(op, g, workers); });
-}
-
-void run(Type type, Op op, const Geometry& g, int64_t workers, const void* a, const void* b,
-         void* result, void* workspace, const Parallel& parallel) {
-  with_type(type, [&](auto t) {
-    using T = decltype(t);
-    run<T>(op, g, workers, static_cast<const T*>(a), static_cast<const T*>(b),
-           static_cast<T*>(result), workspace, parallel);
-  });
+  return text;
 }
 
 }  // namespace tf_dwbp::cpu

@@ -1,91 +1,141 @@
 #include "cc/cpu/filter_grad.h"
 
-#include <cstring>
-
-#include "cc/cpu/denormals.h"
-#include "cc/cpu/filter_plan.h"
-#include "cc/cpu/filter_worker.h"
-#include "cc/cpu/paths.h"
-#include "cc/cpu/steps.h"
-#include "cc/cpu/tables.h"
+#include "cc/conv/math.h"
+#include "cc/cpu/filter_grad_plan.h"
+#include "cc/cpu/filter_grad_worker.h"
+#include "cc/cpu/runtime/denormals.h"
+#include "cc/cpu/runtime/dispatch.h"
+#include "cc/cpu/runtime/paths.h"
+#include "cc/cpu/tensor_strides.h"
+#include "cc/cpu/zeros.h"
 
 namespace tf_dwbp::cpu {
 namespace {
 
 using conv::Geometry;
-using Mode = FilterPlan::Mode;
+using conv::Problem;
+using Mode = FilterGradPlan::Mode;
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+FilterGradPlan cut(Mode mode, const Problem& problem, int64_t workers) {
+  return FilterGradPlan(mode, problem.geometry, dispatch(), bytes_of(problem.dtype),
+                        accumulator_bytes_of(problem.dtype), workers);
+}
 
 // As for the other ops, memory is left out.
-double cycles_of_item(const Geometry& g, const FilterPlan& plan) {
+double cycles_of_item(const Geometry& g, const FilterGradPlan& plan) {
   const double taps = static_cast<double>(g.height.filter) * g.width.filter;
-  const double vectors = static_cast<double>(g.height.out) * g.width.out * plan.groups *
-                         divide_up(g.batch, plan.images);
-  return vectors * (4 + taps) / plan.items();
+  const double vectors = static_cast<double>(g.height.out) * g.width.out * plan.channel_blocks *
+                         conv::ceil_div(g.batch, plan.images);
+  return vectors * (kCyclesOfVector + taps) / plan.items();
 }
 
 template <typename T>
-FilterPlan plan_for(const Geometry& g, int64_t workers) {
-  return FilterPlan(g, kernel_table(), sizeof(T), sizeof(AccumulatorOf<T>), workers);
-}
+class FilterGrad : public Plan {
+  using Acc = AccumulatorOf<T>;
 
-bool empty(const Geometry& g) {
-  return g.filter_elements() == 0 || g.output_elements() == 0 || g.input_elements() == 0;
+ public:
+  FilterGrad(Mode mode, const Problem& problem, int64_t workers)
+      : Plan(problem, workers),
+        plan_(cut(mode, problem, workers)),
+        scratch_(problem.geometry, plan_, &worker_layout_) {
+    WorkspaceLayout layout;
+    sums_ = layout.add<Acc>(plan_.parts * plan_.sums);
+    worker_parts_ = WorkerParts(worker_layout_, workers, &layout);
+    workspace_bytes = layout.bytes();
+  }
+
+  void run(const Tensors& tensors, const Parallel& parallel) const override {
+    const Geometry& g = problem.geometry;
+    count(plan_.mode == Mode::kDirect   ? Path::kFilterDirect
+          : plan_.mode == Mode::kPacked ? Path::kFilterPacked
+                                        : Path::kFilterTapwise);
+    if (plan_.prefetches) count(Path::kFilterPrefetch);
+    if (plan_.few_channels && plan_.images > 1) count(Path::kFilterShared);
+    const FilterGradCall<T> call{
+        g,
+        plan_,
+        static_cast<const T*>(tensors.a),
+        static_cast<const T*>(tensors.b),
+        static_cast<T*>(tensors.result),
+        sums_.in(tensors.workspace),
+        TensorStrides(g.layout, g.channels, g.height.in, g.width.in),
+        TensorStrides(g.layout, g.out_channels(), g.height.out, g.width.out)};
+    share(parallel, workers, plan_.items(), cycles_of_item(g, plan_),
+          [&](Items* items, int64_t worker) {
+            const ScopedIeeeDenormals ieee;
+            FilterGradWorker<T> runner(call, scratch_, worker_parts_.of(worker, tensors.workspace));
+            for (int64_t item; items->take(&item);) runner.run(item);
+          });
+    if (plan_.parts > 1) {
+      const ScopedIeeeDenormals ieee;
+      reduce_filter_parts(call, 0, plan_.channel_blocks);
+    }
+  }
+
+  std::string describe() const override {
+    std::string text = "visits of " + std::to_string(plan_.visit_rows) + " rows x " +
+                       std::to_string(plan_.block_columns) + " columns";
+    if (plan_.mode != Mode::kDirect) {
+      text += ", " + std::to_string(plan_.band_rows) + " rows packed at a time";
+    }
+    if (plan_.few_channels && plan_.images > 1) {
+      text += ", vectors shared by " + std::to_string(plan_.images) + " images";
+    }
+    return text + "; " + std::to_string(plan_.vertical.size()) + " x " +
+           std::to_string(plan_.horizontal.size()) + " sets of taps; " +
+           std::to_string(plan_.items()) + " items: " + std::to_string(plan_.parts) +
+           " parts of the positions x " + std::to_string(plan_.chunks) + " chunks of channels" +
+           (plan_.prefetches ? "; prefetches rows" : "");
+  }
+
+ private:
+  const FilterGradPlan plan_;
+  WorkspaceLayout worker_layout_;
+  const FilterGradScratch<T> scratch_;
+  Part<Acc> sums_;
+  WorkerParts worker_parts_;
+};
+
+PlanPointer make(Mode mode, const Problem& problem, int64_t workers) {
+  return with_dtype(problem.dtype, [&](auto t) -> PlanPointer {
+    return std::make_unique<FilterGrad<decltype(t)>>(mode, problem, workers);
+  });
 }
 
 }  // namespace
 
-template <typename T>
-int64_t filter_grad_workspace_bytes(const Geometry& g, int64_t workers) {
-  if (empty(g)) return 0;
-  return plan_for<T>(g, workers).total * sizeof(AccumulatorOf<T>);
+std::string filter_grad_direct_declines(const Problem& problem) {
+  const Geometry& g = problem.geometry;
+  if (zeros_declines(problem).empty()) return "there are no products to sum";
+  if (g.layout != conv::Layout::kNHWC) return "channels are adjacent in NHWC alone";
+  if (g.multiplier != 1) return "the depth multiplier is not 1";
+  if (FilterGradPlan::few(g, accumulator_bytes_of(problem.dtype))) {
+    return std::to_string(g.channels) + " channels are too few: images share vectors";
+  }
+  return "";
 }
 
-template <typename T>
-void filter_grad(const Geometry& g, int64_t workers, const T* input, const T* out_backprop,
-                 T* result, void* workspace, const Parallel& parallel) {
-  if (empty(g)) {
-    count(Path::kEmpty);
-    if (g.filter_elements() > 0) std::memset(result, 0, g.filter_elements() * sizeof(T));
-    return;
-  }
-  const FilterPlan plan = plan_for<T>(g, workers);
-  count(plan.mode == Mode::kDirect    ? Path::kFilterDirect
-        : plan.mode == Mode::kWindows ? Path::kFilterPacked
-                                      : Path::kFilterTapwise);
-  if (plan.asks) count(Path::kFilterPrefetch);
-  if (plan.few && plan.images > 1) count(Path::kFilterShared);
-  auto* const sums = static_cast<AccumulatorOf<T>*>(workspace);
-  auto* const scratch = sums + plan.parts * plan.sums;
-  const FilterCall<T> call{g,
-                           plan,
-                           input,
-                           out_backprop,
-                           result,
-                           sums,
-                           Steps(g.layout, g.channels, g.height.in, g.width.in),
-                           Steps(g.layout, g.out_channels(), g.height.out, g.width.out)};
-  share(parallel, workers, plan.items(), cycles_of_item(g, plan),
-        [&](Items* items, int64_t worker) {
-          const ScopedIeeeDenormals ieee;
-          FilterWorker<T> runner(call, scratch + worker * plan.worker);
-          for (int64_t item; items->take(&item);) runner.run(item);
-        });
-  if (plan.parts > 1) {
-    const ScopedIeeeDenormals ieee;
-    finish_filter(call, 0, plan.groups);
-  }
+PlanPointer plan_filter_grad_direct(const Problem& problem, int64_t workers) {
+  return make(Mode::kDirect, problem, workers);
 }
 
-#define TF_DWBP_INSTANTIATE(T)                                                          \
-  template int64_t filter_grad_workspace_bytes<T>(const Geometry&, int64_t);            \
-  template void filter_grad<T>(const Geometry&, int64_t, const T*, const T*, T*, void*, \
-                               const Parallel&)
-TF_DWBP_INSTANTIATE(Half);
-TF_DWBP_INSTANTIATE(Bfloat16);
-TF_DWBP_INSTANTIATE(float);
-TF_DWBP_INSTANTIATE(double);
-#undef TF_DWBP_INSTANTIATE
+std::string filter_grad_packed_declines(const Problem& problem) {
+  if (zeros_declines(problem).empty()) return "there are no products to sum";
+  if (cut(Mode::kPacked, problem, /*workers=*/1).fits) return "";
+  return "what one visit needs of the input is too large to be packed";
+}
+
+PlanPointer plan_filter_grad_packed(const Problem& problem, int64_t workers) {
+  return make(Mode::kPacked, problem, workers);
+}
+
+// It takes every problem that has products.
+std::string filter_grad_tapwise_declines(const Problem& problem) {
+  return zeros_declines(problem).empty() ? "there are no products to sum" : "";
+}
+
+PlanPointer plan_filter_grad_tapwise(const Problem& problem, int64_t workers) {
+  return make(Mode::kTapwise, problem, workers);
+}
 
 }  // namespace tf_dwbp::cpu

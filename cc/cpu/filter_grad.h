@@ -1,18 +1,20 @@
-// The filter's gradient on the CPU. See depthwise.h.
+// The filter gradient: straight from the operands (direct), from packed tiles of a few visits
+// (packed), or from packed tiles of one tap at a time (tapwise).
 #pragma once
 
-#include <cstdint>
+#include <string>
 
-#include "cc/conv/geometry.h"
-#include "cc/cpu/parallel.h"
+#include "cc/cpu/plan.h"
 
 namespace tf_dwbp::cpu {
 
-template <typename T>
-int64_t filter_grad_workspace_bytes(const conv::Geometry& geometry, int64_t workers);
+std::string filter_grad_direct_declines(const conv::Problem& problem);
+PlanPointer plan_filter_grad_direct(const conv::Problem& problem, int64_t workers);
 
-template <typename T>
-void filter_grad(const conv::Geometry& geometry, int64_t workers, const T* input,
-                 const T* out_backprop, T* result, void* workspace, const Parallel& parallel);
+std::string filter_grad_packed_declines(const conv::Problem& problem);
+PlanPointer plan_filter_grad_packed(const conv::Problem& problem, int64_t workers);
+
+std::string filter_grad_tapwise_declines(const conv::Problem& problem);
+PlanPointer plan_filter_grad_tapwise(const conv::Problem& problem, int64_t workers);
 
 }  // namespace tf_dwbp::cpu

@@ -2,13 +2,13 @@
 
 namespace tf_dwbp::gpu {
 
-int64_t workspace_bytes(Type type, conv::Op op, const conv::Geometry& g) {
-  return cpu::with_type(type, [&](auto t) { return workspace_bytes<decltype(t)>(op, g); });
+int64_t workspace_bytes(Dtype dtype, conv::Op op, const conv::Geometry& g) {
+  return with_dtype(dtype, [&](auto t) { return workspace_bytes<decltype(t)>(op, g); });
 }
 
-conv::Error run(Type type, conv::Op op, const conv::Geometry& g, const void* a, const void* b,
+conv::Error run(Dtype dtype, conv::Op op, const conv::Geometry& g, const void* a, const void* b,
                 void* result, void* workspace, void* stream) {
-  return cpu::with_type(type, [&](auto t) {
+  return with_dtype(dtype, [&](auto t) {
     using T = decltype(t);
     return run<T>(op, g, static_cast<const T*>(a), static_cast<const T*>(b),
                   static_cast<T*>(result), workspace, stream);

@@ -6,17 +6,11 @@
 #include <vector>
 
 #include "cc/conv/call.h"
+#include "cc/conv/dtype.h"
 #include "cc/conv/export.h"
 #include "cc/conv/geometry.h"
-#include "cc/cpu/element.h"
-#include "cc/cpu/type.h"
 
 namespace tf_dwbp::gpu {
-
-using cpu::AccumulatorOf;
-using cpu::Bfloat16;
-using cpu::Half;
-using cpu::Type;
 
 // The bytes of the GPU's memory that run() wants as `workspace`, aligned to 16 bytes.
 template <typename T>
@@ -36,10 +30,11 @@ template <typename T>
                               T* result, void* workspace, void* stream);
 
 // The same for a type that is known at run time.
-TF_DWBP_EXPORT int64_t workspace_bytes(Type type, conv::Op op, const conv::Geometry& geometry);
-[[nodiscard]] TF_DWBP_EXPORT conv::Error run(Type type, conv::Op op, const conv::Geometry& geometry,
-                                             const void* a, const void* b, void* result,
-                                             void* workspace, void* stream);
+TF_DWBP_EXPORT int64_t workspace_bytes(Dtype dtype, conv::Op op, const conv::Geometry& geometry);
+[[nodiscard]] TF_DWBP_EXPORT conv::Error run(Dtype dtype, conv::Op op,
+                                             const conv::Geometry& geometry, const void* a,
+                                             const void* b, void* result, void* workspace,
+                                             void* stream);
 
 // All kernels of a type, for tests: that each was run, and what each takes of a multiprocessor.
 template <typename T>

@@ -29,7 +29,7 @@ struct GeneralGatherArguments {
 
   static GeneralGatherArguments of(const conv::Gathering& g, const T* source, const T* filter,
                                    T* result) {
-    const int64_t step = g.width.class_step();
+    const int64_t step = g.width.phase_stride();
     const int64_t classes = step < g.width.result() ? step : g.width.result();
     const int64_t positions = (g.width.result() + step - 1) / step;
     // NCHW: the threads of a warp take turns in a stretch of runs.
@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(kThreads)
   const conv::Gathering& all = g.gathering;
   const conv::Gather &height = all.height, &width = all.width;
   const bool nhwc = all.layout == conv::Layout::kNHWC;
-  const int64_t classes = width.class_step() < width.result() ? width.class_step() : width.result();
+  const int64_t classes =
+      width.phase_stride() < width.result() ? width.phase_stride() : width.result();
   const int64_t filter_channels = all.channels * all.multiplier;
   const int64_t source_channels = all.source_channels();
   // From a column to the next, in each tensor.
@@ -90,10 +91,10 @@ __global__ void __launch_bounds__(kThreads)
                                : by_run.remainder / 32 * 32 * kGeneralRun + by_run.remainder % 32;
     for (int run = 0; run < kGeneralRun; ++run) {
       const int64_t i = begin + (nhwc ? run : 32 * run);
-      const int64_t x = by_class.remainder + i * width.class_step();
+      const int64_t x = by_class.remainder + i * width.phase_stride();
       if (x >= width.result()) break;
       conv::TapRange across = first;
-      across.source += i * width.class_shift();
+      across.source += i * width.phase_shift();
       across = width.clip(across);
       Sum sum = 0;
       for (int64_t m = 0; m < all.multiplier; ++m) {

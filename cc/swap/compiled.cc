@@ -7,10 +7,12 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cc/conv/export.h"
 #include "cc/swap/rename.h"
 #include "cc/swap/state.h"
+#include "cc/tensorflow/dtype.h"
 #include "tensorflow/compiler/tf2xla/kernels/conv_op_helpers.h"
 #include "tensorflow/compiler/tf2xla/shape_util.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
@@ -121,9 +123,9 @@ void register_kernel(const char* op, const char* device) {
     if (kernel.device_type() == device) priority = std::max(priority, kernel.priority() + 1);
   }
   auto builder = tensorflow::register_kernel::Name(op);
-  builder.Device(device).Priority(priority).TypeConstraint(
-      "T",
-      {tensorflow::DT_HALF, tensorflow::DT_BFLOAT16, tensorflow::DT_FLOAT, tensorflow::DT_DOUBLE});
+  std::vector<tensorflow::DataType> types;
+  for (const Dtype dtype : kDtypes) types.push_back(to_tensorflow(dtype));
+  builder.Device(device).Priority(priority).TypeConstraint("T", types);
   tensorflow::kernel_factory::OpKernelRegistrar(
       builder.Build(), "TfDwbpCompiled",
       [](OpKernelConstruction* context) -> OpKernel* { return new Compiled<index>(context); });

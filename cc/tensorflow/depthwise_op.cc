@@ -1,15 +1,13 @@
-// The ops on the CPU: reads the call, allocates, and leaves the work to cc/cpu.
+// The ops on the CPU: allocates what the plans in cc/cpu ask for, and has them run on TensorFlow's
+// threads.
 
 #define EIGEN_USE_THREADS
 
 #include "cc/tensorflow/depthwise_op.h"
 
 #include <cstring>
-#include <vector>
 
-#include "cc/conv/call.h"
-#include "cc/cpu/depthwise.h"
-#include "cc/cpu/memory.h"
+#include "cc/cpu/backend.h"
 #include "unsupported/Eigen/CXX11/Tensor"
 
 namespace tf_dwbp {
@@ -18,17 +16,11 @@ namespace {
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 
-cpu::Parallel parallel_on(const Eigen::ThreadPoolDevice& device) {
-  Eigen::ThreadPoolInterface* const pool = device.getPool();
-  return {device.numThreads(),
-          [pool](std::function<void()> function) { pool->Schedule(std::move(function)); }};
-}
-
 struct Cpu {
-  static absl::Status check_result(const char* name, const conv::Shape& sizes,
-                                   int64_t element_bytes) {
-    const conv::Error error = cpu::check_memory(name, sizes, element_bytes);
-    return error.empty() ? absl::OkStatus() : absl::ResourceExhaustedError(error);
+  using Backend = cpu::Backend;
+
+  static int64_t workers(OpKernelContext* context) {
+    return context->eigen_device<Eigen::ThreadPoolDevice>().numThreads();
   }
 
   static absl::Status copy(OpKernelContext*, const Tensor& from, Tensor* to) {
@@ -36,18 +28,17 @@ struct Cpu {
     return absl::OkStatus();
   }
 
-  template <typename K>
-  static absl::Status run(OpKernelContext* context, conv::Op op, const conv::Geometry& geometry,
-                          const K* a, const K* b, Tensor* result) {
+  static absl::Status run(OpKernelContext* context, const cpu::Plan& plan, const void* a,
+                          const void* b, Tensor* result) {
     cpu::want_huge_pages(result->data(), result->TotalBytes());
     Tensor workspace;
-    const cpu::Parallel parallel = parallel_on(context->eigen_device<Eigen::ThreadPoolDevice>());
-    const int64_t workers = parallel.threads;
-    const int64_t bytes = cpu::workspace_bytes<K>(op, geometry, workers);
-    TF_RETURN_IF_ERROR(check_result("the workspace", std::vector<int64_t>{bytes}, 1));
-    TF_RETURN_IF_ERROR(allocate_workspace(context, bytes, &workspace));
-    cpu::run<K>(op, geometry, workers, a, b, static_cast<K*>(result->data()), workspace.data(),
-                parallel);
+    TF_RETURN_IF_ERROR(allocate_workspace(context, plan.workspace_bytes, &workspace));
+    const auto& device = context->eigen_device<Eigen::ThreadPoolDevice>();
+    Eigen::ThreadPoolInterface* const pool = device.getPool();
+    const cpu::Parallel parallel{device.numThreads(), [pool](std::function<void()> function) {
+                                   pool->Schedule(std::move(function));
+                                 }};
+    cpu::run(plan, {a, b, result->data(), workspace.data()}, parallel);
     return absl::OkStatus();
   }
 };

@@ -1,32 +1,23 @@
-// What the OpKernels of all devices do: read the call, check it, allocate the result.
+// What the OpKernels of all devices do: read the call, check it, plan it, allocate the result.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <utility>
 
 #include "cc/conv/call.h"
-#include "cc/cpu/element.h"
+#include "cc/tensorflow/dtype.h"
 #include "cc/tensorflow/first_copy.h"
 #include "cc/tensorflow/make_kernel.h"
 #include "cc/tensorflow/names.h"
+#include "cc/tensorflow/plan_call.h"
 #include "cc/tensorflow/read_call.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/types.h"
 
 namespace tf_dwbp {
-
-// The kernels' name for a type of TensorFlow's, with the same bits.
-template <typename T>
-struct KernelType {
-  using Type = T;
-};
-template <>
-struct KernelType<Eigen::half> {
-  using Type = cpu::Half;
-};
-template <>
-struct KernelType<Eigen::bfloat16> {
-  using Type = cpu::Bfloat16;
-};
 
 // Memory for a kernel's own use. Its size is ours to check: TensorShape's constructor ends the
 // process at one that it does not like.
@@ -38,29 +29,86 @@ inline absl::Status allocate_workspace(tensorflow::OpKernelContext* context, int
 }
 
 // Device knows where things run:
-//   absl::Status check_result(const char* name, const conv::Shape& sizes, int64_t element_bytes)
-//     whether it could hold a result of that shape
+//   Backend (see plan_call.h)
+//   int64_t workers(OpKernelContext*)
 //   absl::Status copy(OpKernelContext*, const Tensor& from, Tensor* to)
-//   absl::Status run<K>(OpKernelContext*, conv::Op, const conv::Geometry&, const K* a, const K* b,
-//                       tensorflow::Tensor* result)
+//   absl::Status run(OpKernelContext*, const Backend::Plan&, const void* a, const void* b,
+//                    Tensor* result)
 //     may throw std::bad_alloc
-template <conv::Op op, typename T, typename Device>
+template <conv::Op op, typename Device>
 class DepthwiseOp : public tensorflow::OpKernel {
+  using OpKernelContext = tensorflow::OpKernelContext;
+  using Tensor = tensorflow::Tensor;
+  using TensorShape = tensorflow::TensorShape;
+  using Plan = typename Device::Backend::Plan;
+
  public:
   explicit DepthwiseOp(tensorflow::OpKernelConstruction* context) : OpKernel(context) {
+    tensorflow::DataType type;
+    OP_REQUIRES_OK(context, context->GetAttr("T", &type));
+    dtype_ = to_dtype(type);
     OP_REQUIRES_OK(context,
                    without_bad_alloc([&] { return read_attributes(context, &attributes_); }));
   }
 
-  void Compute(tensorflow::OpKernelContext* context) override {
+  void Compute(OpKernelContext* context) override {
     OP_REQUIRES_OK(context, without_bad_alloc([&] { return compute(context); }));
   }
 
  private:
-  using K = typename KernelType<T>::Type;
+  static constexpr conv::Operand kResult = conv::result_of(op);
+  static constexpr conv::Operands kOperands = conv::operands_of(op);
 
-  absl::Status compute(tensorflow::OpKernelContext* context) const {
-    constexpr conv::Operand kResult = conv::result_of(op);
+  // A call's plan and what it was made of. Shared with the calls that run it.
+  struct Planned {
+    TensorShape a, b, sizes;  // of the operands, and of the vector of sizes, if there is one
+    int32_t result_sizes[4];  // its value
+    int64_t workers;
+
+    std::unique_ptr<Plan> plan;
+    TensorShape result;
+  };
+
+  absl::Status compute(OpKernelContext* context) {
+    std::shared_ptr<const Planned> planned;
+    TF_RETURN_IF_ERROR(find_plan(context, &planned));
+    Tensor* result = nullptr;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, planned->result, &result));
+    Tensor copies[2];  // alive until the kernels are done, or launched
+    const void *a = nullptr, *b = nullptr;
+    TF_RETURN_IF_ERROR(read_data(context, kOperands.a, &copies[0], &a));
+    TF_RETURN_IF_ERROR(read_data(context, kOperands.b, &copies[1], &b));
+    return Device::run(context, *planned->plan, a, b, result);
+  }
+
+  // The last call's plan, while shapes stay the same, or a new one.
+  absl::Status find_plan(OpKernelContext* context, std::shared_ptr<const Planned>* planned) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      *planned = last_;
+    }
+    if (*planned != nullptr && fits(context, **planned)) return absl::OkStatus();
+    auto made = std::make_shared<Planned>();
+    TF_RETURN_IF_ERROR(make_plan(context, made.get()));
+    *planned = std::move(made);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    last_ = *planned;
+    return absl::OkStatus();
+  }
+
+  bool fits(OpKernelContext* context, const Planned& planned) const {
+    if (planned.workers != Device::workers(context) ||
+        operand(context, kOperands.a).shape() != planned.a ||
+        operand(context, kOperands.b).shape() != planned.b) {
+      return false;
+    }
+    if (op == conv::Op::kForward) return true;
+    const Tensor& sizes = operand(context, kResult);
+    return sizes.shape() == planned.sizes &&
+           std::memcmp(sizes.data(), planned.result_sizes, sizeof planned.result_sizes) == 0;
+  }
+
+  absl::Status make_plan(OpKernelContext* context, Planned* planned) const {
     conv::Call call(op);
     call.attributes = attributes_;
     TF_RETURN_IF_ERROR(read_call(
@@ -72,64 +120,61 @@ class DepthwiseOp : public tensorflow::OpKernel {
         [context](int input, const char* name, conv::Shape* shape) {
           return read_sizes(name, context->input(input), shape);
         }));
+    planned->a = operand(context, kOperands.a).shape();
+    planned->b = operand(context, kOperands.b).shape();
     const conv::Shape& sizes = call.shape(kResult);
-    TF_RETURN_IF_ERROR(Device::check_result(call.name(kResult), sizes, sizeof(T)));
+    if (op != conv::Op::kForward) planned->sizes = operand(context, kResult).shape();
+    std::copy(sizes->begin(), sizes->end(), planned->result_sizes);
+    planned->workers = Device::workers(context);
+    TF_RETURN_IF_ERROR(
+        plan_call<typename Device::Backend>(&call, dtype_, planned->workers, &planned->plan));
+    return TensorShape::BuildTensorShape(*sizes, &planned->result);
+  }
 
-    tensorflow::TensorShape shape;
-    TF_RETURN_IF_ERROR(tensorflow::TensorShape::BuildTensorShape(*sizes, &shape));
-    tensorflow::Tensor* result = nullptr;
-    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &result));
-
-    constexpr conv::Operands kOperands = conv::operands_of(op);
-    tensorflow::Tensor copies[2];  // alive until the kernels are done, or launched
-    const K *a = nullptr, *b = nullptr;
-    TF_RETURN_IF_ERROR(read_data(context, kOperands.a, &copies[0], &a));
-    TF_RETURN_IF_ERROR(read_data(context, kOperands.b, &copies[1], &b));
-    return Device::template run<K>(context, op, conv::geometry_of(call), a, b, result);
+  static const Tensor& operand(OpKernelContext* context, conv::Operand operand) {
+    return context->input(static_cast<int>(operand));
   }
 
   // The elements of an operand. Not flat(), which ends the process where the tensor is not aligned
   // as Eigen wants it; we want it to be aligned to its elements, as C++ does, or make a copy.
-  static absl::Status read_data(tensorflow::OpKernelContext* context, conv::Operand operand,
-                                tensorflow::Tensor* copy, const K** data) {
-    const tensorflow::Tensor& tensor = context->input(static_cast<int>(operand));
-    *data = static_cast<const K*>(tensor.data());
-    if (tensor.NumElements() == 0 || reinterpret_cast<uintptr_t>(*data) % sizeof(K) == 0) {
+  absl::Status read_data(OpKernelContext* context, conv::Operand which, Tensor* copy,
+                         const void** data) const {
+    const Tensor& tensor = operand(context, which);
+    *data = tensor.data();
+    if (tensor.NumElements() == 0 || reinterpret_cast<uintptr_t>(*data) % bytes_of(dtype_) == 0) {
       return absl::OkStatus();
     }
     TF_RETURN_IF_ERROR(context->allocate_temp(tensor.dtype(), tensor.shape(), copy));
-    *data = static_cast<const K*>(copy->data());
+    *data = copy->data();
     return Device::copy(context, tensor, copy);
   }
 
+  Dtype dtype_;
   conv::Attributes attributes_;
+
+  std::mutex mutex_;
+  std::shared_ptr<const Planned> last_;
 };
 
-template <conv::Op op, typename T, typename Device>
-void register_kernel(const char* device) {
-  tensorflow::KernelDefBuilder builder(name_of(op));
-  builder.Device(device).TypeConstraint<T>("T");
-  // The sizes of the result are wanted on the host.
-  if (op != conv::Op::kForward) builder.HostMemory(conv::Call(op).name(conv::result_of(op)));
-  tensorflow::kernel_factory::OpKernelRegistrar(builder.Build(), "TfDwbpDepthwiseOp",
-                                                make_kernel<DepthwiseOp<op, T, Device>>);
-}
-
-template <typename T, typename Device>
-void register_kernels_of_type(const char* device) {
-  register_kernel<conv::Op::kForward, T, Device>(device);
-  register_kernel<conv::Op::kInputGrad, T, Device>(device);
-  register_kernel<conv::Op::kFilterGrad, T, Device>(device);
+template <conv::Op op, typename Device>
+void register_kernels_of_op(const char* device) {
+  for (const Dtype dtype : kDtypes) {
+    tensorflow::KernelDefBuilder builder(op_name(op));
+    builder.Device(device).TypeConstraint("T", to_tensorflow(dtype));
+    // The sizes of the result are wanted on the host.
+    if (op != conv::Op::kForward) builder.HostMemory(conv::Call(op).name(conv::result_of(op)));
+    tensorflow::kernel_factory::OpKernelRegistrar(builder.Build(), "TfDwbpDepthwiseOp",
+                                                  make_kernel<DepthwiseOp<op, Device>>);
+  }
 }
 
 // Not REGISTER_KERNEL_BUILDER, which does not look first; returns whether it registered them.
 template <typename Device>
 bool register_kernels(const char* device) {
   if (!is_first_copy()) return false;
-  register_kernels_of_type<Eigen::half, Device>(device);
-  register_kernels_of_type<Eigen::bfloat16, Device>(device);
-  register_kernels_of_type<float, Device>(device);
-  register_kernels_of_type<double, Device>(device);
+  register_kernels_of_op<conv::Op::kForward, Device>(device);
+  register_kernels_of_op<conv::Op::kInputGrad, Device>(device);
+  register_kernels_of_op<conv::Op::kFilterGrad, Device>(device);
   return true;
 }
 

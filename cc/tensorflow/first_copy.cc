@@ -9,7 +9,7 @@ namespace tf_dwbp {
 bool is_first_copy() {
   // Kernels, not ops: while a library is being loaded, TensorFlow has its ops wait.
   static const bool first =
-      tensorflow::GetRegisteredKernelsForOp(name_of(conv::Op::kForward)).kernel_size() == 0;
+      tensorflow::GetRegisteredKernelsForOp(op_name(conv::Op::kForward)).kernel_size() == 0;
   return first;
 }
 

@@ -2,7 +2,7 @@
 // op's stream.
 
 #include "cc/conv/call.h"
-#include "cc/gpu/depthwise.h"
+#include "cc/gpu/backend.h"
 #include "cc/tensorflow/depthwise_op.h"
 #include "xla/stream_executor/stream.h"
 
@@ -13,9 +13,9 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 
 struct Gpu {
-  static absl::Status check_result(const char*, const conv::Shape&, int64_t) {
-    return absl::OkStatus();  // the GPU's allocator says what is too much
-  }
+  using Backend = gpu::Backend;
+
+  static int64_t workers(OpKernelContext*) { return 1; }
 
   static absl::Status copy(OpKernelContext* context, const Tensor& from, Tensor* to) {
     stream_executor::DeviceAddressBase target(to->data(), to->TotalBytes());
@@ -24,16 +24,15 @@ struct Gpu {
         from.TotalBytes());
   }
 
-  template <typename K>
-  static absl::Status run(OpKernelContext* context, conv::Op op, const conv::Geometry& geometry,
-                          const K* a, const K* b, Tensor* result) {
+  static absl::Status run(OpKernelContext* context, const Backend::Plan& plan, const void* a,
+                          const void* b, Tensor* result) {
     // Freed when its last use on the stream is over: TensorFlow's allocator sees to that.
     Tensor workspace;
-    const int64_t bytes = gpu::workspace_bytes<K>(op, geometry);
-    TF_RETURN_IF_ERROR(allocate_workspace(context, bytes, &workspace));
+    TF_RETURN_IF_ERROR(allocate_workspace(context, plan.workspace_bytes, &workspace));
     void* const stream = context->op_device_context()->stream()->platform_specific_handle().stream;
-    const conv::Error error =
-        gpu::run<K>(op, geometry, a, b, static_cast<K*>(result->data()), workspace.data(), stream);
+    const conv::Problem& problem = plan.problem;
+    const conv::Error error = gpu::run(problem.dtype, problem.op, problem.geometry, a, b,
+                                       result->data(), workspace.data(), stream);
     return error.empty() ? absl::OkStatus() : absl::InternalError(error);
   }
 };

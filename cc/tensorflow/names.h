@@ -5,7 +5,10 @@
 
 namespace tf_dwbp {
 
-constexpr const char* name_of(conv::Op op) {
+inline constexpr conv::Op kOps[] = {conv::Op::kForward, conv::Op::kInputGrad,
+                                    conv::Op::kFilterGrad};
+
+constexpr const char* op_name(conv::Op op) {
   return op == conv::Op::kForward     ? "TfDwbp>DepthwiseConv2dNative"
          : op == conv::Op::kInputGrad ? "TfDwbp>DepthwiseConv2dNativeBackpropInput"
                                       : "TfDwbp>DepthwiseConv2dNativeBackpropFilter";

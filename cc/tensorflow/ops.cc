@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cc/conv/call.h"
+#include "cc/conv/dtype.h"
 #include "cc/tensorflow/first_copy.h"
 #include "cc/tensorflow/names.h"
 #include "cc/tensorflow/read_call.h"
@@ -61,10 +62,15 @@ absl::Status infer_shape(InferenceContext* context) {
   return without_bad_alloc([&] { return infer_known_shape<op>(context); });
 }
 
+// "T: {half, bfloat16, ...}"
+#define TF_DWBP_NAME(kind, T, name) name ", "
+constexpr char kTypes[] = "T: {" TF_DWBP_DTYPES(TF_DWBP_NAME) "}";
+#undef TF_DWBP_NAME
+
 // What the ops have in common after their inputs.
 #define TF_DWBP_ATTRIBUTES(OP)                        \
   Output("output: T")                                 \
-      .Attr("T: {half, bfloat16, float, double}")     \
+      .Attr(kTypes)                                   \
       .Attr("strides: list(int)")                     \
       .Attr("padding: {'SAME', 'VALID', 'EXPLICIT'}") \
       .Attr("explicit_paddings: list(int) = []")      \
@@ -76,7 +82,7 @@ absl::Status infer_shape(InferenceContext* context) {
 bool register_ops() {
   using tensorflow::register_op::OpDefBuilderWrapper;
   if (!is_first_copy()) return false;
-  OpDefBuilderWrapper(name_of(conv::Op::kForward))
+  OpDefBuilderWrapper(op_name(conv::Op::kForward))
       .Input("input: T")
       .Input("filter: T")
       .TF_DWBP_ATTRIBUTES(conv::Op::kForward)
@@ -93,7 +99,7 @@ explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of 
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
 )doc")();
 
-  OpDefBuilderWrapper(name_of(conv::Op::kInputGrad))
+  OpDefBuilderWrapper(op_name(conv::Op::kInputGrad))
       .Input("input_sizes: int32")
       .Input("filter: T")
       .Input("out_backprop: T")
@@ -113,7 +119,7 @@ explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of 
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
 )doc")();
 
-  OpDefBuilderWrapper(name_of(conv::Op::kFilterGrad))
+  OpDefBuilderWrapper(op_name(conv::Op::kFilterGrad))
       .Input("input: T")
       .Input("filter_sizes: int32")
       .Input("out_backprop: T")

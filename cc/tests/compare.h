@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "cc/cpu/depthwise.h"
+#include "cc/cpu/implementations.h"
 #include "cc/tests/check.h"
 #include "cc/tests/definition.h"
 #include "cc/tests/memory.h"
@@ -21,6 +21,7 @@ namespace tf_dwbp::testing {
 struct How {
   int64_t workers = 1;
   cpu::Parallel parallel{1, nullptr};
+  const cpu::Implementation* implementation = nullptr;  // the first that takes it
   int64_t a_offset = 0;
   int64_t b_offset = 0;
   int64_t result_offset = 0;
@@ -42,10 +43,7 @@ inline How as_asked() {
 
 template <typename T>
 std::string type_name() {
-  return std::is_same_v<T, Half>       ? "half"
-         : std::is_same_v<T, Bfloat16> ? "bfloat16"
-         : std::is_same_v<T, float>    ? "float"
-                                       : "double";
+  return name_of(dtype_of(T()));
 }
 
 // A copy of a tensor in memory of its own.
@@ -87,15 +85,22 @@ std::vector<T> operand(const std::vector<int>& values) {
   return converted;
 }
 
+inline cpu::PlanPointer plan(const conv::Problem& problem, const How& how) {
+  const cpu::Implementation* by = how.implementation;
+  if (by == nullptr) check(cpu::choose(problem, &by).empty(), to_text(problem));
+  return by->plan(problem, how.workers);
+}
+
 // The result of a call, whose operands have to be left as they were.
 template <typename T>
 std::vector<T> call(Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b,
                     const How& how = as_asked()) {
   const Tensor<T> a_tensor(a, how.a_offset), b_tensor(b, how.b_offset);
   const Tensor<T> result(elements_of(result_of(op), g), how.result_offset);
-  const Memory workspace(cpu::workspace_bytes<T>(op, g, how.workers));
-  cpu::run<T>(op, g, how.workers, a_tensor.data(), b_tensor.data(), result.data(), workspace.data(),
-              how.parallel);
+  const cpu::PlanPointer planned = plan({op, dtype_of(T()), g}, how);
+  const Memory workspace(planned->workspace_bytes);
+  cpu::run(*planned, {a_tensor.data(), b_tensor.data(), result.data(), workspace.data()},
+           how.parallel);
   if (!workspace.intact()) check(false, describe(op, g) + ": written beyond the workspace");
   if (!result.intact()) check(false, describe(op, g) + ": written beyond the result");
   if (!a_tensor.intact() || !b_tensor.intact() || !a_tensor.equals(a) || !b_tensor.equals(b)) {
@@ -111,12 +116,12 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 // A call on small integers, and its one right result.
-struct Problem {
+struct Example {
   Op op;
   Geometry g;
   std::vector<int> a, b, expected;
 
-  Problem(Op op, const Geometry& g) : op(op), g(g) {
+  Example(Op op, const Geometry& g) : op(op), g(g) {
     const auto [first, second] = operands_of(op);
     a = pattern(elements_of(first, g), 1);
     b = pattern(elements_of(second, g), 2);
@@ -137,7 +142,7 @@ struct Problem {
 
 template <typename T>
 void compare(Op op, const Geometry& g, const How& how = as_asked()) {
-  Problem(op, g).compare<T>(how);
+  Example(op, g).compare<T>(how);
 }
 
 template <typename T>
@@ -150,11 +155,11 @@ inline void compare_all(Geometry g, const How& how = as_asked()) {
   for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
     g.layout = layout;
     for (const Op op : {Op::kForward, Op::kInputGrad, Op::kFilterGrad}) {
-      const Problem problem(op, g);
-      problem.compare<Half>(how);
-      problem.compare<Bfloat16>(how);
-      problem.compare<float>(how);
-      problem.compare<double>(how);
+      const Example example(op, g);
+      example.compare<Half>(how);
+      example.compare<Bfloat16>(how);
+      example.compare<float>(how);
+      example.compare<double>(how);
     }
   }
 }

@@ -4,7 +4,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "cc/cpu/tables.h"
+#include "cc/cpu/runtime/dispatch.h"
 #include "cc/tests/compare.h"
 
 namespace tf_dwbp {
@@ -37,23 +37,23 @@ template <typename T>
 void observe(const cpu::DirectJob<T>& job) {
   Kinds<T>& kinds = Kinds<T>::get();
   kinds.downwards += job.downwards;
-  kinds.write_buffer += job.stage != nullptr && !job.stream;
-  kinds.non_temporal += job.stream;
+  kinds.write_buffer += job.write_buffer != nullptr && !job.non_temporal;
+  kinds.non_temporal += job.non_temporal;
   kinds.next_source += job.next_source[0] != nullptr;
   kinds.next_result += job.next_result[0] != nullptr;
   kinds.one_row += job.rows.result[1] == nullptr;
 }
 template <typename T>
-void observe(const cpu::FilterSumJob<T>& job) {
+void observe(const cpu::FilterGradJob<T>& job) {
   Kinds<T>::get().next_lines += job.out_lines > 0;
 }
 template <typename T>
-void observe(const cpu::SumJob<T>& job) {
+void observe(const cpu::PackedJob<T>& job) {
   Kinds<T>::get().accumulate += job.accumulate;
   Kinds<T>::get().masked += job.tile_count > 0 && job.tiles[0].first_mask >= 0;
 }
 template <typename T>
-void observe(const cpu::CopyJob<T>& job) {
+void observe(const cpu::PackJob<T>& job) {
   using Kind = Kinds<std::remove_const_t<T>>;
   Kind::get().shared += job.lanes.images > 1;
   Kind::get().ring += job.first_slot + job.rows > job.slots;
@@ -107,19 +107,19 @@ void put_each_in_place(Entries* entries, const std::string& name,
 
 template <typename T>
 void put_all_in_place(cpu::Kernels<T>* kernels) {
-  constexpr int kSums = 2, kDirect = kSums + 2 * cpu::kMaxTile;
-  constexpr int kPairs = kDirect + sizeof kernels->direct / sizeof(void*);
-  constexpr int kFilterSums = kPairs + sizeof kernels->direct_pairs / sizeof(void*);
-  constexpr int kFilterFold = kFilterSums + sizeof kernels->filter_sum / sizeof(void*);
-  static_assert(sizeof *kernels == (kFilterFold + 2) * sizeof(void*), "no kernel is left out");
-  put_in_place<0, T>(&kernels->load, "load");
-  put_in_place<1, T>(&kernels->store, "store");
-  put_in_place<kSums, T>(&kernels->sum, "sum");
-  put_in_place<kDirect, T>(&kernels->direct, "direct");
-  put_in_place<kPairs, T>(&kernels->direct_pairs, "direct_pairs");
-  put_in_place<kFilterSums, T>(&kernels->filter_sum, "filter_sum");
-  put_in_place<kFilterFold, T>(&kernels->filter_fold, "filter_fold");
-  put_in_place<kFilterFold + 1, T>(&kernels->filter_finish, "filter_finish");
+  constexpr int kPacked = 2, kDirect = kPacked + 2 * cpu::kMostPackedColumns;
+  constexpr int kPairs = kDirect + sizeof kernels->dwconv_direct / sizeof(void*);
+  constexpr int kFilterGrad = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
+  constexpr int kReduce = kFilterGrad + sizeof kernels->dwconv_filter_grad / sizeof(void*);
+  static_assert(sizeof *kernels == (kReduce + 2) * sizeof(void*), "no kernel is left out");
+  put_in_place<0, T>(&kernels->pack, "pack");
+  put_in_place<1, T>(&kernels->unpack, "unpack");
+  put_in_place<kPacked, T>(&kernels->dwconv_packed, "dwconv_packed");
+  put_in_place<kDirect, T>(&kernels->dwconv_direct, "dwconv_direct");
+  put_in_place<kPairs, T>(&kernels->dwconv_direct_pairs, "dwconv_direct_pairs");
+  put_in_place<kFilterGrad, T>(&kernels->dwconv_filter_grad, "dwconv_filter_grad");
+  put_in_place<kReduce, T>(&kernels->reduce_images, "reduce_images");
+  put_in_place<kReduce + 1, T>(&kernels->reduce_parts, "reduce_parts");
 
   const std::string type = type_name<T>();
   Kinds<T>& kinds = Kinds<T>::get();
@@ -129,30 +129,29 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
                                    std::pair("direct, prefetch of the source", &kinds.next_source),
                                    std::pair("direct, prefetch of the result", &kinds.next_result),
                                    std::pair("direct, one row", &kinds.one_row),
-                                   std::pair("filter sum, prefetch", &kinds.next_lines),
-                                   std::pair("sum, taps beyond the borders", &kinds.masked),
-                                   std::pair("load or store, images share vectors", &kinds.shared),
-                                   std::pair("load, around a ring", &kinds.ring)}) {
+                                   std::pair("filter gradient, prefetch", &kinds.next_lines),
+                                   std::pair("packed, taps beyond the borders", &kinds.masked),
+                                   std::pair("pack or unpack, images share vectors", &kinds.shared),
+                                   std::pair("pack, around a ring", &kinds.ring)}) {
     counted().push_back({type + " " + name, runs});
   }
   // Sums of rows are added up in the accumulator's type.
   if (std::is_floating_point_v<T>)
-    counted().push_back({type + " sum, row-wise", &kinds.accumulate});
+    counted().push_back({type + " packed, row-wise", &kinds.accumulate});
 }
 
-cpu::KernelTable counted_table() {
-  cpu::KernelTable table = cpu::compiled_kernel_table();
-  put_all_in_place(&table.half_);
-  put_all_in_place(&table.bfloat16_);
-  put_all_in_place(&table.float_);
-  put_all_in_place(&table.double_);
+cpu::Dispatch counted_table() {
+  cpu::Dispatch table = *cpu::isa().kernels;
+#define TF_DWBP_PUT_IN_PLACE(kind, T, name) put_all_in_place(&table.kind);
+  TF_DWBP_DTYPES(TF_DWBP_PUT_IN_PLACE)
+#undef TF_DWBP_PUT_IN_PLACE
   return table;
 }
 
 }  // namespace
 
 std::vector<KernelCount> kernel_counts() {
-  cpu::kernel_table();
+  cpu::dispatch();
   std::vector<KernelCount> counts;
   for (const Counted& c : counted()) counts.push_back({c.name, c.runs->load()});
   return counts;
@@ -160,8 +159,8 @@ std::vector<KernelCount> kernel_counts() {
 
 }  // namespace testing
 
-const cpu::KernelTable& cpu::kernel_table() {
-  static const KernelTable table = testing::counted_table();
+const cpu::Dispatch& cpu::dispatch() {
+  static const Dispatch table = testing::counted_table();
   return table;
 }
 

@@ -1,5 +1,6 @@
 // Which kernels have run, how often, and on what kinds of jobs. The test program is compiled with
-// TF_DWBP_COUNT_KERNELS, by which cc/cpu/tables.h gives out functions that count and call through.
+// TF_DWBP_COUNT_KERNELS, by which cc/cpu/runtime/dispatch.h gives out functions that count and call
+// through.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "cc/conv/call.h"
+#include "cc/conv/dtype.h"
 #include "cc/conv/geometry.h"
-#include "cc/cpu/element.h"
 
 namespace tf_dwbp::testing {
 
@@ -19,8 +19,6 @@ using conv::Axis;
 using conv::Geometry;
 using conv::Layout;
 using conv::Op;
-using cpu::Bfloat16;
-using cpu::Half;
 
 // Rounds to the nearest integer of `bits` significant bits, ties to even.
 inline int round_to(int bits, int value) {

@@ -9,10 +9,9 @@
 #include <string>
 
 #include "cc/cpu/depthwise.h"
-#include "cc/cpu/memory.h"
-#include "cc/cpu/paths.h"
-#include "cc/cpu/target.h"
-#include "cc/cpu/type.h"
+#include "cc/cpu/runtime/isa.h"
+#include "cc/cpu/runtime/memory.h"
+#include "cc/cpu/runtime/paths.h"
 #include "cc/tests/compare.h"
 
 // As programs find them that load the library.
@@ -35,28 +34,7 @@ TF_DWBP_TEST(the_instruction_set_is_the_best_that_may_be_used) {
   if (avx2 && wish != "baseline") best = "avx2";
   if (avx512 && wish != "baseline" && wish != "avx2") best = "avx512";
 #endif
-  check(name_of(cpu::best_target()) == best, name_of(cpu::best_target()));
-}
-
-TF_DWBP_TEST(types_are_chosen_at_run_time) {
-  const Axis axis{5, 5, 3, 1, 1, 1};
-  for (const Op op : {Op::kForward, Op::kInputGrad, Op::kFilterGrad}) {
-    const Problem problem(op, {Layout::kNHWC, 2, 3, 2, axis, axis});
-    for (const cpu::Type type :
-         {cpu::Type::kHalf, cpu::Type::kBfloat16, cpu::Type::kFloat, cpu::Type::kDouble}) {
-      with_type(type, [&](auto t) {
-        using T = decltype(t);
-        const Tensor<T> a(operand<T>(problem.a)), b(operand<T>(problem.b));
-        const Tensor<T> result(static_cast<int64_t>(problem.expected.size()));
-        const int64_t bytes = cpu::workspace_bytes(type, op, problem.g, 2);
-        check(bytes == cpu::workspace_bytes<T>(op, problem.g, 2), "bytes of the workspace");
-        const Memory workspace(bytes);
-        cpu::run(type, op, problem.g, 2, a.data(), b.data(), result.data(), workspace.data(),
-                 serially().parallel);
-        check(result.equals(to<T>(problem.expected)), describe(op, problem.g));
-      });
-    }
-  }
+  check(cpu::isa().name == best, cpu::isa().name);
 }
 
 TF_DWBP_TEST(tensors_that_no_machine_holds) {
@@ -128,10 +106,10 @@ TF_DWBP_TEST(paths_have_names_and_counts) {
   }
   check(tf_dwbp_path_name(paths) == nullptr && tf_dwbp_path_name(-1) == nullptr, "no more names");
   check(tf_dwbp_path_count(paths) == 0 && tf_dwbp_path_count(-1) == 0, "no more counts");
-  const int64_t before = count_of(cpu::Path::kEmpty);
+  const int64_t before = count_of(cpu::Path::kZeros);
   const Axis axis{3, 3, 3, 1, 1, 1};
   compare<float>(Op::kForward, {Layout::kNHWC, 0, 3, 1, axis, axis}, serially());
-  check(count_of(cpu::Path::kEmpty) == before + 1, "counted once");
+  check(count_of(cpu::Path::kZeros) == before + 1, "counted once");
 }
 
 }  // namespace

@@ -73,9 +73,9 @@ TF_DWBP_TEST(positions_of_a_class_and_of_a_period_gather_alike) {
       for_both(axis, [&](const Gather& gather, auto) {
         const std::string text =
             "stride " + std::to_string(stride) + ", dilation " + std::to_string(dilation);
-        check(gather.period() % gather.class_step() == 0, text);
+        check(gather.period() % gather.phase_stride() == 0, text);
         for (const auto& [step, shift] :
-             {std::pair(gather.class_step(), gather.class_shift()),
+             {std::pair(gather.phase_stride(), gather.phase_shift()),
               std::pair(gather.period(), gather.shift() * gather.source_step())}) {
           for (int64_t i = 0; i + step < gather.result(); ++i) {
             TapRange moved = gather.without_borders(i);

@@ -41,13 +41,15 @@ TF_DWBP_TEST(blocks_have_ends) {
 
 // Widths that tiles divide and don't, taps that reach every border and none, each number of taps.
 TF_DWBP_TEST(tiles_have_ends) {
-  const Axis few{3, 3, 2, 1, 1, 0};
+  const Axis few_channels{3, 3, 2, 1, 1, 0};
   for (int64_t width = 1; width <= 31; ++width)
     for (int64_t filter = 1; filter <= 9; ++filter) {
       if (!testing::sampled()) continue;
       const int64_t dilation = width % 3 + 1;
-      compare_all({Layout::kNHWC, 1, 17, 1, few, {width, width, filter, 1, dilation, filter / 2}});
-      compare_all({Layout::kNHWC, 1, 16, 1, {width, width, filter, 1, dilation, filter / 2}, few});
+      compare_all(
+          {Layout::kNHWC, 1, 17, 1, few_channels, {width, width, filter, 1, dilation, filter / 2}});
+      compare_all(
+          {Layout::kNHWC, 1, 16, 1, {width, width, filter, 1, dilation, filter / 2}, few_channels});
       compare_all({Layout::kNHWC,
                    1,
                    19,

@@ -25,7 +25,7 @@ const char* keep(const conv::Error& error) {
 // A call as the op's user writes it.
 struct Request {
   conv::Op op;
-  cpu::Type type;
+  Dtype type;
   int64_t input[4];
   int64_t filter[4];
   int64_t strides[4];
@@ -99,9 +99,9 @@ TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
 TF_DWBP_C int tf_dwbp_emulated() { return 0; }
 
 // "gather_nhwc<float, 0>" is not told by the runtime; the registers and local bytes of all are.
-TF_DWBP_C const char* tf_dwbp_resources(cpu::Type type, int64_t* most_registers,
+TF_DWBP_C const char* tf_dwbp_resources(Dtype type, int64_t* most_registers,
                                         int64_t* most_local_bytes) {
-  return keep(cpu::with_type(type, [&](auto element) {
+  return keep(with_dtype(type, [&](auto element) {
     for (const void* kernel : kernels<decltype(element)>()) {
       cudaFuncAttributes attributes;
       conv::Error error = to_error(cudaFuncGetAttributes(&attributes, kernel), "attributes");
@@ -136,7 +136,7 @@ TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
   return nullptr;
 }
 TF_DWBP_C int tf_dwbp_emulated() { return 1; }
-TF_DWBP_C const char* tf_dwbp_resources(cpu::Type, int64_t*, int64_t*) { return nullptr; }
+TF_DWBP_C const char* tf_dwbp_resources(Dtype, int64_t*, int64_t*) { return nullptr; }
 
 #endif
 

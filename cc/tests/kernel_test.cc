@@ -4,8 +4,8 @@
 #include <string>
 #include <type_traits>
 
-#include "cc/cpu/kernels.h"
-#include "cc/cpu/paths.h"
+#include "cc/cpu/kernels/kernels.h"
+#include "cc/cpu/runtime/paths.h"
 #include "cc/tests/compare.h"
 #include "cc/tests/counted_kernels.h"
 
@@ -21,8 +21,8 @@ void for_each_type(const Function& f) {
 }
 
 void compare_types(Op op, const Geometry& g, const How& how = as_asked()) {
-  const Problem problem(op, g);
-  for_each_type([&](auto t) { problem.compare<decltype(t)>(how); });
+  const Example example(op, g);
+  for_each_type([&](auto t) { example.compare<decltype(t)>(how); });
 }
 
 constexpr int64_t kChannels = 16;  // a vector of the widest
@@ -44,7 +44,7 @@ TF_DWBP_TEST(direct_kernels) {
 
 // Tiles of every width, whose columns are adjacent in the copy and are not.
 TF_DWBP_TEST(packed_kernels) {
-  for (int64_t width = 1; width <= 2 * cpu::kMaxTile; ++width)
+  for (int64_t width = 1; width <= 2 * cpu::kMostPackedColumns; ++width)
     for (const int64_t stride : {1, 3}) {
       const Axis w{(width - 1) * stride + 1, width, 1, stride, 1, 0};
       // Straight into the result, and by way of the accumulator's type.
@@ -63,7 +63,7 @@ TF_DWBP_TEST(filter_kernels) {
       }
 }
 
-// Results that are prefetched, are written past the caches, and over a write buffer.
+// Results that are prefetched, written past the caches, and over a write buffer.
 TF_DWBP_TEST(large_tensors) {
   for_each_type([](auto t) {
     using T = decltype(t);

@@ -19,13 +19,14 @@ TF_DWBP_TEST(wherever_results_lie) {
       const std::vector<int> b = pattern(g.output_elements(), 2);
       const std::vector<int> expected = by_definition(Op::kInputGrad, g, a, b);
       const std::vector<float> filter(a.begin(), a.end());
-      const Memory workspace(cpu::workspace_bytes<float>(Op::kInputGrad, g, 1));
+      const cpu::PlanPointer planned = plan({Op::kInputGrad, Dtype::kFloat, g}, serially());
+      const Memory workspace(planned->workspace_bytes);
       for (int64_t ahead = 0; ahead < 4096; ahead += 64) {
         std::vector<float> memory(8192 + ahead / sizeof(float) + expected.size(), 77);
         std::copy(b.begin(), b.end(), memory.begin());
         float* const result = memory.data() + memory.size() - expected.size();
-        cpu::run<float>(Op::kInputGrad, g, 1, filter.data(), memory.data(), result,
-                        workspace.data(), serially().parallel);
+        cpu::run(*planned, {filter.data(), memory.data(), result, workspace.data()},
+                 serially().parallel);
         check(std::equal(expected.begin(), expected.end(), result),
               std::to_string(channels) + " channels, " + std::to_string(ahead) + " bytes ahead");
       }

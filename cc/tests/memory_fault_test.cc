@@ -63,18 +63,20 @@ class ScopedFault {
 // Has each allocation of a call fail in turn, then each with all that follow.
 template <typename T>
 void check_faults(Op op, const Geometry& g, const How& how) {
-  const Problem problem(op, g);
-  const Tensor<T> a(operand<T>(problem.a)), b(operand<T>(problem.b));
-  const std::vector<T> expected = to<T>(problem.expected);
+  const Example example(op, g);
+  const Tensor<T> a(operand<T>(example.a)), b(operand<T>(example.b));
+  const std::vector<T> expected = to<T>(example.expected);
   const std::string text =
       describe(op, g) + ", " + type_name<T>() + ", " + std::to_string(how.workers) + " workers: ";
   int thrown = 0;
   const auto runs = [&](bool* failed) {
     Tensor<T> result(static_cast<int64_t>(expected.size()));
-    const Memory workspace(cpu::workspace_bytes<T>(op, g, how.workers));
+    cpu::PlanPointer planned;
+    const conv::Error error = cpu::make_plan({op, dtype_of(T()), g}, how.workers, &planned);
+    check(error.empty(), text + error);
+    const Memory workspace(planned->workspace_bytes);
     try {
-      cpu::run<T>(op, g, how.workers, a.data(), b.data(), result.data(), workspace.data(),
-                  how.parallel);
+      cpu::run(*planned, {a.data(), b.data(), result.data(), workspace.data()}, how.parallel);
     } catch (const std::bad_alloc&) {
       *failed = true;
       return true;
@@ -88,7 +90,7 @@ void check_faults(Op op, const Geometry& g, const How& how) {
       bool failed = false, right = false;
       {
         const ScopedFault fault(n, all);
-        // The size of the workspace is computed under faults, too.
+        // The plan is made under faults, too.
         try {
           right = runs(&failed);
         } catch (const std::bad_alloc&) {
@@ -132,6 +134,35 @@ TF_DWBP_TEST(memory_may_run_out) {
                         {Layout::kNCHW, 1, 1, 1, {300, 1, 300, 1, 1, 0}, {600, 256, 3, 1, 172, 0}},
                         how);
   }
+}
+
+// A plan holds all that its runs need, but for the workspace; what threads are asked with is
+// theirs.
+TF_DWBP_TEST(runs_of_a_plan_allocate_nothing) {
+  const Axis nine{9, 9, 3, 1, 1, 1}, half{30, 15, 3, 2, 1, 1};
+  for (const Layout layout : {Layout::kNHWC, Layout::kNCHW})
+    for (const Op op : {Op::kForward, Op::kInputGrad, Op::kFilterGrad})
+      for (const int64_t channels : {3, 20, 64}) {
+        const Geometry g{layout, 3, channels, 1, half, nine};
+        const conv::Problem problem{op, Dtype::kFloat, g};
+        for (const cpu::Implementation& by : cpu::implementations(op)) {
+          if (!by.declines(problem).empty()) continue;
+          const cpu::PlanPointer planned = by.plan(problem, 1);
+          const auto [first, second] = operands_of(op);
+          const Tensor<float> a(elements_of(first, g)), b(elements_of(second, g));
+          const Tensor<float> result(elements_of(result_of(op), g));
+          const Memory workspace(planned->workspace_bytes);
+          int64_t allocations = 0;
+          {
+            const ScopedFault none(std::numeric_limits<int64_t>::max(), false);
+            cpu::run(*planned, {a.data(), b.data(), result.data(), workspace.data()},
+                     serially().parallel);
+            allocations = next;
+          }
+          check(allocations == 0, to_text(problem) + ", " + by.name + ": " +
+                                      std::to_string(allocations) + " allocations");
+        }
+      }
 }
 
 }  // namespace

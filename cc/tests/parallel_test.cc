@@ -1,6 +1,6 @@
 // Each item is done once, whoever comes and whenever.
 
-#include "cc/cpu/parallel.h"
+#include "cc/cpu/runtime/parallel.h"
 
 #include <atomic>
 #include <new>

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "cc/cpu/parallel.h"
+#include "cc/cpu/runtime/parallel.h"
 
 namespace tf_dwbp::testing {
 

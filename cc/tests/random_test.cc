@@ -11,14 +11,12 @@
 #include <vector>
 
 #include "cc/conv/call.h"
-#include "cc/cpu/target.h"
-#include "cc/cpu/type.h"
+#include "cc/conv/dtype.h"
+#include "cc/cpu/runtime/isa.h"
 #include "cc/tests/compare.h"
 
 namespace tf_dwbp::testing {
 namespace {
-
-using cpu::Type;
 
 // Where no time is given.
 constexpr int64_t kFewCases = 60;
@@ -158,7 +156,7 @@ void fill(Random* random, Values* values) {
 struct Case {
   Geometry geometry;
   Op op;
-  Type type;
+  Dtype type;
   How how;
   std::string text;
 
@@ -166,17 +164,25 @@ struct Case {
     const bool large = random->one_in(40);
     geometry = random_geometry(random, large ? Budget{2e8, 1.4e7} : Budget{2e7, 2e6});
     op = random->any_of({Op::kForward, Op::kInputGrad, Op::kFilterGrad});
-    type = random->any_of({Type::kHalf, Type::kBfloat16, Type::kFloat, Type::kDouble});
+    type = random->any_of({Dtype::kHalf, Dtype::kBfloat16, Dtype::kFloat, Dtype::kDouble});
     how.workers = random->between(1, 8);
     how.parallel = shared_pool().parallel(random->between(1, 8), random->any_of({0.0, 60e3}));
     for (int64_t* offset : {&how.a_offset, &how.b_offset, &how.result_offset}) {
       *offset = random->one_in(2) ? 0 : random->between(1, 31);
     }
-    const std::string name = with_type(type, [](auto t) { return type_name<decltype(t)>(); });
-    text = std::string("TF_DWBP_CPU_ISA=") + name_of(cpu::best_target()) + " core_test --seed " +
+    const std::string name = name_of(type);
+    // Each implementation that takes it, the first of all as often as the others.
+    std::vector<const cpu::Implementation*> takers;
+    for (const cpu::Implementation& candidate : cpu::implementations(op)) {
+      if (candidate.declines({op, type, geometry}).empty()) takers.push_back(&candidate);
+    }
+    const int64_t others = static_cast<int64_t>(takers.size()) - 1;
+    how.implementation = takers[others > 0 && random->one_in(2) ? random->between(1, others) : 0];
+    text = std::string("TF_DWBP_CPU_ISA=") + cpu::isa().name + " core_test --seed " +
            std::to_string(seed) + " --case " + std::to_string(number) + "  # " +
-           describe(op, geometry) + ", " + name + ", " + std::to_string(how.workers) +
-           " workers planned, " + std::to_string(how.parallel.threads) + " threads, offsets " +
+           describe(op, geometry) + ", " + name + ", " + how.implementation->name + ", " +
+           std::to_string(how.workers) + " workers planned, " +
+           std::to_string(how.parallel.threads) + " threads, offsets " +
            std::to_string(how.a_offset) + " " + std::to_string(how.b_offset) + " " +
            std::to_string(how.result_offset);
   }
@@ -197,7 +203,7 @@ void run_case(int64_t seed, int64_t number) {
   const Case drawn(seed, number, &random);
   say_at_death(drawn.text.c_str(), kMostSecondsOfCase);
   const bool right =
-      with_type(drawn.type, [&](auto t) { return drawn.right<decltype(t)>(&random); });
+      with_dtype(drawn.type, [&](auto t) { return drawn.right<decltype(t)>(&random); });
   check(right, drawn.text);
   say_at_death("random_calls, between cases", 0);
 }

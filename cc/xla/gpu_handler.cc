@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "cc/gpu/depthwise.h"
+#include "cc/gpu/backend.h"
 #include "cc/xla/ffi.h"
 
 namespace tf_dwbp::xla {
@@ -10,18 +10,21 @@ namespace {
 
 namespace ffi = ::xla::ffi;
 
-ffi::Error run(void* stream, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> result,
-               ffi::Result<ffi::AnyBuffer> workspace, ffi::Span<const int64_t> numbers) {
-  const Request request = from_attribute(numbers.begin());
+using Gpu = gpu::Backend;
+
+// The stream is a cudaStream_t, a pointer that gpu::run() takes as such.
+ffi::Error run(State<Gpu>* state, void* stream, ffi::AnyBuffer a, ffi::AnyBuffer b,
+               ffi::Result<ffi::AnyBuffer> result, ffi::Result<ffi::AnyBuffer> workspace) {
+  const conv::Problem& problem = state->plan->problem;
   const conv::Error error =
-      gpu::run(request.type, request.op, request.geometry, a.untyped_data(), b.untyped_data(),
+      gpu::run(problem.dtype, problem.op, problem.geometry, a.untyped_data(), b.untyped_data(),
                result->untyped_data(), workspace->untyped_data(), stream);
   return error.empty() ? ffi::Error::Success() : ffi::Error::Internal(error);
 }
 
-// The stream is a cudaStream_t, a pointer that gpu::run() takes as such.
-XLA_FFI_DEFINE_HANDLER(kHandler, run, binding<ffi::PlatformStream<void*>>());
-TF_DWBP_REGISTER_HANDLER("CUDA", kHandler);
+XLA_FFI_DEFINE_HANDLER(kInstantiate, instantiate<Gpu>, instantiate_binding<Gpu>());
+XLA_FFI_DEFINE_HANDLER(kExecute, run, (execute_binding<Gpu, ffi::PlatformStream<void*>>()));
+[[maybe_unused]] const bool registered = register_handler<Gpu>("CUDA", kInstantiate, kExecute);
 
 }  // namespace
 }  // namespace tf_dwbp::xla

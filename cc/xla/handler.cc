@@ -5,8 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "cc/cpu/depthwise.h"
-#include "cc/cpu/memory.h"
+#include "cc/cpu/backend.h"
 #include "cc/xla/ffi.h"
 
 namespace tf_dwbp::xla {
@@ -14,33 +13,35 @@ namespace {
 
 namespace ffi = ::xla::ffi;
 
+using Cpu = cpu::Backend;
+
 // The caller may be a thread of the pool. It works too, and waits for none that has not begun, so
 // that a pool whose threads are all busy, or all callers like this one, is no deadlock.
-ffi::Error run(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
-               ffi::Result<ffi::AnyBuffer> result, ffi::Result<ffi::AnyBuffer> workspace,
-               ffi::Span<const int64_t> numbers) {
-  const Request request = from_attribute(numbers.begin());
+ffi::Error run(State<Cpu>* state, ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b,
+               ffi::Result<ffi::AnyBuffer> result, ffi::Result<ffi::AnyBuffer> workspace) {
   cpu::want_huge_pages(result->untyped_data(), result->size_bytes());
   const cpu::Parallel parallel{pool.num_threads(), [&pool](std::function<void()> function) {
                                  pool.Schedule(std::move(function));
                                }};
   // Another process may have compiled the program; to write past the workspace would be worse than
   // to stop.
-  if (cpu::workspace_bytes(request.type, request.op, request.geometry, request.workers) >
-      static_cast<int64_t>(workspace->size_bytes())) {
+  if (state->plan->workspace_bytes > static_cast<int64_t>(workspace->size_bytes())) {
     return ffi::Error::Internal("the workspace is smaller than the kernels of this machine need");
   }
   try {
-    cpu::run(request.type, request.op, request.geometry, request.workers, a.untyped_data(),
-             b.untyped_data(), result->untyped_data(), workspace->untyped_data(), parallel);
+    cpu::run(
+        *state->plan,
+        {a.untyped_data(), b.untyped_data(), result->untyped_data(), workspace->untyped_data()},
+        parallel);
   } catch (const std::bad_alloc&) {
     return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for the call");
   }
   return ffi::Error::Success();
 }
 
-XLA_FFI_DEFINE_HANDLER(kHandler, run, binding<ffi::ThreadPool>());
-TF_DWBP_REGISTER_HANDLER("Host", kHandler);
+XLA_FFI_DEFINE_HANDLER(kInstantiate, instantiate<Cpu>, instantiate_binding<Cpu>());
+XLA_FFI_DEFINE_HANDLER(kExecute, run, (execute_binding<Cpu, ffi::ThreadPool>()));
+[[maybe_unused]] const bool registered = register_handler<Cpu>("Host", kInstantiate, kExecute);
 
 }  // namespace
 }  // namespace tf_dwbp::xla

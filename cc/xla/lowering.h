@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "cc/conv/call.h"
-#include "cc/cpu/type.h"
+#include "cc/tensorflow/dtype.h"
 #include "cc/tensorflow/make_kernel.h"
 #include "cc/tensorflow/names.h"
+#include "cc/tensorflow/plan_call.h"
 #include "cc/tensorflow/read_call.h"
 #include "cc/xla/first_copy.h"
 #include "cc/xla/request.h"
@@ -20,8 +22,6 @@
 
 namespace tf_dwbp::xla {
 
-cpu::Type type_of(tensorflow::DataType type);
-
 // Of all shapes the layout is stated: XLA is free to choose another one otherwise. Those that XLA
 // cannot count are an error here; MakeShape would end the process.
 inline absl::StatusOr<::xla::Shape> to_xla(::xla::PrimitiveType element,
@@ -32,11 +32,8 @@ inline absl::StatusOr<::xla::Shape> to_xla(::xla::PrimitiveType element,
 // The shape of a tensor that XLA computes.
 absl::Status read_shape(const char* name, const ::xla::Shape& from, conv::Shape* shape);
 
-// Device knows where things run:
-//   absl::Status check_result(const char* name, const conv::Shape& sizes, int64_t element_bytes)
-//     whether it could hold a result of that shape
-//   int64_t workspace_bytes(const Request& request)
-template <conv::Op op, typename Device>
+// Backend is a device's (see plan_call.h).
+template <conv::Op op, typename Backend>
 class Lowering : public tensorflow::XlaOpKernel {
  public:
   explicit Lowering(tensorflow::OpKernelConstruction* context) : XlaOpKernel(context) {
@@ -67,23 +64,21 @@ class Lowering : public tensorflow::XlaOpKernel {
     constexpr conv::Operands kOperands = conv::operands_of(op);
     const int inputs[] = {static_cast<int>(kOperands.a), static_cast<int>(kOperands.b)};
     const ::xla::PrimitiveType element = context->input_xla_type(inputs[0]);
-    TF_RETURN_IF_ERROR(Device::check_result(call.name(kResult), call.shape(kResult),
-                                            ::xla::ShapeUtil::ByteSizeOfPrimitiveType(element)));
 
-    const Request request{op, type_of(context->input_type(inputs[0])), conv::geometry_of(call),
-                          tensorflow::port::MaxParallelism()};
-    const int64_t workspace_bytes = Device::workspace_bytes(request);
-    TF_RETURN_IF_ERROR(Device::check_result("the workspace", std::vector<int64_t>{workspace_bytes},
-                                            /*element_bytes=*/1));
+    // XLA finds memory for the workspace when it compiles. The plan itself is made anew, in the
+    // same way, by the handler of the program.
+    const int64_t workers = tensorflow::port::MaxParallelism();
+    std::unique_ptr<typename Backend::Plan> plan;
+    TF_RETURN_IF_ERROR(
+        plan_call<Backend>(&call, to_dtype(context->input_type(inputs[0])), workers, &plan));
     TF_ASSIGN_OR_RETURN(const ::xla::Shape a, to_xla(element, *call.shape(kOperands.a)));
     TF_ASSIGN_OR_RETURN(const ::xla::Shape b, to_xla(element, *call.shape(kOperands.b)));
     TF_ASSIGN_OR_RETURN(const ::xla::Shape result, to_xla(element, *call.shape(kResult)));
-    TF_ASSIGN_OR_RETURN(const ::xla::Shape workspace, to_xla(::xla::U8, {workspace_bytes}));
-    // A second result, so that XLA finds memory for the workspace when it compiles.
+    TF_ASSIGN_OR_RETURN(const ::xla::Shape workspace, to_xla(::xla::U8, {plan->workspace_bytes}));
     const ::xla::Shape results = ::xla::ShapeUtil::MakeTupleShape({result, workspace});
     const ::xla::XlaOp made = ::xla::CustomCallWithLayout(
-        context->builder(), name_of(op), {context->Input(inputs[0]), context->Input(inputs[1])},
-        results, {a, b}, to_dictionary(request), /*has_side_effect=*/false,
+        context->builder(), op_name(op), {context->Input(inputs[0]), context->Input(inputs[1])},
+        results, {a, b}, to_dictionary(to_text(plan->problem), workers), /*has_side_effect=*/false,
         /*output_operand_aliasing=*/{},
         /*literal=*/nullptr, ::xla::CustomCallSchedule::SCHEDULE_NONE,
         ::xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
@@ -99,25 +94,25 @@ class Lowering : public tensorflow::XlaOpKernel {
 void register_if_late(const char* op, const char* device,
                       tensorflow::OpKernel* (*make)(tensorflow::OpKernelConstruction*));
 
-template <conv::Op op, typename Device>
+template <conv::Op op, typename Backend>
 void register_lowering(const char* device) {
-  const auto make = make_kernel<Lowering<op, Device>>;
-  auto builder = tensorflow::XlaOpRegistrationBuilder::Name(name_of(op));
+  const auto make = make_kernel<Lowering<op, Backend>>;
+  auto builder = tensorflow::XlaOpRegistrationBuilder::Name(op_name(op));
   builder.Device(device);
   if (op != conv::Op::kForward) {
     builder.CompileTimeConstantInput(conv::Call(op).name(conv::result_of(op)));
   }
   tensorflow::XlaOpRegistrar(builder.Build(make));
-  register_if_late(name_of(op), device, make);
+  register_if_late(op_name(op), device, make);
 }
 
 // Returns whether it registered them.
-template <typename Device>
+template <typename Backend>
 bool register_lowerings(const char* device) {
   if (!is_first_copy()) return false;
-  register_lowering<conv::Op::kForward, Device>(device);
-  register_lowering<conv::Op::kInputGrad, Device>(device);
-  register_lowering<conv::Op::kFilterGrad, Device>(device);
+  register_lowering<conv::Op::kForward, Backend>(device);
+  register_lowering<conv::Op::kInputGrad, Backend>(device);
+  register_lowering<conv::Op::kFilterGrad, Backend>(device);
   return true;
 }
 

@@ -1,26 +1,22 @@
-// What a custom call tells its handler, besides the tensors. No TensorFlow and no XLA: the one side
-// is compiled with XLA's own headers, the other with those for its users, which do not mix.
+// What a custom call tells its handler, besides the tensors: attributes by name, as they stand in a
+// dump of the program. No TensorFlow and no XLA: the one side is compiled with XLA's own headers,
+// the other with those for its users, which do not mix.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
-#include "cc/conv/call.h"
-#include "cc/conv/geometry.h"
-#include "cc/cpu/type.h"
-
 namespace tf_dwbp::xla {
 
-struct Request {
-  conv::Op op;
-  cpu::Type type;
-  conv::Geometry geometry;
-  int64_t workers;  // threads that the workspace has room for; on a GPU, of no meaning
-};
+// The problem's text (cc/conv/problem.h).
+inline constexpr char kProblem[] = "problem";
+// Threads that the workspace has room for; on a GPU, of no meaning.
+inline constexpr char kWorkers[] = "workers";
 
-// The attribute, an array of numbers, and the dictionary that holds it, in MLIR's notation.
-constexpr char kRequest[] = "request";
-std::string to_dictionary(const Request& request);
-Request from_attribute(const int64_t* numbers);
+// A dictionary of them, in MLIR's notation.
+inline std::string to_dictionary(const std::string& problem, int64_t workers) {
+  return "{" + std::string(kProblem) + " = \"" + problem + "\", " + kWorkers + " = " +
+         std::to_string(workers) + " : i64}";
+}
 
 }  // namespace tf_dwbp::xla

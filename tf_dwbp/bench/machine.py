@@ -20,7 +20,7 @@ def describe(threads: int, peer: str = "") -> dict:
         "cpu_features": features,
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
-        "cpu_targets": _library.build_info()["cpu_targets"],
+        "cpu_isas": _library.build_info()["cpu_isas"],
         "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # on by default on x86-64
         "tensorflow": tf.__version__,

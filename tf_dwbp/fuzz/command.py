@@ -45,7 +45,7 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--isa",
         nargs="+",
-        choices=_library.build_info()["cpu_targets"],
+        choices=_library.build_info()["cpu_isas"],
         default=[],
         help="only these instruction sets",
     )
@@ -194,7 +194,7 @@ def _ways(parser, arguments):
         executions = executions or ["eager", "function"]
     if invalid_only:
         isas, threads = isas or [None], threads or [1, 4]
-    isas = isas or _library.build_info()["cpu_targets"]
+    isas = isas or _library.build_info()["cpu_isas"]
     return Ways(
         tuple(dict.fromkeys(isas)),
         tuple(dict.fromkeys(threads or _THREADS)),

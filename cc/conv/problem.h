@@ -1,0 +1,29 @@
+// A problem: an op, a type and sizes. All that decides how it is computed; and its text.
+#pragma once
+
+#include <string>
+
+#include "cc/conv/call.h"
+#include "cc/conv/dtype.h"
+#include "cc/conv/export.h"
+#include "cc/conv/geometry.h"
+
+namespace tf_dwbp::conv {
+
+struct Problem {
+  Op op;
+  Dtype dtype;
+  Geometry geometry;
+};
+
+// The text that stands for a problem in all tools, such as
+//   input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME
+// op, dtype, layout, batch, height x width x channels with the depth multiplier, filter, strides,
+// dilations (rows first) and padding; explicit padding is EXPLICIT(top,bottom,left,right).
+// tf_dwbp/tools/problem.py reads and writes the same.
+TF_DWBP_EXPORT std::string to_text(const Problem& problem);
+
+// Reads it, and checks the call that it stands for as any other.
+[[nodiscard]] TF_DWBP_EXPORT Error read_problem(const std::string& text, Problem* problem);
+
+}  // namespace tf_dwbp::conv

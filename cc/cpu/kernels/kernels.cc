@@ -1,0 +1,87 @@
+// The micro-kernels of all ops. This file is compiled once for each instruction set, so it takes no
+// Eigen and no functions of the standard library, nothing that instruction sets would share.
+
+#include "cc/cpu/kernels/kernels.h"
+
+#include "cc/cpu/kernels/dwconv_direct.h"
+#include "cc/cpu/kernels/dwconv_filter_grad.h"
+#include "cc/cpu/kernels/dwconv_packed.h"
+#include "cc/cpu/kernels/pack.h"
+#include "cc/cpu/kernels/simd.h"
+#include "cc/cpu/kernels/unpack.h"
+#include "cc/cpu/tuning.h"
+
+#if !defined(TF_DWBP_ISA)
+#error "Compile with -DTF_DWBP_ISA=<a name from CPU_ISAS in cc/sources.bzl>"
+#endif
+
+namespace tf_dwbp::cpu {
+namespace {
+
+template <bool kAdjacent, typename T, int... kColumns>
+constexpr void set_packed(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
+  ((kernels->dwconv_packed[kAdjacent][kColumns] = dwconv_packed<kAdjacent, kColumns + 1, T>), ...);
+}
+
+template <int kShift, int kTaps, typename T, int... kColumns>
+constexpr void set_direct(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
+  ((kernels->dwconv_direct[kShift - 1][kTaps - 1][kColumns] =
+        dwconv_direct<kShift, kTaps, 0, kColumns + 1, T>),
+   ...);
+}
+
+template <int kShift, typename T, int... kTaps>
+constexpr void set_directs(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
+  constexpr auto kColumns = std::make_integer_sequence<int, kDirectColumns[kShift - 1]>{};
+  (set_direct<kShift, kTaps>(kernels, kColumns), ...);
+}
+
+template <int kTaps, typename T, int... kPairs>
+constexpr void set_pairs(Kernels<T>* kernels, std::integer_sequence<int, kPairs...>) {
+  constexpr int kOthers = kTaps / 2;
+  ((kernels->dwconv_direct_pairs[kTaps - 1][kPairs] =
+        dwconv_direct<1, kTaps - kOthers, kOthers, kPairs + 1, T>),
+   ...);
+}
+
+template <int kShift, typename T, int... kTaps>
+constexpr void set_filter_grads(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
+  ((kernels->dwconv_filter_grad[kShift - 1][kTaps - 1] = dwconv_filter_grad<kShift, kTaps, T>),
+   ...);
+}
+
+template <typename T>
+constexpr Kernels<T> kernels() {
+  Kernels<T> made{pack<T>,        unpack<T>, {}, {}, {}, {}, reduce_images<AccumulatorOf<T>>,
+                  reduce_parts<T>};
+  constexpr auto kColumns = std::make_integer_sequence<int, kMostPackedColumns>{};
+  set_packed<false>(&made, kColumns);
+  set_packed<true>(&made, kColumns);
+  set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
+  set_directs<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
+  constexpr auto kPairs = std::make_integer_sequence<int, kDirectPairs>{};
+  set_pairs<3>(&made, kPairs);
+  set_pairs<5>(&made, kPairs);
+  set_pairs<7>(&made, kPairs);
+  set_filter_grads<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
+  set_filter_grads<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
+  return made;
+}
+
+}  // namespace
+
+// One table of all types: the only symbol that this file gives to the linker.
+#define TF_DWBP_CONCAT_(a, b) a##b
+#define TF_DWBP_CONCAT(a, b) TF_DWBP_CONCAT_(a, b)
+#define TF_DWBP_KERNELS(kind, T, name) kernels<T>(),
+extern const Dispatch TF_DWBP_CONCAT(kDispatch_, TF_DWBP_ISA) = {
+    kVectorBytes,
+    {kDirectColumns[0], kDirectColumns[1]},
+    kDirectPairs,
+    kFilterGradColumns,
+    {kFilterGradRows[0], kFilterGradRows[1], kFilterGradRows[2], kFilterGradRows[3],
+     kFilterGradRows[4], kFilterGradRows[5], kFilterGradRows[6]},
+    TF_DWBP_DTYPES(TF_DWBP_KERNELS)};
+#undef TF_DWBP_KERNELS
+
+}  // namespace tf_dwbp::cpu

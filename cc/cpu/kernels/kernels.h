@@ -1,0 +1,49 @@
+// The table of micro-kernels of an instruction set: all that drivers know of it.
+#pragma once
+
+#include "cc/conv/dtype.h"
+#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/runtime/isa.h"
+
+namespace tf_dwbp::cpu {
+
+// Columns of a packed kernel's tile at most: their sums fill the registers of every instruction
+// set, and 14 is half, a quarter, ... of the widths that models have.
+constexpr int kMostPackedColumns = 14;
+
+// The micro-kernels for one type. An entry is nullptr where no model needs one.
+template <typename T>
+struct Kernels {
+  void (*pack)(const PackJob<const T>&);
+  void (*unpack)(const PackJob<T>&);
+  // For tiles of 1, 2, ... columns, in general and those that are adjacent in the packed tile.
+  void (*dwconv_packed[2][kMostPackedColumns])(const PackedJob<T>&);
+  // For shifts of 1 and 2, 1, 2, ... taps, and tiles of 1, 2, ... columns.
+  void (*dwconv_direct[kMostDirectShift][kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
+  // For a filter of 1, 2, ... columns, and tiles of 1, 2, ... pairs.
+  void (*dwconv_direct_pairs[kMostDirectTaps][kMostDirectPairs])(const DirectJob<T>&);
+  // For shifts of 1 and 2, and 1, 2, ... horizontal taps.
+  void (*dwconv_filter_grad[kMostDirectShift][kMostDirectTaps])(const FilterGradJob<T>&);
+  void (*reduce_images)(const ReduceImagesJob<AccumulatorOf<T>>&);
+  void (*reduce_parts)(const ReducePartsJob<T>&);
+};
+
+struct Dispatch {
+  int vector_bytes;
+  int direct_columns[kMostDirectShift];   // of a tile at most: as many as the registers hold
+  int direct_pairs;                       // of columns of a tile at most
+  int filter_grad_columns;                // of a wide FilterGradTile
+  int filter_grad_rows[kMostDirectTaps];  // vertical taps at most, for 1, 2, ... horizontal ones
+
+#define TF_DWBP_KERNELS_OF(kind, T, name) \
+  Kernels<T> kind;                        \
+  const Kernels<T>& of(T) const { return kind; }
+  TF_DWBP_DTYPES(TF_DWBP_KERNELS_OF)
+#undef TF_DWBP_KERNELS_OF
+};
+
+#define TF_DWBP_DISPATCH(name, supported) extern const Dispatch kDispatch_##name;
+TF_DWBP_ISAS(TF_DWBP_DISPATCH)
+#undef TF_DWBP_DISPATCH
+
+}  // namespace tf_dwbp::cpu

@@ -1,0 +1,46 @@
+// What the direct and the packed implementation of the gathering ops (forward, input gradient)
+// share: how channels fill vectors, the packed filter, and what the work costs.
+#pragma once
+
+#include <cstdint>
+
+#include "cc/conv/dtype.h"
+#include "cc/conv/gather.h"
+#include "cc/conv/problem.h"
+
+namespace tf_dwbp::cpu {
+
+// The problem of a gathering op, seen as one.
+conv::Gathering gathering_of(const conv::Problem& problem);
+
+// How the channels of an image, or of a few images, fill vectors.
+struct ChannelBlocks {
+  ChannelBlocks(const conv::Gathering& gathering, int64_t lanes);
+
+  int64_t lanes;   // of a vector
+  int64_t count;   // blocks that hold the channels of an image
+  bool few;        // channels do not fill a vector: then there is one block, ...
+  int64_t images;  // ... which the channels of so many images share
+};
+
+// The filter as a packed tile (see kernels/jobs.h), its taps in the place of columns. Strides count
+// elements of the accumulator's type.
+struct PackedFilter {
+  PackedFilter(const conv::Gathering& gathering, const ChannelBlocks& blocks);
+
+  int64_t row_stride;
+  int64_t multiplier_stride;
+  int64_t block_stride;
+  int64_t elements;
+};
+
+template <typename T>
+void pack_filter(const conv::Gathering& gathering, const ChannelBlocks& blocks,
+                 const PackedFilter& layout, const T* filter, AccumulatorOf<T>* packed);
+
+// What items cost when they share the work evenly, in cycles. Memory is left out on purpose. What
+// is small enough for that to matter is in the cache, and waking a second thread too early was seen
+// to cost more than waking it too late.
+double cycles_of_item(const conv::Gathering& gathering, const ChannelBlocks& blocks, int64_t items);
+
+}  // namespace tf_dwbp::cpu

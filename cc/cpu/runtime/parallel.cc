@@ -1,0 +1,96 @@
+#include "cc/cpu/runtime/parallel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <utility>
+
+namespace tf_dwbp::cpu {
+namespace {
+
+// Time to look again and again whether the others are done, before going to sleep: being woken
+// may take longer.
+constexpr auto kPatience = std::chrono::microseconds(50);
+
+// Outlives the call, since scheduled functions may run at any time.
+class Team {
+ public:
+  Team(int64_t items, const Work& work) : items_(items), work_(work) {}
+
+  void lead() {
+    work_as(0);
+    wait();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+  void join(int64_t worker) {
+    // All is taken, and the caller, with what `work_` refers to, may be gone.
+    const bool late = members_.fetch_add(1, std::memory_order_acq_rel) >= kClosed;
+    if (!late) work_as(worker);
+    if (members_.fetch_sub(1, std::memory_order_acq_rel) == kClosed + 1) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      left_.notify_one();
+    }
+  }
+
+ private:
+  static constexpr int64_t kClosed = int64_t{1} << 32;
+  bool done() const { return members_.load(std::memory_order_acquire) == kClosed; }
+
+  // An exception must not leave a thread of the pool, which would end the process, nor the caller
+  // while others still use what `work` refers to.
+  void work_as(int64_t worker) {
+    try {
+      work_(&items_, worker);
+    } catch (...) {
+      items_.cancel();
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+
+  void wait() {
+    if (members_.fetch_add(kClosed, std::memory_order_acq_rel) == 0) return;
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (std::chrono::steady_clock::now() < end) {
+      if (done()) return;
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    left_.wait(lock, [this] { return done(); });
+  }
+
+  Items items_;
+  const Work& work_;
+  std::atomic<int64_t> members_{0};  // besides the caller; kClosed more when it is done
+  std::mutex mutex_;
+  std::condition_variable left_;
+  std::exception_ptr error_;  // the first that was thrown
+};
+
+}  // namespace
+
+void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles_of_item,
+           const Work& work) {
+  const double worth = std::min(items * cycles_of_item / parallel.cycles_of_worker, 1e6);
+  workers = std::min({workers, parallel.threads, items, static_cast<int64_t>(worth)});
+  if (workers <= 1) {
+    Items all(items);
+    work(&all, 0);
+    return;
+  }
+  const auto team = std::make_shared<Team>(items, work);
+  try {
+    for (int64_t worker = 1; worker < workers; ++worker) {
+      parallel.schedule([team, worker] { team->join(worker); });
+    }
+  } catch (const std::bad_alloc&) {
+    // With no memory to ask for help, those who have been asked do all.
+  }
+  team->lead();
+}
+
+}  // namespace tf_dwbp::cpu

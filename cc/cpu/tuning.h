@@ -1,0 +1,99 @@
+// Each number that was tuned, with its unit and its reason. Measured on Intel Xeons and AMD EPYCs
+// (Zen 4) with AVX-512, two cores, 1 to 2 MB of L2 a core. None decides what a result is, but for
+// those that say so.
+#pragma once
+
+#include <cstdint>
+
+namespace tf_dwbp::cpu {
+
+// Threads
+
+// Items for each worker, so that threads finish together.
+constexpr int64_t kItemsOfWorker = 4;
+constexpr int64_t items_wanted(int64_t workers) {
+  return workers == 1 ? 1 : workers * kItemsOfWorker;
+}
+// Channel blocks of a chunk at least: narrow strips of memory are slow to read.
+constexpr int64_t kLeastChannelBlocks = 4;
+// Cycles that an output vector costs besides its taps: loads, stores, loop.
+constexpr double kCyclesOfVector = 4;
+
+// Packing (kernels/pack.h)
+
+// Bytes ahead that copies prefetch what they will need.
+constexpr int kCopyAheadBytes = 1024;
+
+// Direct: forward, input gradient
+
+// Registers. With two rows, sums and what is held of the source have to fit: columns of a tile for
+// shifts of 1 and 2, and pairs of columns.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kDirectColumns[] = {7, 7};
+constexpr int kDirectPairs = 4;
+#else
+constexpr int kDirectColumns[] = {4, 3};
+constexpr int kDirectPairs = 2;
+#endif
+// Bytes. What a pair of rows reads and writes stays in L2 until the next pair has read it too.
+constexpr int64_t kDirectCacheBytes = 640 << 10;
+// Bytes of both tensors. Larger ones come from far away: rows are prefetched.
+constexpr int64_t kDirectPrefetchBytes = 1 << 20;
+// Bytes. A result this large would leave the caches before anybody reads it: non-temporal stores
+// spare reading it first. (At 26 MB neutral, at 13 MB a loss.)
+constexpr int64_t kNonTemporalBytes = 32 << 20;
+// Bytes. 4K aliasing: columns this far apart share few sets of the caches, and evict each other
+// less when written in longer pieces; and a load waits for an earlier store whose address is equal
+// modulo this.
+constexpr int64_t kAliasingBytes = 4096;
+// Rows. With longer periods, the next rows are those that follow, not those after the period.
+constexpr int64_t kLongPeriod = 4;
+
+// Packed: forward, input gradient
+
+// Columns of a block at most, of the result and about that many of the source: what neighbouring
+// blocks both read is little then.
+constexpr int64_t kBlockColumns = 128;
+// Bytes. A band of one channel block stays in L1 while it is summed ...
+constexpr int64_t kBandBytes = 24 << 10;
+constexpr int64_t kWriteBufferBytes = 24 << 10;
+// ... and the packed tile of an item stays in L2.
+constexpr int64_t kPackedBytes = 160 << 10;
+// Bytes. A larger packed tile is not held: the source is taken row by row.
+constexpr int64_t kMostPackedBytes = 2 << 20;
+// Rows of a block at least: each cut packs some rows twice.
+constexpr int64_t kLeastBlockRows = 4;
+
+// Filter gradient
+
+// Registers. Columns of a wide tile, and vertical taps for 1, 2, ... horizontal ones: sums, and the
+// columns of out_backprop that are held, have to fit. Eight sums or more hide the latency.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kFilterGradColumns = 7;
+constexpr int kFilterGradRows[] = {7, 5, 3, 3, 3, 3, 3};
+#else
+constexpr int kFilterGradColumns = 4;
+constexpr int kFilterGradRows[] = {7, 4, 3, 2, 2, 1, 1};
+#endif
+// Positions of out_backprop. So long a sum is kept without compensation. Decides on the order of
+// sums, as the next five do, and so is the same for every instruction set.
+constexpr int64_t kVisitTerms = 256;
+// Bytes. A visit reads so many, or so many for each byte of a sum.
+constexpr int64_t kVisitBytes = 256 << 10;
+constexpr int64_t kBytesOfSum = 8;
+// Bytes of both tensors. Larger ones come from far away, and visits prefetch what the next read.
+constexpr int64_t kFilterGradPrefetchBytes = 16 << 20;
+// Bytes of a pixel. Fewer share vectors with those of other images.
+constexpr int64_t kFewChannelsBytes = 64;
+// Bytes. Larger packed tiles of one of the widest vectors are not held: taps are taken one by one.
+constexpr int64_t kMostFilterGradPackedBytes = 1 << 20;
+constexpr int64_t kWidestVectorBytes = 64;
+// Parts make work for many threads, and make sums that have to be added up: so many at most, of
+// so many positions at least, with sums of so many bytes in all.
+constexpr int64_t kMostParts = 32;
+constexpr int64_t kTermsOfPart = 512;
+constexpr int64_t kPartsBytes = 1 << 20;
+// Bytes. The packed tiles of an item stay in L2.
+constexpr int64_t kFilterGradPackedBytes = 192 << 10;
+
+}  // namespace tf_dwbp::cpu

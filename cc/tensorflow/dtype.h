@@ -1,0 +1,40 @@
+// Between conv's types and TensorFlow's, which have the same bits.
+#pragma once
+
+#include "cc/conv/dtype.h"
+#include "tensorflow/core/framework/types.h"
+
+namespace tf_dwbp {
+
+template <typename T>
+struct TensorflowType {
+  using Type = T;
+};
+template <>
+struct TensorflowType<Half> {
+  using Type = Eigen::half;
+};
+template <>
+struct TensorflowType<Bfloat16> {
+  using Type = Eigen::bfloat16;
+};
+
+constexpr tensorflow::DataType to_tensorflow(Dtype dtype) {
+  return with_dtype(dtype, [](auto t) {
+    return tensorflow::DataTypeToEnum<typename TensorflowType<decltype(t)>::Type>::value;
+  });
+}
+
+#define TF_DWBP_LIST(kind, T, name) Dtype::kind,
+inline constexpr Dtype kDtypes[] = {TF_DWBP_DTYPES(TF_DWBP_LIST)};
+#undef TF_DWBP_LIST
+
+// Of one of the types that the ops are registered for.
+constexpr Dtype to_dtype(tensorflow::DataType type) {
+  for (const Dtype dtype : kDtypes) {
+    if (to_tensorflow(dtype) == type) return dtype;
+  }
+  return kDtypes[0];
+}
+
+}  // namespace tf_dwbp
