@@ -31,19 +31,8 @@ import time
 
 from build_support import native, test_programs
 
-# Besides all of cc/conv.
-_PLANNERS = [
-    "cc/cpu/depthwise.cc",
-    "cc/cpu/filter_grad_axis.cc",
-    "cc/cpu/filter_grad_columns.cc",
-    "cc/cpu/filter_grad_plan.cc",
-    "cc/cpu/direct.cc",
-    "cc/cpu/packed_plan.cc",
-    "cc/cpu/runtime/memory.cc",
-    "cc/cpu/runtime/parallel.cc",
-    "cc/cpu/runtime/isa.cc",
-    "cc/cpu/packed_tiles.cc",
-]
+# Besides all of cc/conv: all of cc/cpu that is not compiled for each instruction set.
+_PLANNERS = ["cc/cpu/*.cc", "cc/cpu/runtime/*.cc"]
 _RULES = ["universal.rules", "c_like.rules", "cpp.rules"]
 # What is no code, or is the compiler's business alone.
 _NO_CODE = re.compile(r"^\s*(//|#|namespace\b|using\b|}\s*(//.*)?$|template\b.*;|$)|static_assert")
@@ -57,10 +46,9 @@ _MEMORY_BYTES = 16 << 30
 
 
 def _files() -> list[str]:
-    conv = sorted((native.ROOT / "cc" / "conv").glob("*.[hc]*"))
-    return [f"cc/conv/{path.name}" for path in conv] + [
-        name for name in _PLANNERS if (native.ROOT / name).exists()
-    ]
+    patterns = ["cc/conv/*.[hc]*", *_PLANNERS]
+    found = [path for pattern in patterns for path in sorted(native.ROOT.glob(pattern))]
+    return [path.relative_to(native.ROOT).as_posix() for path in found]
 
 
 class Mutant:

@@ -26,7 +26,7 @@ struct FilterGradCall {
   TensorStrides out;
 };
 
-// Adds the sums of all parts, for some groups, and writes their part of the result.
+// Adds the sums of all parts, for some channel blocks, and writes their part of the result.
 template <typename T>
 void reduce_filter_parts(const FilterGradCall<T>& call, int64_t first_block,
                          int64_t channel_blocks) {

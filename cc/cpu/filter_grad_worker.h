@@ -136,11 +136,11 @@ class FilterGradWorker {
     job.sum_row_stride = plan_.sum_row_stride;
     Lines next = next_lines(begin, end);
     for (int64_t channel_block = 0; channel_block < channel_blocks_; ++channel_block) {
-      const bool windows = plan_.mode == FilterGradPlan::Mode::kPacked;
+      const bool packed = plan_.mode == FilterGradPlan::Mode::kPacked;
       const int64_t channel =
           channel_block + 1 < channel_blocks_ ? channel_block * plan_.lanes : last_;
-      job.out = out + (windows ? channel_block * plan_.out_block_stride : channel);
-      job.source = source + (windows ? channel_block * plan_.source_block_stride : channel);
+      job.out = out + (packed ? channel_block * plan_.out_block_stride : channel);
+      job.source = source + (packed ? channel_block * plan_.source_block_stride : channel);
       job.rows = rows_;
       for (size_t v = 0; v < plan_.vertical.size(); ++v, job.rows += job.row_count) {
         job.row_count = row_counts_[v];
@@ -344,7 +344,7 @@ class FilterGradWorker {
   const FilterGradCall<T>& call_;
   const conv::Geometry& g_;
   const FilterGradPlan& plan_;
-  const int64_t channels_;  // of an image that a group has
+  const int64_t channels_;  // of an image that a block has
   Acc* const image_sums_;
   Acc* const packed_out_;
   Acc* const packed_source_;

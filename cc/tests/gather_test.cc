@@ -66,7 +66,7 @@ TF_DWBP_TEST(taps_are_those_that_meet) {
           }
 }
 
-TF_DWBP_TEST(positions_of_a_class_and_of_a_period_gather_alike) {
+TF_DWBP_TEST(positions_of_a_phase_and_of_a_period_gather_alike) {
   for (int64_t stride = 1; stride <= 6; ++stride)
     for (int64_t dilation = 1; dilation <= 6; ++dilation) {
       const Axis axis{40, 40, 4, stride, dilation, 5};

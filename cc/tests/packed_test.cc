@@ -5,8 +5,8 @@
 namespace tf_dwbp::testing {
 namespace {
 
-// Rows of a window are a ring; dilated rows of the result need what others skipped.
-TF_DWBP_TEST(windows_are_used_again) {
+// Rows of a packed tile are a ring; dilated rows of the result need what others skipped.
+TF_DWBP_TEST(rows_of_packed_tiles_are_used_again) {
   for (int64_t dilation : {1, 2, 3})
     for (int64_t channels : {1, 16, 21})
       for (int64_t multiplier : {2, 4, 5}) {
@@ -19,13 +19,13 @@ TF_DWBP_TEST(windows_are_used_again) {
       }
 }
 
-// Windows that are not held, but loaded row by row.
-TF_DWBP_TEST(huge_windows) {
+// Packed tiles that are not held: the source is taken row by row.
+TF_DWBP_TEST(huge_packed_tiles) {
   const Axis axis{3, 3, 3, 1, 1, 1};
   for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {
     compare<float>({layout, 1, 2, 4000, axis, {50, 50, 3, 1, 1, 1}}, serially());
     compare<double>({layout, 1, 3, 3000, axis, {60, 30, 3, 2, 1, 1}}, serially());
-    // Every other row gathers nothing; the last channels are the group's before, too.
+    // Every other row gathers nothing; the last channels are the block's before, too.
     compare<float>(Op::kInputGrad, {layout, 1, 21, 400, {9, 3, 3, 2, 2, 0}, {128, 126, 3, 1, 1, 0}},
                    serially());
     compare<float>({layout, 1, 2, 40, {40, 40, 39, 1, 1, 19}, {128, 128, 2, 1, 1, 0}}, serially());

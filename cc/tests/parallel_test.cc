@@ -20,7 +20,7 @@ struct Counts {
   std::vector<std::atomic<int>> of_worker = std::vector<std::atomic<int>>(4);
   std::atomic<int> calls{0};
 
-  Work work() {
+  auto work() {
     return [this](Items* items, int64_t worker) {
       ++calls;
       for (int64_t item; items->take(&item);) {
