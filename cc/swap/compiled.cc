@@ -13,6 +13,7 @@
 #include "cc/swap/rename.h"
 #include "cc/swap/state.h"
 #include "cc/tensorflow/dtype.h"
+#include "cc/tensorflow/names.h"
 #include "tensorflow/compiler/tf2xla/kernels/conv_op_helpers.h"
 #include "tensorflow/compiler/tf2xla/shape_util.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
@@ -139,9 +140,9 @@ extern "C" TF_DWBP_EXPORT void tf_dwbp_swap_register_compiled() {
   static std::once_flag once;
   std::call_once(once, [] {
     for (const char* device : {tensorflow::DEVICE_CPU_XLA_JIT, tensorflow::DEVICE_GPU_XLA_JIT}) {
-      register_kernel<0>(kStock[0], device);
-      register_kernel<1>(kStock[1], device);
-      register_kernel<2>(kStock[2], device);
+      register_kernel<0>(tf_dwbp::kStockNames[0], device);
+      register_kernel<1>(tf_dwbp::kStockNames[1], device);
+      register_kernel<2>(tf_dwbp::kStockNames[2], device);
     }
   });
 }

@@ -1,8 +1,10 @@
 #include "cc/swap/rename.h"
 
+#include <iterator>
 #include <set>
 #include <utility>
 
+#include "cc/tensorflow/names.h"
 #include "tensorflow/core/framework/function.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -15,7 +17,7 @@ using tensorflow::DeviceNameUtils;
 using tensorflow::DeviceType;
 using tensorflow::NodeDef;
 
-constexpr std::string_view kOurs = "TfDwbp>";  // followed by stock's name
+constexpr std::string_view kOurs = TF_DWBP_PREFIX;  // followed by stock's name
 constexpr std::string_view kFused = "_FusedDepthwiseConv2dNative";
 constexpr char kMark[] = "_tf_dwbp_renamed";
 
@@ -73,13 +75,13 @@ bool names_a_process(const NodeDef& node) {
 }  // namespace
 
 bool may_have_depthwise(const char* bytes, size_t size) {
-  return std::string_view(bytes, size).find(kStock[0]) != std::string_view::npos;
+  return std::string_view(bytes, size).find(kStockNames[0]) != std::string_view::npos;
 }
 
 int index_of(std::string_view op) {
-  if (!starts_with(op, kStock[0])) return -1;
-  for (int i = 0; i < 3; ++i) {
-    if (op == kStock[i]) return i;
+  if (!starts_with(op, kStockNames[0])) return -1;
+  for (int i = 0; i < static_cast<int>(std::size(kStockNames)); ++i) {
+    if (op == kStockNames[i]) return i;
   }
   return -1;
 }
@@ -158,7 +160,7 @@ Entry look_at(const NodeDef& node) {
     entry.ours = true;
     entry.why = node.attr().contains(kMark) ? "renamed" : "traced so";
   } else if (starts_with(node.op(), kFused)) {
-    entry.op = std::string(kStock[0]);
+    entry.op = std::string(kStockNames[0]);
     entry.why = "fused with what follows it (" + node.op() + ")";
   } else {
     entry.op = node.op();

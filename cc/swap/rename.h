@@ -38,12 +38,7 @@ enum class Process {
 // parsed.
 bool may_have_depthwise(const char* bytes, size_t size);
 
-// Stock's names of the ops, in the order of the bits of Ops.
-inline constexpr const char* kStock[] = {"DepthwiseConv2dNative",
-                                         "DepthwiseConv2dNativeBackpropInput",
-                                         "DepthwiseConv2dNativeBackpropFilter"};
-
-// The place of stock's op there, or -1.
+// The place of stock's op in kStockNames, as of its bit in Ops, or -1.
 int index_of(std::string_view op);
 
 // What we call stock's op.

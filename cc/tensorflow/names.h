@@ -1,17 +1,33 @@
-// What TensorFlow, and XLA, know the ops by.
+// THE list of what TensorFlow, and XLA, know the ops by: ours have stock's names after a prefix.
 #pragma once
 
 #include "cc/conv/call.h"
 
 namespace tf_dwbp {
 
-inline constexpr conv::Op kOps[] = {conv::Op::kForward, conv::Op::kInputGrad,
-                                    conv::Op::kFilterGrad};
+#define TF_DWBP_OPS(X)                                \
+  X(kForward, "DepthwiseConv2dNative")                \
+  X(kInputGrad, "DepthwiseConv2dNativeBackpropInput") \
+  X(kFilterGrad, "DepthwiseConv2dNativeBackpropFilter")
+#define TF_DWBP_PREFIX "TfDwbp>"
+
+#define TF_DWBP_OP(op, name) conv::Op::op,
+inline constexpr conv::Op kOps[] = {TF_DWBP_OPS(TF_DWBP_OP)};
+#undef TF_DWBP_OP
+
+#define TF_DWBP_NAME(op, name) name,
+inline constexpr const char* kStockNames[] = {TF_DWBP_OPS(TF_DWBP_NAME)};
+#undef TF_DWBP_NAME
 
 constexpr const char* op_name(conv::Op op) {
-  return op == conv::Op::kForward     ? "TfDwbp>DepthwiseConv2dNative"
-         : op == conv::Op::kInputGrad ? "TfDwbp>DepthwiseConv2dNativeBackpropInput"
-                                      : "TfDwbp>DepthwiseConv2dNativeBackpropFilter";
+  switch (op) {
+#define TF_DWBP_CASE(op, name) \
+  case conv::Op::op:           \
+    return TF_DWBP_PREFIX name;
+    TF_DWBP_OPS(TF_DWBP_CASE)
+#undef TF_DWBP_CASE
+  }
+  return "";
 }
 
 }  // namespace tf_dwbp
