@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "cc/conv/math.h"
+#include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 
@@ -18,7 +19,7 @@ int best_width(int64_t columns, int most) {
   int best = 1;
   int64_t best_cost = std::numeric_limits<int64_t>::max();
   for (int width = 1; width <= most; ++width) {
-    const int64_t cost = ceil_div(columns, width) * (width + 1);
+    const int64_t cost = ceil_div(columns, width) * (width + kDirectTileCost);
     if (cost <= best_cost) {
       best = width;
       best_cost = cost;

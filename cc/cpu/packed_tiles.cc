@@ -5,6 +5,7 @@
 
 #include "cc/conv/math.h"
 #include "cc/cpu/kernels/kernels.h"
+#include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 namespace {
@@ -13,12 +14,13 @@ using conv::Gather;
 using conv::TapRange;
 
 // Of all tiles but the last, which is as wide as what is left. A wide tile shares the cost of its
-// taps among many columns; below eight, multiply-adds also wait for each other.
+// taps among many columns.
 int best_width(int64_t columns) {
   int best = 1;
   int64_t best_cost = std::numeric_limits<int64_t>::max();
   for (int width = 1; width <= kMostPackedColumns; ++width) {
-    const int64_t cost = conv::ceil_div(columns, width) * (std::max(width, 7) + 2);
+    const int64_t cost =
+        conv::ceil_div(columns, width) * (std::max(width, kLeastPackedTileCost) + kPackedTileCost);
     if (cost < best_cost) {
       best = width;
       best_cost = cost;

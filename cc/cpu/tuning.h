@@ -18,6 +18,18 @@ constexpr int64_t items_wanted(int64_t workers) {
 constexpr int64_t kLeastChannelBlocks = 4;
 // Cycles that an output vector costs besides its taps: loads, stores, loop.
 constexpr double kCyclesOfVector = 4;
+// Cycles of work for each thread at least. Waking one takes 5 to 100 microseconds, and a few of the
+// caller's.
+constexpr double kCyclesOfWorker = 60e3;
+// Microseconds in which the caller looks again and again whether the others are done, before it
+// goes to sleep: being woken may take longer.
+constexpr int64_t kPatienceMicroseconds = 50;
+
+// Memory
+
+// Bytes. Buffers this large get large pages: where they are fresh from the system, faulting them in
+// by pages of 4 KB takes longer than filling them. The C library keeps smaller ones.
+constexpr int64_t kHugePagesBytes = 16 << 20;
 
 // Packing (kernels/pack.h)
 
@@ -35,6 +47,9 @@ constexpr int kDirectPairs = 4;
 constexpr int kDirectColumns[] = {4, 3};
 constexpr int kDirectPairs = 2;
 #endif
+// What a tile costs, in columns, besides its columns: all tiles are of the width for which that is
+// least.
+constexpr int64_t kDirectTileCost = 1;
 // Bytes. What a pair of rows reads and writes stays in L2 until the next pair has read it too.
 constexpr int64_t kDirectCacheBytes = 640 << 10;
 // Bytes of both tensors. Larger ones come from far away: rows are prefetched.
@@ -54,6 +69,10 @@ constexpr int64_t kLongPeriod = 4;
 // Columns of a block at most, of the result and about that many of the source: what neighbouring
 // blocks both read is little then.
 constexpr int64_t kBlockColumns = 128;
+// What a tile costs, in columns, besides its columns; and what it costs at least, since with fewer
+// sums multiply-adds wait for each other.
+constexpr int kPackedTileCost = 2;
+constexpr int kLeastPackedTileCost = 7;
 // Bytes. A band of one channel block stays in L1 while it is summed ...
 constexpr int64_t kBandBytes = 24 << 10;
 constexpr int64_t kWriteBufferBytes = 24 << 10;

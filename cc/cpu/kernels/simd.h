@@ -219,7 +219,7 @@ struct Lanes<Half> {
     store_bits(to, __builtin_convertvector(half_of_float<BitsVector>(v), HalfVector));
   }
 #endif
-  // One element as vectors have it, NaNs too: where vectors end differs from target to target.
+  // One element as vectors have it, NaNs too: where vectors end differs from isa to isa.
 #if defined(__F16C__)
   static float widen(Half x) { return _cvtsh_ss(x.bits); }
   static Half narrow(float x) { return {_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT)}; }

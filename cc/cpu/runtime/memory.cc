@@ -5,14 +5,9 @@
 
 #include <string>
 
+#include "cc/cpu/tuning.h"
+
 namespace tf_dwbp::cpu {
-namespace {
-
-// The C library keeps smaller buffers, and does not ask the system for new ones.
-constexpr int64_t kLargeBytes = 16 << 20;
-
-}  // namespace
-
 conv::Error check_memory(const char* name, const conv::Shape& shape, int64_t element_bytes) {
   static const double machine =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
@@ -27,7 +22,7 @@ conv::Error check_memory(const char* name, const conv::Shape& shape, int64_t ele
 
 void want_huge_pages(void* data, int64_t bytes) {
 #if defined(MADV_HUGEPAGE)
-  if (bytes < kLargeBytes) return;
+  if (bytes < kHugePagesBytes) return;
   constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(data);
   const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;

@@ -12,10 +12,6 @@
 namespace tf_dwbp::cpu {
 namespace {
 
-// Time to look again and again whether the others are done, before going to sleep: being woken
-// may take longer.
-constexpr auto kPatience = std::chrono::microseconds(50);
-
 // Outlives the call, since scheduled functions may run at any time.
 class Team {
  public:
@@ -55,7 +51,8 @@ class Team {
 
   void wait() {
     if (members_.fetch_add(kClosed, std::memory_order_acq_rel) == 0) return;
-    const auto end = std::chrono::steady_clock::now() + kPatience;
+    const auto end =
+        std::chrono::steady_clock::now() + std::chrono::microseconds(kPatienceMicroseconds);
     while (std::chrono::steady_clock::now() < end) {
       if (done()) return;
     }

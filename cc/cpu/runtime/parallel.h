@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "cc/cpu/tuning.h"
+
 namespace tf_dwbp::cpu {
 
 // What a thread pool has to offer.
@@ -13,9 +15,7 @@ struct Parallel {
   int64_t threads;
   // Has another thread call the function, soon, late or right away. May throw std::bad_alloc.
   std::function<void(std::function<void()>)> schedule;
-  // Cycles of work for each thread at least. Waking one takes 5 to 100 microseconds, and a few
-  // of the caller's.
-  double cycles_of_worker = 60e3;
+  double cycles_of_worker = kCyclesOfWorker;  // of work for each thread at least
 };
 
 // The items of a call that nobody has taken yet.
