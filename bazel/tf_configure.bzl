@@ -6,6 +6,12 @@ load("@rules_python//python:defs.bzl", "py_runtime", "py_runtime_pair")
 
 package(default_visibility = ["//visibility:public"])
 
+cc_library(
+    name = "eigen_headers",
+    hdrs = glob(["include/Eigen/**"]),
+    includes = ["include"],
+)
+
 # NDEBUG as in the wheel's own build: some of its headers depend on it.
 cc_library(
     name = "tf_headers",

@@ -108,7 +108,8 @@ class Original:
         plain = test_programs.core_test_directory("plain")
         every = native.units(sources["CORE_SOURCES"], flags, self.directory)
         self.units = [unit for unit in every if unit.source != sources["KERNEL_SOURCE"]]
-        native.compile_all(self.units, [], stamp="")
+        self.eigen, stamp = native.eigen_flags()
+        native.compile_all(self.units, self.eigen, stamp)
         test_programs.build_core_test()
         others = native.units(sources["TEST_SOURCES"], flags, plain)
         self.others = [str(unit.object) for unit in others]
@@ -154,7 +155,8 @@ class Bench:
         for unit in self.original.units_of(file):
             output = self.directory / unit.object.relative_to(self.original.directory)
             output.parent.mkdir(parents=True, exist_ok=True)
-            command = [*unit.compiler, *unit.flags, "-w", "-c", unit.source, "-o", str(output)]
+            flags = [*unit.flags, *self.original.eigen, "-w"]
+            command = [*unit.compiler, *flags, "-c", unit.source, "-o", str(output)]
             if self._run(command, _SECONDS).returncode != 0:
                 return None
             made.append((unit, output))

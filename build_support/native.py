@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 
-from build_support import xla_headers
+from build_support import tensorflow_wheel, xla_headers
 from build_support.cuda_toolkit import CudaToolkit, why_not
 from build_support.tensorflow_wheel import TensorFlowWheel
 
@@ -296,6 +296,25 @@ def _wheel_flags(wheel, folders=()):
         [*include, f"-fmacro-prefix-map={wheel.include}/="],
         f"tensorflow {wheel.version}\nCXXFLAGS={os.environ.get('CXXFLAGS', '')}",
     )
+
+
+def eigen_flags() -> tuple[list[str], str]:
+    """compile_all()'s arguments for the core without TensorFlow.
+
+    The core includes Eigen, which comes with TensorFlow's headers. It gets a folder that holds
+    Eigen alone, so that it cannot include any others.
+    """
+    try:
+        wheel = tensorflow_wheel.find()
+    except tensorflow_wheel.NotFound as error:
+        raise BuildError(str(error)) from None
+    folder = BUILD / "eigen"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "Eigen"
+    if not link.exists() or not link.samefile(wheel.include / "Eigen"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(wheel.include / "Eigen")
+    return ["-isystem", str(folder)], f"tensorflow {wheel.version}"
 
 
 def _linked(*libraries):

@@ -63,7 +63,7 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
     if flavour == "tsan":
         # Compiling the unrolled kernels takes half an hour with it. Threads meet in the drivers.
         units = [_uninstrumented(u, besides) if u.source == kernels else u for u in units]
-    objects = native.compile_all(units, [], stamp="")
+    objects = native.compile_all(units, *native.eigen_flags())
     # An emulator has no other machine's libraries.
     static = ["-static"] if _unless_native(machine) else []
     native.link([*besides, *static, *objects], directory / "core_test")

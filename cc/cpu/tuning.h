@@ -115,4 +115,17 @@ constexpr int64_t kPartsBytes = 1 << 20;
 // Bytes. The packed tiles of an item stay in L2.
 constexpr int64_t kFilterGradPackedBytes = 192 << 10;
 
+// On Eigen
+
+// Registers. Sums of so many columns, or taps, by two packets of channels have to fit; or of half
+// as many by four.
+constexpr int kEigenTile = 4;
+// Columns at a time: what neighbours both read is little then.
+constexpr int64_t kEigenColumns = 64;
+// Channels at a time: long pieces of memory are read faster; but a packed tile stays in L1 ...
+constexpr int64_t kEigenLanes = 1024;
+constexpr int64_t kEigenPackedLanes = 64;
+// ... and all that a worker needs for a block of them in L2. Bytes.
+constexpr int64_t kEigenBytes = 512 << 10;
+
 }  // namespace tf_dwbp::cpu

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cc/cpu/depthwise.h"
+#include "cc/cpu/eigen.h"
 #include "cc/cpu/implementations.h"
 #include "cc/tests/check.h"
 #include "cc/tests/definition.h"
@@ -35,6 +36,13 @@ inline const How& serially() {
 
 // Planned for, and run by, so many threads.
 inline How by_threads(int64_t threads) { return {threads, shared_pool().parallel(threads)}; }
+
+// The same, by the implementation on Eigen.
+inline How on_eigen(How how) {
+  static const cpu::Implementation kEigen{"eigen", cpu::eigen_declines, cpu::plan_eigen};
+  how.implementation = &kEigen;
+  return how;
+}
 
 // As the program was asked to.
 inline How as_asked() {
