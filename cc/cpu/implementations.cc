@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cc/cpu/direct.h"
+#include "cc/cpu/eigen.h"
 #include "cc/cpu/filter_grad.h"
 #include "cc/cpu/packed.h"
 #include "cc/cpu/zeros.h"
@@ -19,12 +20,14 @@ const std::vector<Implementation>& implementations(Op op) {
       {"zeros", zeros_declines, plan_zeros},
       {"direct", direct_declines, plan_direct},
       {"packed", packed_declines, plan_packed},
+      {"eigen", eigen_declines, plan_eigen},
   };
   static const std::vector<Implementation> kFilterGrad = {
       {"zeros", zeros_declines, plan_zeros},
       {"direct", filter_grad_direct_declines, plan_filter_grad_direct},
       {"packed", filter_grad_packed_declines, plan_filter_grad_packed},
       {"tapwise", filter_grad_tapwise_declines, plan_filter_grad_tapwise},
+      {"eigen", eigen_declines, plan_eigen},
   };
   return op == Op::kFilterGrad ? kFilterGrad : kGather;
 }

@@ -12,7 +12,7 @@ Isa find_isa() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
 #endif
-#define TF_DWBP_ISA_OF(name, supported) {#name, supported, &kDispatch_##name},
+#define TF_DWBP_ISA_OF(name, supported) {#name, static_cast<bool>(supported), &kDispatch_##name},
   const Isa all[] = {TF_DWBP_ISAS(TF_DWBP_ISA_OF)};
 #undef TF_DWBP_ISA_OF
   const char* wanted = std::getenv("TF_DWBP_CPU_ISA");
