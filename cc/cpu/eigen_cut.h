@@ -60,6 +60,10 @@ struct Cut {
     tile = worker.add<Acc>(direct_from ? 0 : g.multiplier * slots * held * lanes);
     filter = worker.add<Acc>(g.multiplier * taps * lanes);
     row = worker.add<Acc>(direct_to ? 0 : columns * lanes);
+    row_pointers = worker.add<const Acc*>(g.multiplier * slots);
+    held_rows = worker.add<int64_t>(slots);
+    from_places = worker.add<int64_t>(lanes);
+    to_places = worker.add<int64_t>(lanes);
     worker_parts = WorkerParts(worker, workers, &layout);
     workspace_bytes = layout.bytes();
   }
@@ -82,8 +86,11 @@ struct Cut {
   int64_t blocks, lanes;
   int64_t rows, parts;
   int64_t items;
-  Part<Acc> sums;               // [block][part][sum, lost][tap][lane] of the filter gradient
-  Part<Acc> tile, filter, row;  // a worker's, see there
+  Part<Acc> sums;  // [block][part][sum, lost][tap][lane] of the filter gradient
+  // A worker's, see there.
+  Part<Acc> tile, filter, row;
+  Part<const Acc*> row_pointers;
+  Part<int64_t> held_rows, from_places, to_places;
   WorkerParts worker_parts;
   int64_t workspace_bytes;
 };

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace tf_dwbp::cpu::eigen {
 
 // Where the channels of a block lie in a tensor, one for each lane.
 struct Lanes {
-  std::vector<int64_t> places;
+  int64_t* places;
+  int64_t count = 0;
   bool nhwc = false;
   bool adjacent = false;  // each beside the one before
 };
@@ -18,8 +18,8 @@ struct Lanes {
 // `row` apart, columns of the tensor `stride`. What `f` writes it does not read.
 template <typename Function>
 void for_each(const Lanes& lanes, int64_t row, int64_t columns, int64_t stride, const Function f) {
-  const int64_t count = static_cast<int64_t>(lanes.places.size());
-  const int64_t* const places = lanes.places.data();
+  const int64_t count = lanes.count;
+  const int64_t* const places = lanes.places;
   if (lanes.adjacent) {
     for (int64_t x = 0; x < columns; ++x) {
       const int64_t to = x * row, at = places[0] + x * stride;

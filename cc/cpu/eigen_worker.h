@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "cc/conv/gather.h"
 #include "cc/conv/math.h"
@@ -39,8 +38,10 @@ class Worker {
         tile_(cut.tile.in(scratch)),
         filter_(cut.filter.in(scratch)),
         row_(cut.row.in(scratch)),
-        rows_(g_.multiplier * cut.slots),
-        held_rows_(cut.slots) {
+        from_{cut.from_places.in(scratch)},
+        to_{cut.to_places.in(scratch)},
+        rows_(cut.row_pointers.in(scratch)),
+        held_rows_(cut.held_rows.in(scratch)) {
     // Idle lanes of a packet are summed like the others; nobody looks at their sums.
     std::fill(tile_, tile_ + cut.tile.count, Acc{0});
     std::fill(filter_, filter_ + cut.filter.count, Acc{0});
@@ -98,8 +99,7 @@ class Worker {
     block_ = block;
     channel_ = block * cut_.lanes;
     count_ = std::min(cut_.lanes, g_.channels - channel_);
-    from_.places.resize(count_);
-    to_.places.resize(count_);
+    from_.count = to_.count = count_;
     for (int64_t lane = 0; lane < count_; ++lane) {
       from_.places[lane] = (channel_ + lane) / g_.repeat * g_.multiplier * cut_.from.channel;
       to_.places[lane] = (channel_ + lane) * cut_.to.channel;
@@ -160,16 +160,16 @@ class Worker {
       high = std::max(high, taps[x].source);
     }
     held_ = high < 0 ? 0 : (high - low_) / step + 1;
-    std::fill(held_rows_.begin(), held_rows_.end(), -1);
+    std::fill(held_rows_, held_rows_ + cut_.slots, -1);
     touched_ = -1;
-    runs_.clear();
+    run_count_ = 0;
     for (int64_t x = 0, end; x < columns; x = end) {
       TapRange range = taps[x];
       if (range.count > 0) range.source = (range.source - low_) / step;
       for (end = x + 1; end < columns; ++end) {
         if (taps[end].tap != range.tap || taps[end].count != range.count) break;
       }
-      runs_.push_back({x, end - x, range});
+      runs_[run_count_++] = {x, end - x, range};
     }
   }
 
@@ -238,7 +238,8 @@ class Worker {
   //   for x: for lane: to[x][lane] =
   //       sum over m, r, k of source[m][r][x * shift - k][lane] * filter[m][r][k][lane]
   void sum_row(const TapRange& rows, Acc* to, int64_t to_stride) const {
-    for (const Run& run : runs_) {
+    for (int64_t n = 0; n < run_count_; ++n) {
+      const Run& run = runs_[n];
       const int64_t tiles = ceil_div(run.count, kEigenTile);
       for (int64_t i = 0; i < tiles; ++i) {
         const int64_t x = begin_of_part(run.count, tiles, i);
@@ -296,7 +297,8 @@ class Worker {
                [row = row_, from](int64_t i, int64_t at) { convert(from[at], &row[i]); });
     }
     const int64_t out_stride = cut_.direct_to ? stride : cut_.lanes;
-    for (const Run& run : runs_) {
+    for (int64_t n = 0; n < run_count_; ++n) {
+      const Run& run = runs_[n];
       const int64_t tiles = ceil_div(run.taps.count, kEigenTile);
       for_filter_rows(rows, run.taps, [&](const Acc* source, Acc* filter) {
         for (int64_t i = 0; i < tiles; ++i) {
@@ -364,11 +366,12 @@ class Worker {
   Lanes from_, to_;
   int64_t first_ = 0, columns_ = 0;  // of the result
   int64_t low_ = 0, held_ = 0;       // of the source: first column, columns
-  std::vector<Run> runs_;
-  std::vector<const Acc*> rows_;    // [m][vertical tap]: rows of the source ...
-  int64_t stride_ = 0;              // ... from column to column
-  std::vector<int64_t> held_rows_;  // which row of the source lies in a row of the packed tile
-  int64_t touched_ = 0;             // rows up to this one have been touched
+  std::array<Run, kEigenColumns> runs_;
+  int64_t run_count_ = 0;
+  const Acc** const rows_;    // [m][vertical tap]: rows of the source ...
+  int64_t stride_ = 0;        // ... from column to column
+  int64_t* const held_rows_;  // which row of the source lies in a row of the packed tile
+  int64_t touched_ = 0;       // rows up to this one have been touched
 };
 
 }  // namespace tf_dwbp::cpu::eigen
