@@ -97,7 +97,11 @@ def main() -> None:
         _run(["qemu-aarch64", program, *arguments], "With the kernels for aarch64", **_EMULATED)
         return
     if options.gpu:
-        _run([test_programs.build_gpu_test(), *arguments], "The GPU kernels, emulated")
+        program = test_programs.build_gpu_test()
+        _run([program, *arguments], "The GPU kernels, emulated")
+        for name in ("general", "unknown"):
+            what = f"With TF_DWBP_IMPL={name}"
+            _run([program, "an_implementation_may_be_forced"], what, TF_DWBP_IMPL=name)
         return
     if options.coverage:
         _coverage(arguments, targets)

@@ -377,7 +377,7 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
         ]
     else:
         kernels = emulated_kernel_units(directory, flags)
-        host.append("cc/tests/emulator.cc")
+        host += sources["EMULATOR_SOURCES"]
         entries = [
             Unit(
                 source,

@@ -25,8 +25,9 @@ def build_gpu_test() -> pathlib.Path:
     sources = native.read_sources()
     directory = native.BUILD / "gpu_test"
     flags = [*_FLAGS, *SANITIZER_FLAGS]
-    tested = [*sources["CORE_SOURCES"], *sources["GPU_CORE_SOURCES"], *sources["GPU_TEST_SOURCES"]]
-    tested = [source for source in tested if not source.startswith("cc/cpu/")]
+    tested = [source for source in sources["CORE_SOURCES"] if not source.startswith("cc/cpu/")]
+    for name in ("GPU_CORE_SOURCES", "EMULATOR_SOURCES", "GPU_TEST_SOURCES"):
+        tested += sources[name]
     emulated = native.emulated_kernel_units(directory, flags)
     objects = native.compile_all(
         [*emulated, *native.plain_units(tested, flags, directory)], [], stamp=""

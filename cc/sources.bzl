@@ -8,7 +8,9 @@ CORE_SOURCES = [
     "cc/conv/attributes.cc",
     "cc/conv/call.cc",
     "cc/conv/gather.cc",
+    "cc/conv/implementations.cc",
     "cc/conv/problem.cc",
+    "cc/conv/verbose.cc",
     "cc/cpu/depthwise.cc",
     "cc/cpu/direct.cc",
     "cc/cpu/direct_tiles.cc",
@@ -51,14 +53,24 @@ CPU_ISAS = {
 # The GPU kernels' driver, compiled as the above are.
 GPU_CORE_SOURCES = [
     "cc/gpu/depthwise.cc",
-    "cc/gpu/plan.cc",
+    "cc/gpu/general.cc",
+    "cc/gpu/implementations.cc",
+    "cc/gpu/tiled.cc",
+    "cc/gpu/tiling.cc",
     "cc/gpu/window.cc",
+    "cc/gpu/zeros.cc",
 ]
 
 # Compiled once for each of GPU_TYPES, with -DTF_DWBP_GPU_TYPE=<name>: by nvcc, or, for a program
 # that emulates a GPU, as C++.
-GPU_KERNEL_SOURCE = "cc/gpu/kernels.cu"
+GPU_KERNEL_SOURCE = "cc/gpu/kernels/kernels.cu"
 
+# Instead of CUDA, for a program or a library that emulates a GPU.
+EMULATOR_SOURCES = [
+    "cc/gpu/device/emulator.cc",
+]
+
+# The types of cc/conv/dtype.h, in C++. Without one of them nothing links that has GPU kernels.
 GPU_TYPES = [
     "Half",
     "Bfloat16",
@@ -132,7 +144,7 @@ TEST_SOURCES = [
 # A program that runs the GPU kernels on the CPU.
 GPU_TEST_SOURCES = [
     "cc/tests/definition.cc",
-    "cc/tests/emulator.cc",
+    "cc/tests/gpu_implementations_test.cc",
     "cc/tests/gpu_order_test.cc",
     "cc/tests/gpu_test.cc",
     "cc/tests/gpu_value_test.cc",

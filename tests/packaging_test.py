@@ -60,7 +60,7 @@ class SourcesTest(tf.test.TestCase):
     def test_each_source_is_listed_once(self):
         lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
         names = ("LIBRARY_SOURCES", "TEST_SOURCES", "GPU_LIBRARY_SOURCES", "GPU_HARNESS_SOURCES")
-        names += ("XLA_SOURCES", "GPU_XLA_SOURCES")
+        names += ("XLA_SOURCES", "GPU_XLA_SOURCES", "EMULATOR_SOURCES")
         listed = [source for name in names for source in lists[name]]
         listed += [lists["KERNEL_SOURCE"], lists["GPU_KERNEL_SOURCE"]]
         # The two test programs share their main().
@@ -72,6 +72,17 @@ class SourcesTest(tf.test.TestCase):
         ]
         self.assertEqual(collections.Counter(listed), collections.Counter(there))
         self.assertContainsSubset(lists["CORE_SOURCES"], lists["LIBRARY_SOURCES"])
+
+    def test_gpu_kernels_are_compiled_for_every_dtype(self):
+        header = (ROOT / "cc" / "conv" / "dtype.h").read_text(encoding="utf-8")
+        dtypes = re.findall(r"^  X\(k\w+, (\w+), \"\w+\"\)", header, re.MULTILINE)
+        lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
+        self.assertEqual(lists["GPU_TYPES"], dtypes)
+
+    def test_no_production_code_includes_a_test(self):
+        for path in (ROOT / "cc").glob("**/*"):
+            if path.is_file() and path.parent != ROOT / "cc" / "tests":
+                self.assertNotIn('#include "cc/tests/', path.read_text(encoding="utf-8"), path)
 
 
 class BuildTest(tf.test.TestCase):

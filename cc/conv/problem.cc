@@ -57,10 +57,6 @@ class Reader {
   bool failed_ = false;
 };
 
-#define TF_DWBP_LIST(kind, T, name) Dtype::kind,
-constexpr std::array kDtypes = {TF_DWBP_DTYPES(TF_DWBP_LIST)};
-#undef TF_DWBP_LIST
-
 }  // namespace
 
 std::string to_text(const Problem& problem) {

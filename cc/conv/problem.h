@@ -1,6 +1,7 @@
 // A problem: an op, a type and sizes. All that decides how it is computed; and its text.
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "cc/conv/call.h"
@@ -10,11 +11,24 @@
 
 namespace tf_dwbp::conv {
 
+#define TF_DWBP_LIST(kind, T, name) Dtype::kind,
+inline constexpr std::array kDtypes = {TF_DWBP_DTYPES(TF_DWBP_LIST)};
+#undef TF_DWBP_LIST
+
 struct Problem {
   Op op;
   Dtype dtype;
   Geometry geometry;
 };
+
+// Of the tensor that the op computes.
+constexpr int64_t result_elements(const Problem& problem) {
+  const Geometry& g = problem.geometry;
+  const Operand result = result_of(problem.op);
+  return result == Operand::kInput    ? g.input_elements()
+         : result == Operand::kFilter ? g.filter_elements()
+                                      : g.output_elements();
+}
 
 // The text that stands for a problem in all tools, such as
 //   input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME

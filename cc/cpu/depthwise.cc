@@ -1,26 +1,14 @@
 #include "cc/cpu/depthwise.h"
 
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
+#include "cc/conv/implementations.h"
+#include "cc/conv/verbose.h"
 #include "cc/cpu/implementations.h"
 #include "cc/cpu/runtime/isa.h"
 
 namespace tf_dwbp::cpu {
-namespace {
 
 using conv::Error;
 using conv::Problem;
-
-bool verbose() {
-  static const char* const wanted = std::getenv("TF_DWBP_VERBOSE");
-  static const bool on = wanted != nullptr && *wanted != '\0' && std::strcmp(wanted, "0") != 0;
-  return on;
-}
-
-}  // namespace
 
 Error make_plan(const Problem& problem, int64_t workers, PlanPointer* plan) {
   const Implementation* chosen = nullptr;
@@ -32,42 +20,21 @@ Error make_plan(const Problem& problem, int64_t workers, PlanPointer* plan) {
 }
 
 void run(const Plan& plan, const Tensors& tensors, const Parallel& parallel) {
-  if (!verbose()) return plan.run(tensors, parallel);
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point begin = Clock::now();
+  if (!conv::verbose()) return plan.run(tensors, parallel);
+  const conv::Stopwatch watch;
   plan.run(tensors, parallel);
-  const std::chrono::duration<double, std::milli> taken = Clock::now() - begin;
-  std::fprintf(stderr, "tf_dwbp,cpu,%s,%s,%s,%.3f ms\n", isa().name, plan.implementation,
-               to_text(plan.problem).c_str(), taken.count());
+  conv::print_call("cpu", isa().name, plan.implementation, plan.problem, watch.milliseconds(),
+                   "ms");
 }
 
 std::string explain(const Problem& problem, int64_t workers) {
-  const Implementation* chosen = nullptr;
-  const Error error = choose(problem, &chosen);
-  std::string text = "problem: " + to_text(problem) + "\ndevice: cpu, " + isa().name + ", " +
-                     std::to_string(workers) + (workers == 1 ? " worker" : " workers");
-  const conv::Geometry& g = problem.geometry;
-  if (error.empty()) {
-    const PlanPointer plan = chosen->plan(problem, workers);
-    text += std::string("\nimplementation: ") + chosen->name + "\nplan: " + plan->describe() +
-            "\nworkspace: " + std::to_string(plan->workspace_bytes) + " bytes";
-  } else {
-    text += "\nimplementation: none, since " + error;
-  }
-  const int64_t read_and_written =
-      (g.input_elements() + g.filter_elements() + g.output_elements()) * bytes_of(problem.dtype);
-  const double flops = 2.0 * g.output_elements() * g.height.filter * g.width.filter;
-  char numbers[128];
-  std::snprintf(numbers, sizeof numbers, "\nbytes: %lld\nflops: %.0f",
-                static_cast<long long>(read_and_written), flops);
-  text += numbers;
-  for (const Implementation& other : implementations(problem.op)) {
-    if (&other == chosen) continue;
-    const std::string why = other.declines(problem);
-    text += std::string("\n") + other.name + ": " +
-            (why.empty() ? "would take it, but comes later" : "declines, since " + why);
-  }
-  return text;
+  const std::string device = std::string("cpu, ") + isa().name + ", " + std::to_string(workers) +
+                             (workers == 1 ? " worker" : " workers");
+  return conv::explain(problem, device, implementations(problem.op),
+                       [&](const Implementation& chosen) {
+                         const PlanPointer plan = chosen.plan(problem, workers);
+                         return conv::Described{plan->describe(), plan->workspace_bytes};
+                       });
 }
 
 }  // namespace tf_dwbp::cpu

@@ -307,7 +307,8 @@ void Direct<T>::prefetch_next(const Call& call, int64_t row, int64_t column_bloc
 }  // namespace
 
 std::string direct_declines(const Problem& problem) {
-  if (zeros_declines(problem).empty()) return "there are no products to sum";
+  std::string none = declines_without_products(problem);
+  if (!none.empty()) return none;
   const Gathering g = gathering_of(problem);
   const int64_t vector = dispatch().vector_bytes / accumulator_bytes_of(problem.dtype);
   if (g.layout != conv::Layout::kNHWC) return "channels are adjacent in NHWC alone";

@@ -106,7 +106,8 @@ PlanPointer make(Mode mode, const Problem& problem, int64_t workers) {
 
 std::string filter_grad_direct_declines(const Problem& problem) {
   const Geometry& g = problem.geometry;
-  if (zeros_declines(problem).empty()) return "there are no products to sum";
+  std::string none = declines_without_products(problem);
+  if (!none.empty()) return none;
   if (g.layout != conv::Layout::kNHWC) return "channels are adjacent in NHWC alone";
   if (g.multiplier != 1) return "the depth multiplier is not 1";
   if (FilterGradPlan::few(g, accumulator_bytes_of(problem.dtype))) {
@@ -120,7 +121,8 @@ PlanPointer plan_filter_grad_direct(const Problem& problem, int64_t workers) {
 }
 
 std::string filter_grad_packed_declines(const Problem& problem) {
-  if (zeros_declines(problem).empty()) return "there are no products to sum";
+  std::string none = declines_without_products(problem);
+  if (!none.empty()) return none;
   if (cut(Mode::kPacked, problem, /*workers=*/1).fits) return "";
   return "what one visit needs of the input is too large to be packed";
 }
@@ -131,7 +133,7 @@ PlanPointer plan_filter_grad_packed(const Problem& problem, int64_t workers) {
 
 // It takes every problem that has products.
 std::string filter_grad_tapwise_declines(const Problem& problem) {
-  return zeros_declines(problem).empty() ? "there are no products to sum" : "";
+  return declines_without_products(problem);
 }
 
 PlanPointer plan_filter_grad_tapwise(const Problem& problem, int64_t workers) {

@@ -86,7 +86,7 @@ class Packed : public Plan {
 
 // It takes every problem that has products.
 std::string packed_declines(const Problem& problem) {
-  return zeros_declines(problem).empty() ? "there are no products to sum" : "";
+  return declines_without_products(problem);
 }
 
 PlanPointer plan_packed(const Problem& problem, int64_t workers) {

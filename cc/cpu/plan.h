@@ -6,18 +6,12 @@
 #include <string>
 
 #include "cc/conv/problem.h"
+#include "cc/conv/tensors.h"
 #include "cc/cpu/runtime/parallel.h"
 
 namespace tf_dwbp::cpu {
 
-// The tensors of a call, which may lie at any address: `result` is conv::result_of(op), `a` and `b`
-// are the other two, in conv::Operand's order. The workspace is aligned to 64 bytes.
-struct Tensors {
-  const void* a;
-  const void* b;
-  void* result;
-  void* workspace;
-};
+using conv::Tensors;
 
 class Plan {
  public:

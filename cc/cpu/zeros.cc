@@ -9,19 +9,6 @@ namespace {
 
 using conv::Problem;
 
-int64_t result_elements(const Problem& problem) {
-  const conv::Geometry& g = problem.geometry;
-  switch (problem.op) {
-    case conv::Op::kForward:
-      return g.output_elements();
-    case conv::Op::kInputGrad:
-      return g.input_elements();
-    case conv::Op::kFilterGrad:
-      break;
-  }
-  return g.filter_elements();
-}
-
 class Zeros : public Plan {
  public:
   using Plan::Plan;
@@ -36,12 +23,6 @@ class Zeros : public Plan {
 };
 
 }  // namespace
-
-std::string zeros_declines(const Problem& problem) {
-  const conv::Geometry& g = problem.geometry;
-  if (g.input_elements() == 0 || g.filter_elements() == 0 || g.output_elements() == 0) return "";
-  return "there are products to sum";
-}
 
 PlanPointer plan_zeros(const Problem& problem, int64_t workers) {
   return std::make_unique<Zeros>(problem, workers);

@@ -1,13 +1,14 @@
 // Problems without products: a result, if it has elements, of zeros.
 #pragma once
 
-#include <string>
-
+#include "cc/conv/implementations.h"
 #include "cc/cpu/plan.h"
 
 namespace tf_dwbp::cpu {
 
-std::string zeros_declines(const conv::Problem& problem);
+using conv::declines_without_products;
+using conv::zeros_declines;
+
 PlanPointer plan_zeros(const conv::Problem& problem, int64_t workers);
 
 }  // namespace tf_dwbp::cpu

@@ -1,17 +1,36 @@
 #include "cc/gpu/depthwise.h"
 
+#include "cc/conv/implementations.h"
+#include "cc/conv/verbose.h"
+#include "cc/gpu/implementations.h"
+
 namespace tf_dwbp::gpu {
 
-int64_t workspace_bytes(Dtype dtype, conv::Op op, const conv::Geometry& g) {
-  return with_dtype(dtype, [&](auto t) { return workspace_bytes<decltype(t)>(op, g); });
+using conv::Error;
+using conv::Problem;
+
+Error make_plan(const Problem& problem, PlanPointer* plan) {
+  const Implementation* chosen = nullptr;
+  const Error error = choose(problem, &chosen);
+  if (!error.empty()) return error;
+  *plan = chosen->plan(problem);
+  (*plan)->implementation = chosen->name;
+  return "";
 }
 
-conv::Error run(Dtype dtype, conv::Op op, const conv::Geometry& g, const void* a, const void* b,
-                void* result, void* workspace, void* stream) {
-  return with_dtype(dtype, [&](auto t) {
-    using T = decltype(t);
-    return run<T>(op, g, static_cast<const T*>(a), static_cast<const T*>(b),
-                  static_cast<T*>(result), workspace, stream);
+Error run(const Plan& plan, const Tensors& tensors, void* stream) {
+  if (!conv::verbose()) return plan.run(tensors, stream);
+  const conv::Stopwatch watch;
+  Error error = plan.run(tensors, stream);
+  conv::print_call("cuda", "gpu", plan.implementation, plan.problem, watch.milliseconds(),
+                   "ms to launch");
+  return error;
+}
+
+std::string explain(const Problem& problem) {
+  return conv::explain(problem, "cuda", implementations(), [&](const Implementation& chosen) {
+    const PlanPointer plan = chosen.plan(problem);
+    return conv::Described{plan->describe(), plan->workspace_bytes};
   });
 }
 

@@ -1,43 +1,28 @@
 // Depthwise convolution and its gradients on a GPU: what cc/cpu/depthwise.h says, for pointers
-// into the GPU's memory. No CUDA in here, so that whoever calls needs none.
+// into the GPU's memory. The order of each sum depends on nothing but the problem and its
+// implementation: the same bits from every run and every GPU. Sums of 16-bit types are kept in
+// float and rounded once.
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include <string>
 
-#include "cc/conv/call.h"
-#include "cc/conv/dtype.h"
 #include "cc/conv/export.h"
-#include "cc/conv/geometry.h"
+#include "cc/gpu/plan.h"
 
 namespace tf_dwbp::gpu {
 
-// The bytes of the GPU's memory that run() wants as `workspace`, aligned to 16 bytes.
-template <typename T>
-int64_t workspace_bytes(conv::Op op, const conv::Geometry& geometry);
+// A plan of the problem, by the first implementation that takes it, or by the one that TF_DWBP_IMPL
+// names (see implementations.h). Returns what is wrong, empty if nothing is. Needs no GPU.
+[[nodiscard]] TF_DWBP_EXPORT conv::Error make_plan(const conv::Problem& problem, PlanPointer* plan);
 
-// Launches, on the current device and `stream` (a cudaStream_t), what writes every element of
-// `result`, which is result_of(op); `a` and `b` are the other two operands, in conv::Operand's
-// order. Nothing is allocated, and nothing waited for. The order of each sum depends on nothing
-// but the geometry. Sums of 16-bit types are kept in float and rounded once.
+// Has the plan launch what writes every element of the result: see Plan::run().
 //
-// Returns the text of what is wrong, empty if nothing is: the CUDA runtime's errors, of this
-// launch or left behind by an earlier one.
-//
-// T is Half, Bfloat16, float or double.
-template <typename T>
-[[nodiscard]] conv::Error run(conv::Op op, const conv::Geometry& geometry, const T* a, const T* b,
-                              T* result, void* workspace, void* stream);
-
-// The same for a type that is known at run time.
-TF_DWBP_EXPORT int64_t workspace_bytes(Dtype dtype, conv::Op op, const conv::Geometry& geometry);
-[[nodiscard]] TF_DWBP_EXPORT conv::Error run(Dtype dtype, conv::Op op,
-                                             const conv::Geometry& geometry, const void* a,
-                                             const void* b, void* result, void* workspace,
+// With TF_DWBP_VERBOSE=1 (read once) it prints a line on stderr, as the CPU does. Its milliseconds
+// are those of launching: the GPU's own are not waited for.
+[[nodiscard]] TF_DWBP_EXPORT conv::Error run(const Plan& plan, const Tensors& tensors,
                                              void* stream);
 
-// All kernels of a type, for tests: that each was run, and what each takes of a multiprocessor.
-template <typename T>
-std::vector<const void*> kernels();
+// What is known of how a problem would be computed on the current device: see conv::explain.
+std::string explain(const conv::Problem& problem);
 
 }  // namespace tf_dwbp::gpu

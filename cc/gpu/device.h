@@ -1,91 +1,13 @@
-// What kernels are written in: CUDA, or its emulation on the CPU (cc/tests/emulator.h).
+// What kernels are written in: CUDA, or its emulation on the CPU.
 #pragma once
 
-#include <cstdint>
-
-#include "cc/conv/attributes.h"
-#include "cc/gpu/depthwise.h"
-#include "cc/gpu/plan.h"
-
 #if defined(__CUDACC__)
-
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_pipeline_primitives.h>
-#include <cuda_runtime.h>
-
-#define TF_DWBP_NOINLINE __noinline__
-// Tests count with it how often something happens.
-#define TF_DWBP_COUNT(what)
-
-namespace tf_dwbp::gpu {
-
-// The block's dynamic shared memory.
-__device__ inline unsigned char* shared_memory() {
-  extern __shared__ __align__(16) unsigned char bytes[];
-  return bytes;
-}
-
-// Copies 16, 8 or 4 bytes from global to shared memory, with no register in between. They are
-// there, for this thread, after wait_for_copies().
-template <int bytes>
-__device__ inline void copy_async(void* to, const void* from) {
-  __pipeline_memcpy_async(to, from, bytes);
-}
-
-__device__ inline void wait_for_copies() {
-  __pipeline_commit();
-  __pipeline_wait_prior(0);
-}
-
-__device__ inline float widen(Half x) { return __half2float(__ushort_as_half(x.bits)); }
-__device__ inline float widen(Bfloat16 x) {
-  return __uint_as_float(static_cast<unsigned>(x.bits) << 16);
-}
-__device__ inline void narrow(float x, Half* y) { y->bits = __half_as_ushort(__float2half_rn(x)); }
-__device__ inline void narrow(float x, Bfloat16* y) {
-  y->bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
-}
-
-inline conv::Error to_error(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return "";
-  return std::string(what) + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) +
-         ")";
-}
-
-// Of the current device; asked once for each.
-inline conv::Error read_device(Device* device) {
-  int index = 0;
-  cudaError_t status = cudaGetDevice(&index);
-  if (status == cudaSuccess) {
-    status =
-        cudaDeviceGetAttribute(&device->multiprocessors, cudaDevAttrMultiProcessorCount, index);
-  }
-  if (status == cudaSuccess) {
-    status = cudaDeviceGetAttribute(&device->shared_bytes,
-                                    cudaDevAttrMaxSharedMemoryPerMultiprocessor, index);
-  }
-  return to_error(status, "cannot ask the GPU for its properties");
-}
-
-// Launches as many of the `blocks` as a grid may have; kernels walk on from there.
-template <typename Arguments>
-conv::Error launch(void (*kernel)(Arguments), const Arguments& arguments, int64_t blocks,
-                   int threads, int shared_bytes, void* stream) {
-  constexpr int64_t kMostBlocks = 0x7fffffff;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks));
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = static_cast<cudaStream_t>(stream);
-  return to_error(cudaLaunchKernelEx(&config, kernel, arguments), "cannot launch a kernel");
-}
-
-}  // namespace tf_dwbp::gpu
-
+#include "cc/gpu/device/cuda.h"
 #else
-#include "cc/tests/emulator.h"
+#include "cc/gpu/device/emulator.h"
 #endif
+
+#include "cc/conv/dtype.h"
 
 namespace tf_dwbp::gpu {
 

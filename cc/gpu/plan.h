@@ -1,95 +1,46 @@
-// How a call is cut into blocks of threads, their tiles and their shared memory.
+// How a problem will be computed on a GPU: a value, made once, run any number of times. No CUDA in
+// here, so that whoever plans and runs needs none.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
-#include "cc/conv/geometry.h"
-#include "cc/gpu/window.h"
+#include "cc/conv/problem.h"
+#include "cc/conv/tensors.h"
 
 namespace tf_dwbp::gpu {
 
-// Threads of a block: few, so that while some blocks of a multiprocessor wait for their tiles,
-// others multiply, whatever registers a thread takes (a quarter of them are enough for a block).
-inline constexpr int kThreads = 128;
+using conv::Tensors;
 
-// What plans of the gather kernels depend on. Tiles do not change the order of any sum.
-struct Device {
-  int multiprocessors;
-  int shared_bytes;  // of a multiprocessor
+// Made without a GPU: XLA plans before it has one, and may run the program on several of different
+// kinds. What depends on the device (tiles, never the workspace, nor the bits of the result) is
+// chosen when a plan is first run on a device of that kind, and kept.
+class Plan {
+ public:
+  explicit Plan(const conv::Problem& problem) : problem(problem) {}
+  virtual ~Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  const conv::Problem problem;
+
+  const char* implementation = "";  // its name
+
+  // What run() wants as workspace.
+  int64_t workspace_bytes = 0;
+
+  // Launches, on the current device and `stream` (a cudaStream_t), what writes every element of the
+  // result. The tensors lie in the device's memory. Nothing is allocated there, and nothing waited
+  // for. Any number of threads may run a plan at the same time, each with a workspace of its own.
+  // Returns the text of what is wrong, empty if nothing is: the CUDA runtime's errors, of this
+  // launch or left behind by an earlier one.
+  [[nodiscard]] virtual conv::Error run(const Tensors& tensors, void* stream) const = 0;
+
+  // How the work is cut, in words and numbers, for people.
+  virtual std::string describe() const = 0;
 };
 
-// Blocks of shared memory on a multiprocessor that are enough to hide one's wait.
-inline constexpr int kResidentBlocks = 4;
-// So much of small planes is staged together, if there are enough: memory answers late, and what
-// was asked for by then has to keep it busy.
-inline constexpr int kWantedBytes = 16 << 10;
-// What any GPU gives a block without being asked.
-inline constexpr int kMostSharedBytes = 48 << 10;
-
-// A tile of the result and the source positions that it meets.
-struct Tile {
-  int thread_rows = 1;  // thread tiles, in the block's tile
-  int thread_columns = 1;
-  int rows = 0;  // of the result
-  int columns = 0;
-  int source_rows = 0;
-  int source_columns = 0;
-  int pitch = 0;     // elements of T from a row of the source to the next
-  int64_t down = 0;  // tiles of a class
-  int64_t across = 0;
-};
-
-// Blocks are counted with channels innermost in NHWC, outermost in NCHW, as memory is.
-struct GatherPlan {
-  int threads;
-  int shared_bytes;
-  Tile tile;
-  // NHWC: words of channels in a block; a power of two. NCHW: 1.
-  int lanes;
-  // NCHW: planes, of an image's channel each, in a block, and those that its threads take at the
-  // same time. NHWC: 1.
-  int planes;
-  int planes_at_once;
-  int64_t channel_blocks;  // NCHW: blocks of planes
-  int64_t blocks;
-
-  GatherPlan(const conv::Geometry& geometry, const Windows& windows, const Device& device,
-             int64_t channels, int element_bytes);
-};
-
-// The filter gradient. A block sums a *part* of all tiles for the channels that it has; of a part
-// each thread's sums have at most kTerms terms, so that rounding errors stay those of short sums.
-struct FilterGradPlan {
-  static constexpr int kTerms = 256;
-  // Blocks that keep any GPU of today busy. A constant: how sums are split into parts must not
-  // depend on the device.
-  static constexpr int64_t kBlocks = 256;
-  static constexpr int kSharedBytes = 32 << 10;
-
-  int shared_bytes;
-  Tile tile;
-  int lanes;     // NHWC: as above. NCHW: 1
-  int channels;  // NCHW: channels in a block, each of whole warps
-  int images;    // NCHW: images in a tile
-  int64_t channel_blocks;
-  int64_t tiles;  // of all images, for each block of channels
-  int64_t tiles_of_part;
-  int64_t parts;
-
-  FilterGradPlan(const conv::Geometry& geometry, const Windows& windows, int element_bytes);
-};
-
-// The filter gradient by the general kernel: a part is a number of rows of out_backprop, of all
-// images, taken row_threads at a time.
-struct GeneralFilterGradPlan {
-  int lanes;           // of channels, a power of two; NCHW: 1
-  int column_threads;  // powers of two, too: with lanes they make kThreads
-  int row_threads;
-  int64_t channel_blocks;
-  int64_t rows_of_part;
-  int64_t parts;
-
-  explicit GeneralFilterGradPlan(const conv::Geometry& geometry);
-};
+using PlanPointer = std::unique_ptr<Plan>;
 
 }  // namespace tf_dwbp::gpu

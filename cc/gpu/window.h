@@ -1,30 +1,33 @@
 // A call seen as windows of a source that slide over a result (see configurations.h), where the
-// two axes have few taps and simple steps; and how tiles of it are cut.
+// two axes have few taps and simple steps.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <string>
 
-#include "cc/conv/call.h"
-#include "cc/conv/geometry.h"
+#include "cc/conv/math.h"
+#include "cc/conv/problem.h"
 #include "cc/gpu/configurations.h"
 
 namespace tf_dwbp::gpu {
 
-// One axis. A dilated convolution of stride 1 is `step` dense ones, each of positions that lie a
-// step apart: class r has result positions result_origin + r + step * j and source positions
-// source_origin + r + step * s. Those outside [0, result) and [0, source) do not exist.
+// One axis. A dilated convolution of stride 1 falls into as many *phases* as its dilation, each
+// dense, of positions that lie a phase_stride apart: phase p has result positions
+// result_origin + p + phase_stride * j and source positions source_origin + p + phase_stride * s.
+// Those outside [0, result) and [0, source) do not exist.
 struct WindowAxis {
   int64_t result = 0;
   int64_t source = 0;
   int64_t result_origin = 0;
   int64_t source_origin = 0;
-  int64_t step = 1;
+  int64_t phase_stride = 1;
 
-  // Values of j, in class 0, which has the most.
-  constexpr int64_t positions() const { return (result - result_origin + step - 1) / step; }
-  // Those that have any.
-  constexpr int64_t classes() const { return step < result ? step : result; }
+  // Values of j, in phase 0, which has the most.
+  constexpr int64_t positions() const {
+    return conv::ceil_div(result - result_origin, phase_stride);
+  }
+  // Phases that have any.
+  constexpr int64_t phases() const { return phase_stride < result ? phase_stride : result; }
 };
 
 struct Windows {
@@ -33,8 +36,8 @@ struct Windows {
   WindowAxis width;
 };
 
-// Nothing where no configuration could fit, listed or not.
-std::optional<Windows> windows_of(conv::Op op, const conv::Geometry& geometry);
+// Why no configuration, listed or not, fits the problem; or empty, and the windows.
+std::string find_windows(const conv::Problem& problem, Windows* windows);
 
 // Index of the configuration in the list, or -1.
 template <int n>

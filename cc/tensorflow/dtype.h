@@ -1,10 +1,12 @@
 // Between conv's types and TensorFlow's, which have the same bits.
 #pragma once
 
-#include "cc/conv/dtype.h"
+#include "cc/conv/problem.h"
 #include "tensorflow/core/framework/types.h"
 
 namespace tf_dwbp {
+
+using conv::kDtypes;
 
 template <typename T>
 struct TensorflowType {
@@ -24,10 +26,6 @@ constexpr tensorflow::DataType to_tensorflow(Dtype dtype) {
     return tensorflow::DataTypeToEnum<typename TensorflowType<decltype(t)>::Type>::value;
   });
 }
-
-#define TF_DWBP_LIST(kind, T, name) Dtype::kind,
-inline constexpr Dtype kDtypes[] = {TF_DWBP_DTYPES(TF_DWBP_LIST)};
-#undef TF_DWBP_LIST
 
 // Of one of the types that the ops are registered for.
 constexpr Dtype to_dtype(tensorflow::DataType type) {

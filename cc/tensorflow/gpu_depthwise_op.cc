@@ -1,7 +1,6 @@
-// The ops on a GPU: allocates what the kernels in cc/gpu ask for, and has them launched on the
-// op's stream.
+// The ops on a GPU: allocates what the plans in cc/gpu ask for, and has them launched on the op's
+// stream.
 
-#include "cc/conv/call.h"
 #include "cc/gpu/backend.h"
 #include "cc/tensorflow/depthwise_op.h"
 #include "xla/stream_executor/stream.h"
@@ -24,15 +23,13 @@ struct Gpu {
         from.TotalBytes());
   }
 
-  static absl::Status run(OpKernelContext* context, const Backend::Plan& plan, const void* a,
+  static absl::Status run(OpKernelContext* context, const gpu::Plan& plan, const void* a,
                           const void* b, Tensor* result) {
     // Freed when its last use on the stream is over: TensorFlow's allocator sees to that.
     Tensor workspace;
     TF_RETURN_IF_ERROR(allocate_workspace(context, plan.workspace_bytes, &workspace));
     void* const stream = context->op_device_context()->stream()->platform_specific_handle().stream;
-    const conv::Problem& problem = plan.problem;
-    const conv::Error error = gpu::run(problem.dtype, problem.op, problem.geometry, a, b,
-                                       result->data(), workspace.data(), stream);
+    const conv::Error error = gpu::run(plan, {a, b, result->data(), workspace.data()}, stream);
     return error.empty() ? absl::OkStatus() : absl::InternalError(error);
   }
 };

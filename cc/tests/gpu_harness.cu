@@ -1,15 +1,16 @@
 // The GPU kernels behind a C interface, for tests/gpu/harness.py: on a GPU by nvcc, on an emulated
 // one by a C++ compiler. Functions that can fail return the text of what went wrong, or null.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <vector>
 
-#include "cc/conv/call.h"
+#include "cc/conv/problem.h"
 #include "cc/gpu/depthwise.h"
 #include "cc/gpu/device.h"
+#include "cc/gpu/kernels/kernels.h"
 
 #define TF_DWBP_C extern "C" TF_DWBP_EXPORT
 
@@ -22,54 +23,35 @@ const char* keep(const conv::Error& error) {
   return kept.empty() ? nullptr : kept.c_str();
 }
 
-// A call as the op's user writes it.
-struct Request {
-  conv::Op op;
-  Dtype type;
-  int64_t input[4];
-  int64_t filter[4];
-  int64_t strides[4];
-  int64_t dilations[4];
-  int64_t explicit_paddings[8];
-  const char* padding;
-  const char* data_format;
-};
-
-conv::Error read(const Request& request, conv::Geometry* geometry) {
-  const auto list = [](const int64_t* values, int n) {
-    return std::vector<int64_t>(values, values + n);
-  };
-  conv::UserAttributes user;
-  user.strides = list(request.strides, 4);
-  user.dilations = list(request.dilations, 4);
-  user.padding = request.padding;
-  user.data_format = request.data_format;
-  if (user.padding == "EXPLICIT") user.explicit_paddings = list(request.explicit_paddings, 8);
-  conv::Call call(request.op);
-  conv::Error error = conv::check_attributes(user, &call.attributes);
-  call.input = list(request.input, 4);
-  call.filter = list(request.filter, 4);
-  if (error.empty()) error = conv::check_call(&call);
-  if (error.empty()) *geometry = conv::geometry_of(call);
-  return error;
-}
-
 }  // namespace
 
-TF_DWBP_C const char* tf_dwbp_workspace_bytes(const Request* request, int64_t* bytes) {
-  conv::Geometry g;
-  conv::Error error = read(*request, &g);
+// A plan of the problem that the text stands for, and the workspace that it wants.
+TF_DWBP_C const char* tf_dwbp_plan(const char* text, Plan** plan, int64_t* workspace_bytes) {
+  conv::Problem problem;
+  PlanPointer made;
+  conv::Error error = conv::read_problem(text, &problem);
+  if (error.empty()) error = make_plan(problem, &made);
   if (!error.empty()) return keep(error);
-  *bytes = workspace_bytes(request->type, request->op, g);
+  *workspace_bytes = made->workspace_bytes;
+  *plan = made.release();
   return nullptr;
 }
-
-TF_DWBP_C const char* tf_dwbp_run(const Request* request, const void* a, const void* b,
-                                  void* result, void* workspace, void* stream) {
-  conv::Geometry g;
-  conv::Error error = read(*request, &g);
-  if (!error.empty()) return keep(error);
-  return keep(run(request->type, request->op, g, a, b, result, workspace, stream));
+TF_DWBP_C const char* tf_dwbp_run(const Plan* plan, const void* a, const void* b, void* result,
+                                  void* workspace, void* stream) {
+  return keep(run(*plan, {a, b, result, workspace}, stream));
+}
+TF_DWBP_C const char* tf_dwbp_free_plan(Plan* plan) {
+  delete plan;
+  return nullptr;
+}
+// The text stays until the next one is asked for.
+TF_DWBP_C const char* tf_dwbp_explain(const char* text, const char** explanation) {
+  static thread_local std::string kept;
+  conv::Problem problem;
+  const conv::Error error = conv::read_problem(text, &problem);
+  if (error.empty()) kept = explain(problem);
+  *explanation = kept.c_str();
+  return keep(error);
 }
 
 #if defined(__CUDACC__)
@@ -99,18 +81,19 @@ TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
 TF_DWBP_C int tf_dwbp_emulated() { return 0; }
 
 // "gather_nhwc<float, 0>" is not told by the runtime; the registers and local bytes of all are.
-TF_DWBP_C const char* tf_dwbp_resources(Dtype type, int64_t* most_registers,
+TF_DWBP_C const char* tf_dwbp_resources(const char* text, int64_t* most_registers,
                                         int64_t* most_local_bytes) {
-  return keep(with_dtype(type, [&](auto element) {
-    for (const void* kernel : kernels<decltype(element)>()) {
-      cudaFuncAttributes attributes;
-      conv::Error error = to_error(cudaFuncGetAttributes(&attributes, kernel), "attributes");
-      if (!error.empty()) return error;
-      *most_registers = std::max<int64_t>(*most_registers, attributes.numRegs);
-      *most_local_bytes = std::max<int64_t>(*most_local_bytes, attributes.localSizeBytes);
-    }
-    return conv::Error();
-  }));
+  conv::Problem problem;
+  conv::Error error = conv::read_problem(text, &problem);
+  if (!error.empty()) return keep(error);
+  for (const void* kernel : kernels(problem.dtype).all()) {
+    cudaFuncAttributes attributes;
+    error = to_error(cudaFuncGetAttributes(&attributes, kernel), "attributes");
+    if (!error.empty()) return keep(error);
+    *most_registers = std::max<int64_t>(*most_registers, attributes.numRegs);
+    *most_local_bytes = std::max<int64_t>(*most_local_bytes, attributes.localSizeBytes);
+  }
+  return nullptr;
 }
 
 #else
@@ -136,7 +119,7 @@ TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
   return nullptr;
 }
 TF_DWBP_C int tf_dwbp_emulated() { return 1; }
-TF_DWBP_C const char* tf_dwbp_resources(Dtype, int64_t*, int64_t*) { return nullptr; }
+TF_DWBP_C const char* tf_dwbp_resources(const char*, int64_t*, int64_t*) { return nullptr; }
 
 #endif
 

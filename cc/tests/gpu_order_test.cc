@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "cc/tests/gpu_problem.h"
+#include "cc/gpu/kernels/kernels.h"
+#include "cc/tests/gpu_compare.h"
 
 namespace tf_dwbp::gpu {
 namespace {
@@ -28,7 +29,7 @@ void check_orders(Op op, const Geometry& g) {
 
 TF_DWBP_TEST(the_same_bits_in_any_order) {
   for (const Layout layout : kLayouts)
-    for (const Op op : kOps)
+    for (const Op op : kAllOps)
       for (const int64_t multiplier : {1, 2}) {
         const Geometry g{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)};
         check_orders<float>(op, g);
@@ -38,27 +39,27 @@ TF_DWBP_TEST(the_same_bits_in_any_order) {
 
 // Without any one of the barriers some kernel must fail, or the emulator would not see a race.
 TF_DWBP_TEST(no_barrier_is_missed_unseen) {
-  std::vector<Problem> problems;
+  std::vector<Example> examples;
   for (const Layout layout : kLayouts)
-    for (const Op op : kOps)
+    for (const Op op : kAllOps)
       for (const int64_t multiplier : {1, 2}) {
-        problems.emplace_back(
+        examples.emplace_back(
             op, Geometry{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)});
       }
   const auto solves_all = [&](int removed) {
     state().removed_barrier = removed;
     state().most_blocks = 1;  // so that blocks use their shared memory again
     const int64_t before = taken_again();
-    bool solved = true;
+    bool right = true;
     for (const Order order : kOrders) {
       state().order = order;
-      for (const Problem& problem : problems) {
-        solved = solved && problem.solved<float>() && taken_again() == before;
+      for (const Example& example : examples) {
+        right = right && solved<float>(example) && taken_again() == before;
       }
     }
     state().removed_barrier = -1;
     state().most_blocks = 0x7fffffff;
-    return solved;
+    return right;
   };
   check(solves_all(-1), "with all barriers");
   const std::vector<std::string>& barriers = state().barriers;
@@ -68,18 +69,12 @@ TF_DWBP_TEST(no_barrier_is_missed_unseen) {
   check(barriers.size() > 5, "barriers were reached");
 }
 
-template <typename T>
-void add_kernels(std::set<const void*>* all) {
-  for (const void* kernel : kernels<T>()) all->insert(kernel);
-}
-
 // The others, which compare, have run every kernel that there is.
 TF_DWBP_LAST_TEST(every_kernel_was_run) {
   std::set<const void*> all;
-  add_kernels<Half>(&all);
-  add_kernels<Bfloat16>(&all);
-  add_kernels<float>(&all);
-  add_kernels<double>(&all);
+  for (const Dtype dtype : kDtypes) {
+    for (const void* kernel : kernels(dtype).all()) all.insert(kernel);
+  }
   check(state().launched == all, std::to_string(state().launched.size()) + " kernels of " +
                                      std::to_string(all.size()) + " were run");
   std::printf("%zu kernels, %lld blocks\n", all.size(), static_cast<long long>(state().blocks));

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "cc/tests/gpu_problem.h"
+#include "cc/tests/gpu_compare.h"
 
 namespace tf_dwbp::gpu {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "cc/tests/gpu_problem.h"
+#include "cc/tests/gpu_compare.h"
 
 namespace tf_dwbp::gpu {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 // An Inf or NaN reaches what it is linked to, and nothing else.
 template <typename T>
 void check_confined(Op op, const Geometry& g, T bad) {
-  const Problem clean(op, g);
+  const Example clean(op, g);
   for (const bool in_first : {true, false}) {
     const std::vector<int>& operand = in_first ? clean.a : clean.b;
     std::vector<int> where(operand.size(), 0), finite = operand;
@@ -43,7 +43,7 @@ void check_confined(Op op, const Geometry& g, T bad) {
 
 TF_DWBP_TEST(operands_that_are_not_finite) {
   for (const Layout layout : kLayouts)
-    for (const Op op : kOps)
+    for (const Op op : kAllOps)
       for (const int64_t multiplier : {1, 2})
         for (const int64_t stride : {1, 2})
           for (const int64_t width : {5, 17}) {
@@ -106,12 +106,13 @@ TF_DWBP_TEST(elements_beyond_32_bits) {
   state().order = Order::kForward;
   for (const Layout layout : kLayouts)
     for (const int64_t filter : {3, 4})
-      for (const Op op : kOps) {
+      for (const Op op : kAllOps) {
         const Axis h = same_padded(262150, filter, 1), w = same_padded(64, filter, 1);
         const Geometry g{layout, 1, 128, 1, h, w};
         const auto [first, second] = operands_of(op);
         Zeros a(elements_of(first, g)), b(elements_of(second, g));
-        Zeros result(elements_of(result_of(op), g)), workspace(workspace_bytes<Half>(op, g));
+        const PlanPointer planned = plan({op, Dtype::kHalf, g});
+        Zeros result(elements_of(result_of(op), g)), workspace(planned->workspace_bytes / 2);
         const int64_t channels = layout == Layout::kNHWC ? g.channels : 1;
         const int64_t row = w.in * channels, ones = 4 * row;
         for (const auto& [operand, zeros] : {std::pair(first, &a), std::pair(second, &b)}) {
@@ -121,7 +122,7 @@ TF_DWBP_TEST(elements_beyond_32_bits) {
         }
         check(g.input_elements() > int64_t{1} << 31, "so many elements");
         const conv::Error error =
-            run<Half>(op, g, a.data, b.data, result.data, workspace.data, nullptr);
+            run(*planned, {a.data, b.data, result.data, workspace.data}, nullptr);
         check(error.empty(), error);
         const int64_t size = elements_of(result_of(op), g);
         bool right = true;

@@ -10,8 +10,6 @@
 namespace tf_dwbp::testing {
 namespace {
 
-constexpr Op kAllOps[] = {Op::kForward, Op::kInputGrad, Op::kFilterGrad};
-
 template <typename T>
 void compare_implementations(Op op, const Geometry& g, const How& asked) {
   const Example example(op, g);
@@ -19,9 +17,9 @@ void compare_implementations(Op op, const Geometry& g, const How& asked) {
     if (!by.declines({op, dtype_of(T()), g}).empty()) continue;
     How how = asked;
     how.implementation = &by;
-    check(example.solved<T>(how), std::string(by.name) + ": " + describe(op, g) + ", " +
-                                      type_name<T>() + ", " + std::to_string(how.workers) +
-                                      " workers");
+    check(solved<T>(example, how), std::string(by.name) + ": " + describe(op, g) + ", " +
+                                       type_name<T>() + ", " + std::to_string(how.workers) +
+                                       " workers");
   }
 }
 

@@ -22,7 +22,7 @@ void for_each_type(const Function& f) {
 
 void compare_types(Op op, const Geometry& g, const How& how = as_asked()) {
   const Example example(op, g);
-  for_each_type([&](auto t) { example.compare<decltype(t)>(how); });
+  for_each_type([&](auto t) { compare<decltype(t)>(example, how); });
 }
 
 constexpr int64_t kChannels = 16;  // a vector of the widest
@@ -96,7 +96,7 @@ TF_DWBP_TEST(results_a_little_ahead) {
     const Axis axis{5, 5, 3, 1, 1, 1};
     for (const int64_t bytes : {16, 80}) {
       How how = as_asked();
-      how.result_offset = bytes / element;
+      how.offsets.result = bytes / element;
       compare<T>(Op::kForward, {Layout::kNHWC, 1, 128 / element, 1, axis, axis}, how);
     }
   });

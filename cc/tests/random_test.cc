@@ -33,7 +33,7 @@ struct Case {
     type = random->any_of({Dtype::kHalf, Dtype::kBfloat16, Dtype::kFloat, Dtype::kDouble});
     how.workers = random->between(1, 8);
     how.parallel = shared_pool().parallel(random->between(1, 8), random->any_of({0.0, 60e3}));
-    for (int64_t* offset : {&how.a_offset, &how.b_offset, &how.result_offset}) {
+    for (int64_t* offset : {&how.offsets.a, &how.offsets.b, &how.offsets.result}) {
       *offset = random->one_in(2) ? 0 : random->between(1, 31);
     }
     const std::string name = name_of(type);
@@ -49,8 +49,8 @@ struct Case {
            describe(op, geometry) + ", " + name + ", " + how.implementation->name + ", " +
            std::to_string(how.workers) + " workers planned, " +
            std::to_string(how.parallel.threads) + " threads, offsets " +
-           std::to_string(how.a_offset) + " " + std::to_string(how.b_offset) + " " +
-           std::to_string(how.result_offset);
+           std::to_string(how.offsets.a) + " " + std::to_string(how.offsets.b) + " " +
+           std::to_string(how.offsets.result);
   }
 
   template <typename T>

@@ -1,6 +1,7 @@
 // What a custom call does on a GPU: has the kernels launched on XLA's stream.
 
 #include <cstdint>
+#include <new>
 
 #include "cc/gpu/backend.h"
 #include "cc/xla/ffi.h"
@@ -15,11 +16,19 @@ using Gpu = gpu::Backend;
 // The stream is a cudaStream_t, a pointer that gpu::run() takes as such.
 ffi::Error run(State<Gpu>* state, void* stream, ffi::AnyBuffer a, ffi::AnyBuffer b,
                ffi::Result<ffi::AnyBuffer> result, ffi::Result<ffi::AnyBuffer> workspace) {
-  const conv::Problem& problem = state->plan->problem;
-  const conv::Error error =
-      gpu::run(problem.dtype, problem.op, problem.geometry, a.untyped_data(), b.untyped_data(),
-               result->untyped_data(), workspace->untyped_data(), stream);
-  return error.empty() ? ffi::Error::Success() : ffi::Error::Internal(error);
+  // Another version of this library may have compiled the program.
+  if (state->plan->workspace_bytes > static_cast<int64_t>(workspace->size_bytes())) {
+    return ffi::Error::Internal("the workspace is smaller than the kernels of this version need");
+  }
+  try {
+    const conv::Error error = gpu::run(
+        *state->plan,
+        {a.untyped_data(), b.untyped_data(), result->untyped_data(), workspace->untyped_data()},
+        stream);
+    return error.empty() ? ffi::Error::Success() : ffi::Error::Internal(error);
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "there is no memory for the call");
+  }
 }
 
 XLA_FFI_DEFINE_HANDLER(kInstantiate, instantiate<Gpu>, instantiate_binding<Gpu>());

@@ -5,6 +5,7 @@ import json
 import statistics
 
 import numpy as np
+from gpu.kernels import problem_of
 
 from tf_dwbp.bench import shapes
 from tf_dwbp.bench.call import DTYPES, Call
@@ -126,17 +127,16 @@ def _sides(torch, library, call, device, sets):
     result_role = {"forward": "output", "input_grad": "input", "filter_grad": "filter"}[call.op]
     results = [torch.empty_like(t[result_role]) for t in tensors]
     attributes = {"explicit_paddings": (), **call.attributes}
-    request = library.request(
-        call.op, _NAMES[call.dtype], call.input_sizes, call.filter_shape, **attributes
+    plan = library.plan(
+        problem_of(call.op, _NAMES[call.dtype], call.input_sizes, call.filter_shape, **attributes)
     )
-    size = library.workspace_bytes(request)
-    workspace = torch.empty(max(1, size), device=device, dtype=torch.uint8)
+    workspace = torch.empty(max(1, plan.workspace_bytes), device=device, dtype=torch.uint8)
     operands = [role for role in ("input", "filter", "output") if role != result_role]
 
     def ours(i):
         a, b = (tensors[i][role].data_ptr() for role in operands)
         stream = torch.cuda.current_stream().cuda_stream if device == "cuda" else None
-        library.launch(request, a, b, results[i].data_ptr(), workspace.data_ptr(), stream)
+        plan.launch(a, b, results[i].data_ptr(), workspace.data_ptr(), stream)
 
     peers = {}
     for name, last in (("torch", False), ("last", True)):

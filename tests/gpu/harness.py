@@ -7,9 +7,10 @@
   python tests/gpu/harness.py bench         beside PyTorch and a copy of the same bytes
   python tests/gpu/harness.py build         builds the library only
   python tests/gpu/harness.py list          the calls that conformance and bench would make
+  python tests/gpu/harness.py explain TEXT  how a problem would be computed, and why not otherwise
 
 It needs NumPy, ml_dtypes, g++ and nvcc (found as setup.py finds it), for bench PyTorch too.
-`--emulated` runs conformance on the CPU, by cc/tests/emulator.h instead of nvcc, and bench's
+`--emulated` runs conformance on the CPU, by cc/gpu/device/emulator.h instead of nvcc, and bench's
 comparison with PyTorch's answers, without times.
 
 Exit status: 0 if all is well, 1 if something is wrong, 3 where there is no GPU (or no nvcc).
@@ -47,8 +48,10 @@ def _parse(arguments):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "command", choices=("conformance", "large", "sanitize", "bench", "build", "list")
+        "command",
+        choices=("conformance", "large", "sanitize", "bench", "build", "list", "explain"),
     )
+    parser.add_argument("problem", nargs="?", help="of explain: its text")
     parser.add_argument("--emulated", action="store_true", help="on the CPU")
     parser.add_argument("--quick", action="store_true", help="a tenth of the conformance cases")
     parser.add_argument("--op", nargs="+", choices=cases.OPS, default=list(cases.OPS))
@@ -64,7 +67,7 @@ def _parse(arguments):
     parser.add_argument("--shapes", nargs="+", default=[], help="of bench: parts of their names")
     parser.add_argument("--rounds", type=int, default=11, help="of bench")
     parser.add_argument("--json", type=pathlib.Path, help="of bench: where to write the figures")
-    return parser, parser.parse_args(arguments)
+    return parser, parser.parse_intermixed_args(arguments)
 
 
 def _build(emulated):
@@ -83,10 +86,10 @@ def _conformance(library, options):
     selected = cases.select(layouts=options.layout, ops=options.op, orders=[0], quick=options.quick)
     failed, start = 0, time.monotonic()
     for case in selected:
-        problem = _problem(library, case)
-        if problem:
+        wrong = _wrong(library, case)
+        if wrong:
             failed += 1
-            print(f"FAILED {case.id}: {problem}", flush=True)
+            print(f"FAILED {case.id}: {wrong}", flush=True)
     seconds = time.monotonic() - start
     print(
         f"{len(selected) - failed} passed, {failed} failed, {seconds:.0f} s on {library.device()}"
@@ -94,17 +97,17 @@ def _conformance(library, options):
     return 1 if failed else 0
 
 
-def _problem(library, case):
+def _wrong(library, case):
     """What is wrong with our answer to a case, or ""."""
     a, b = case.inputs()
     attributes = case.attributes
-    request = library.request(
+    problem = kernels.problem_of(
         case.op, case.dtype, case.input_sizes, case.filter_shape, **attributes
     )
     expected = verdicts.expectation(case)
     shape = expected.value.shape
     answers = [
-        library.compute(request, a, b, np.empty(shape, cases.DTYPES[case.dtype]))
+        library.compute(problem, a, b, np.empty(shape, cases.DTYPES[case.dtype]))
         for _ in range(1 if library.emulated else 2)
     ]
     if answers[0].tobytes() != answers[-1].tobytes():
@@ -126,7 +129,7 @@ def _large(library, options):
             for op in options.op:
                 ones = [1, 1, 1, 1]
                 filter_shape = (filter_size, filter_size, channels, 1)
-                request = library.request(
+                problem = kernels.problem_of(
                     op, "half", sizes, filter_shape, ones, "SAME", data_format=layout
                 )
                 filter_bytes = 2 * int(np.prod(filter_shape))
@@ -134,16 +137,17 @@ def _large(library, options):
                 result = {"forward": "output", "input_grad": "input", "filter_grad": "filter"}[op]
                 operands = [role for role in sizes_of if role != result]
                 with (
+                    library.plan(problem) as plan,
                     library.allocate(sizes_of[operands[0]]) as a,
                     library.allocate(sizes_of[operands[1]]) as b,
                     library.allocate(sizes_of[result]) as out,
-                    library.allocate(library.workspace_bytes(request)) as workspace,
+                    library.allocate(plan.workspace_bytes) as workspace,
                 ):
                     a.fill(one)
                     b.fill(one)
                     out.fill(0xFF)
                     addresses = [buffer.data.value for buffer in (a, b, out, workspace)]
-                    library.launch(request, *addresses)
+                    plan.launch(*addresses)
                     taps = filter_size**2
                     if op == "filter_grad":
                         # More than a half can hold.
@@ -186,10 +190,21 @@ def _list(options):
     return 0
 
 
+def _explain(library, options):
+    try:
+        print(library.explain(options.problem))
+    except kernels.GpuError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
 def main(arguments=None):
     parser, options = _parse(arguments)
-    if options.emulated and options.command not in ("build", "conformance", "bench"):
-        parser.error("--emulated is for build, conformance and bench")
+    if options.emulated and options.command not in ("build", "conformance", "bench", "explain"):
+        parser.error("--emulated is for build, conformance, bench and explain")
+    if (options.command == "explain") != (options.problem is not None):
+        parser.error("explain, and nothing else, takes a problem's text")
     if options.command == "list":
         return _list(options)
     try:
@@ -201,13 +216,16 @@ def main(arguments=None):
     if options.command == "build":
         print(path)
         return 0
+    if options.command == "explain":
+        return _explain(library, options)
     try:
         print(f"On {library.device()}")
     except kernels.GpuError as error:
         return _complain(f"There is no GPU to run on: {error}.")
     if not library.emulated:
-        for dtype in kernels.TYPES:
-            registers, spilled = library.resources(dtype)
+        for dtype in cases.DTYPES:
+            problem = kernels.problem_of("forward", dtype, [1] * 4, [1] * 4, [1] * 4, "SAME")
+            registers, spilled = library.resources(problem)
             print(f"{dtype}: kernels of up to {registers} registers, {spilled} bytes spilled")
     if options.command == "conformance":
         return _conformance(library, options)

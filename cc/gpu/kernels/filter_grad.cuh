@@ -1,38 +1,42 @@
-// The gradient for the filter, where a configuration fits.
+// The gradient for the filter, where a configuration fits. Both kernels compute, for each part of
+// all images' tiles and each channel, where rs is the configuration's result_step:
+//
+//   for each tap (ky, kx):
+//     sum = 0
+//     for each image, and each position (jy, jx) of out_backprop, of the part's tiles:
+//       sy = rs * jy + ky;  sx = rs * jx + kx
+//       if (sy and sx are inside the input) sum += input[sy][sx] * out_backprop[jy][jx]
+//     partial[part][ky][kx] = sum
 //
 // Bound by memory like gather.cuh, and the same in its staging: the input's tile is in shared
 // memory, since each element meets several of out_backprop's; these, which only one thread wants,
 // come straight from memory. What a thread sums are the filter's taps, all of them in registers,
 // over all tiles of its block's part. At the part's end the block adds up its threads' sums and
 // leaves them in the workspace; a second kernel adds the parts. Which terms a thread has, and
-// the order in which anything is added, is fixed by the plan, so that the same call gives the same
-// bits, without an atomic.
+// the order in which anything is added, is fixed by the tiling, so that the same call gives the
+// same bits, without an atomic.
 //
-// Sums of up to FilterGradPlan::kTerms terms are kept plain. The few that a block adds up make
-// little difference; the parts, which may be many, are added with compensation (Neumaier's): the
-// error stays that of some 300 terms however long the sum is.
+// Sums of up to kTermsOfSum terms are kept plain. The few that a block adds up make little
+// difference; the parts, which may be many, are added with compensation (Neumaier's): the error
+// stays that of some 300 terms however long the sum is.
 #pragma once
 
 #include "cc/gpu/device.h"
-#include "cc/gpu/plan.h"
-#include "cc/gpu/sum.cuh"
-#include "cc/gpu/tile.cuh"
+#include "cc/gpu/kernels/kernels.h"
+#include "cc/gpu/kernels/sum.cuh"
+#include "cc/gpu/kernels/tile.cuh"
+#include "cc/gpu/tuning.h"
 
 namespace tf_dwbp::gpu {
 
 template <typename T>
-struct FilterGradArguments {
+struct FilterGradArguments : TiledFilterGrad {
   const T* input;
   const T* out;
   AccumulatorOf<T>* partial;  // [parts, taps, channels]
-  int64_t batch;
-  int64_t channels;
-  WindowAxis height;
-  WindowAxis width;
-  FilterGradPlan plan;
 };
 
-// A tile among those of all images: innermost are a class's, then the classes, then the images.
+// A tile among those of all images: innermost are a phase's, then the phases, then the images.
 template <typename T, int stride>
 struct FilterGradTile {
   TileStart y;
@@ -40,12 +44,12 @@ struct FilterGradTile {
   int64_t images;  // first of the tile's images
 
   __device__ FilterGradTile(const FilterGradArguments<T>& g, int64_t index) {
-    const Tile& tile = g.plan.tile;
-    const Divided by_x = divide(index, tile.across * g.width.classes());
-    const Divided by_y = divide(by_x.quotient, tile.down * g.height.classes());
+    const Tile& tile = g.tiling.tile;
+    const Divided by_x = divide(index, tile.across * g.width.phases());
+    const Divided by_y = divide(by_x.quotient, tile.down * g.height.phases());
     y = start_of<stride, 1>(by_y.remainder, tile.down, tile.rows);
     x = start_of<stride, 1>(by_x.remainder, tile.across, tile.columns);
-    images = by_y.quotient * g.plan.images;
+    images = by_y.quotient * g.tiling.images;
   }
 };
 
@@ -54,8 +58,7 @@ __device__ inline int64_t end_of(const WindowAxis& axis, int64_t j, int64_t size
   return j + size < axis.positions() ? j + size : axis.positions();
 }
 
-// What a part's sum for a tap is when nothing takes part that lies outside. The strides are those
-// of channels, columns and rows; channel and image offsets are already in.
+// What a part's sum for a tap is when nothing takes part that lies outside.
 template <int index, conv::Layout layout, typename T>
 __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArguments<T>& g,
                                                         int64_t part, int tap, int64_t channel) {
@@ -63,28 +66,28 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArgument
   constexpr bool nhwc = layout == conv::Layout::kNHWC;
   TF_DWBP_COUNT("part again");
   const int ky = tap / config.taps, kx = tap % config.taps;
-  const int64_t step = nhwc ? g.channels : 1;
+  const int64_t column_stride = nhwc ? g.channels : 1;
   const int64_t input_plane = g.height.source * g.width.source;
   const int64_t out_plane = g.height.result * g.width.result;
   AccumulatorOf<T> sum = 0;
-  const int64_t first = part * g.plan.tiles_of_part;
-  for (int64_t i = first; i < first + g.plan.tiles_of_part && i < g.plan.tiles; ++i) {
+  const int64_t first = part * g.tiling.tiles_of_part;
+  for (int64_t i = first; i < first + g.tiling.tiles_of_part && i < g.tiling.tiles; ++i) {
     const FilterGradTile<T, config.result_step> t(g, i);
-    for (int64_t b = t.images; b < t.images + g.plan.images && b < g.batch; ++b) {
+    for (int64_t b = t.images; b < t.images + g.tiling.images && b < g.batch; ++b) {
       const T* const input = g.input + (nhwc ? b * g.channels * input_plane + channel
                                              : (b * g.channels + channel) * input_plane);
       const T* const out = g.out + (nhwc ? b * g.channels * out_plane + channel
                                          : (b * g.channels + channel) * out_plane);
-      for (int64_t y = t.y.result; y < end_of(g.height, t.y.result, g.plan.tile.rows); ++y) {
-        const int64_t oy = result_position(g.height, t.y.residue, y);
-        const int64_t iy = source_position(g.height, t.y.residue, y * config.result_step + ky);
+      for (int64_t y = t.y.result; y < end_of(g.height, t.y.result, g.tiling.tile.rows); ++y) {
+        const int64_t oy = result_position(g.height, t.y.phase, y);
+        const int64_t iy = source_position(g.height, t.y.phase, y * config.result_step + ky);
         if (oy >= g.height.result || !inside(iy, g.height.source)) continue;
-        for (int64_t x = t.x.result; x < end_of(g.width, t.x.result, g.plan.tile.columns); ++x) {
-          const int64_t ox = result_position(g.width, t.x.residue, x);
-          const int64_t ix = source_position(g.width, t.x.residue, x * config.result_step + kx);
+        for (int64_t x = t.x.result; x < end_of(g.width, t.x.result, g.tiling.tile.columns); ++x) {
+          const int64_t ox = result_position(g.width, t.x.phase, x);
+          const int64_t ix = source_position(g.width, t.x.phase, x * config.result_step + kx);
           if (ox >= g.width.result || !inside(ix, g.width.source)) continue;
-          sum += widen(input[(iy * g.width.source + ix) * step]) *
-                 widen(out[(oy * g.width.result + ox) * step]);
+          sum += widen(input[(iy * g.width.source + ix) * column_stride]) *
+                 widen(out[(oy * g.width.result + ox) * column_stride]);
         }
       }
     }
@@ -92,10 +95,10 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArgument
   return sum;
 }
 
-// Adds to the sums of all taps what a thread's elements of out_backprop meet at their window.
+// Adds to the sums of all taps what a thread's elements of out_backprop meet from `staged` on.
 template <int index, int rows, int columns, int channels, typename T, typename Sum>
 __device__ __forceinline__ void add_products(
-    const T* window, int row, int column, const Sum (&out)[rows][columns][channels],
+    const T* staged, int row_stride, int column_stride, const Sum (&out)[rows][columns][channels],
     Sum (&sums)[kFilterGradConfigurations[index].taps * kFilterGradConfigurations[index].taps]
                [channels]) {
   constexpr Configuration config = kFilterGradConfigurations[index];
@@ -103,8 +106,8 @@ __device__ __forceinline__ void add_products(
   for (int sy = 0; sy < extent(config, rows); ++sy) {
 #pragma unroll
     for (int sx = 0; sx < extent(config, columns); ++sx) {
-      const auto loaded =
-          *reinterpret_cast<const Vector<T, channels>*>(window + sy * row + sx * column);
+      const auto loaded = *reinterpret_cast<const Vector<T, channels>*>(staged + sy * row_stride +
+                                                                        sx * column_stride);
 #pragma unroll
       for (int y = 0; y < rows; ++y) {
         const int ky = sy - config.result_step * y;
@@ -133,28 +136,29 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int taps = config.taps, stride = config.result_step;
   constexpr ThreadTile thread = filter_grad_tile(conv::Layout::kNHWC, sizeof(T));
   constexpr int rows = thread.rows, columns = thread.columns, word = thread.channels;
-  const FilterGradPlan& plan = g.plan;
-  const Tile& tile = plan.tile;
+  const FilterGradTiling& tiling = g.tiling;
+  const Tile& tile = tiling.tile;
   T* const shared = reinterpret_cast<T*>(shared_memory());
-  const int lane = threadIdx.x & (plan.lanes - 1);
-  const int group = threadIdx.x / plan.lanes, groups = kThreads / plan.lanes;
-  const int column = plan.lanes * word;
+  const int lane = threadIdx.x & (tiling.lanes - 1);
+  const int group = threadIdx.x / tiling.lanes, groups = kThreads / tiling.lanes;
+  const int column_stride = tiling.lanes * word;
 
-  for (int64_t block = blockIdx.x; block < plan.parts * plan.channel_blocks; block += gridDim.x) {
-    const Divided by_channels = divide(block, plan.channel_blocks);
+  for (int64_t block = blockIdx.x; block < tiling.parts * tiling.channel_blocks;
+       block += gridDim.x) {
+    const Divided by_channels = divide(block, tiling.channel_blocks);
     const int64_t part = by_channels.quotient;
-    const int64_t first_channel = by_channels.remainder * plan.lanes * word;
+    const int64_t first_channel = by_channels.remainder * tiling.lanes * word;
     const int64_t channel = first_channel + lane * word;
     Sum sums[taps * taps][word] = {};
-    const int64_t first = part * plan.tiles_of_part;
-    for (int64_t i = first; i < first + plan.tiles_of_part && i < plan.tiles; ++i) {
+    const int64_t first = part * tiling.tiles_of_part;
+    for (int64_t i = first; i < first + tiling.tiles_of_part && i < tiling.tiles; ++i) {
       const FilterGradTile<T, stride> t(g, i);
       // What was there before has been read.
       __syncthreads();
       const Staging<T> staging{g.height, g.width, tile, t.y, t.x};
       staging.template nhwc<word>(
           shared, g.input + t.images * g.height.source * g.width.source * g.channels, g.channels,
-          first_channel, plan.lanes);
+          first_channel, tiling.lanes);
       wait_for_copies();
       __syncthreads();
       const T* const image =
@@ -164,18 +168,18 @@ __global__ void __launch_bounds__(kThreads)
         Sum out[rows][columns][word];
 #pragma unroll
         for (int y = 0; y < rows; ++y) {
-          const int64_t oy = result_position(g.height, t.y.residue, jy + y);
+          const int64_t oy = result_position(g.height, t.y.phase, jy + y);
 #pragma unroll
           for (int x = 0; x < columns; ++x) {
-            const int64_t ox = result_position(g.width, t.x.residue, jx + x);
+            const int64_t ox = result_position(g.width, t.x.phase, jx + x);
             const bool there = oy < g.height.result && ox < g.width.result;
             load_word<word>(there ? image + (oy * g.width.result + ox) * g.channels : nullptr,
                             g.channels - channel, out[y][x]);
           }
         }
-        const T* const window = shared + at.row * rows * stride * tile.pitch +
-                                at.column * columns * stride * column + lane * word;
-        add_products<index>(window, tile.pitch, column, out, sums);
+        const T* const staged = shared + at.row * rows * stride * tile.row_stride +
+                                at.column * columns * stride * column_stride + lane * word;
+        add_products<index>(staged, tile.row_stride, column_stride, out, sums);
       }
     }
 
@@ -189,16 +193,18 @@ __global__ void __launch_bounds__(kThreads)
       for (int kx = 0; kx < taps; ++kx) {
 #pragma unroll
         for (int c = 0; c < word; ++c) {
-          rows_of_sums[(group * taps + kx) * column + lane * word + c] = sums[ky * taps + kx][c];
+          rows_of_sums[(group * taps + kx) * column_stride + lane * word + c] =
+              sums[ky * taps + kx][c];
         }
       }
       __syncthreads();
-      for (int i = threadIdx.x; i < taps * column; i += kThreads) {
-        const int64_t c = first_channel + (i & (column - 1));
+      for (int i = threadIdx.x; i < taps * column_stride; i += kThreads) {
+        const int64_t c = first_channel + (i & (column_stride - 1));
         if (c >= g.channels) continue;
         Sum sum = rows_of_sums[i];
-        for (int other = 1; other < groups; ++other) sum += rows_of_sums[other * taps * column + i];
-        const int tap = ky * taps + i / column;
+        for (int other = 1; other < groups; ++other)
+          sum += rows_of_sums[other * taps * column_stride + i];
+        const int tap = ky * taps + i / column_stride;
         if (sum != sum) sum = part_again<index, conv::Layout::kNHWC>(g, part, tap, c);
         g.partial[(part * taps * taps + tap) * g.channels + c] = sum;
       }
@@ -215,28 +221,29 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int taps = config.taps, stride = config.result_step;
   constexpr ThreadTile thread = filter_grad_tile(conv::Layout::kNCHW, sizeof(T));
   constexpr int rows = thread.rows, columns = thread.columns;
-  const FilterGradPlan& plan = g.plan;
-  const Tile& tile = plan.tile;
+  const FilterGradTiling& tiling = g.tiling;
+  const Tile& tile = tiling.tile;
   T* const shared = reinterpret_cast<T*>(shared_memory());
-  const int plane_elements = tile.source_rows * tile.pitch;
-  const int groups = kThreads / plan.channels;
+  const int plane_elements = tile.source_rows * tile.row_stride;
+  const int groups = kThreads / tiling.channels;
   const int own = threadIdx.x / groups, group = threadIdx.x - own * groups;
 
-  for (int64_t block = blockIdx.x; block < plan.parts * plan.channel_blocks; block += gridDim.x) {
-    const Divided by_channels = divide(block, plan.channel_blocks);
+  for (int64_t block = blockIdx.x; block < tiling.parts * tiling.channel_blocks;
+       block += gridDim.x) {
+    const Divided by_channels = divide(block, tiling.channel_blocks);
     const int64_t part = by_channels.quotient;
-    const int64_t first_channel = by_channels.remainder * plan.channels;
+    const int64_t first_channel = by_channels.remainder * tiling.channels;
     const int64_t channel = first_channel + own;
     Sum sums[taps * taps][1] = {};
-    const int64_t first = part * plan.tiles_of_part;
-    for (int64_t i = first; i < first + plan.tiles_of_part && i < plan.tiles; ++i) {
+    const int64_t first = part * tiling.tiles_of_part;
+    for (int64_t i = first; i < first + tiling.tiles_of_part && i < tiling.tiles; ++i) {
       const FilterGradTile<T, stride> t(g, i);
       // What was there before has been read.
       __syncthreads();
       const Staging<T> staging{g.height, g.width, tile, t.y, t.x};
-      for (int image = 0; image < plan.images && t.images + image < g.batch; ++image) {
-        for (int c = 0; c < plan.channels && first_channel + c < g.channels; ++c) {
-          staging.nchw(shared + (image * plan.channels + c) * plane_elements,
+      for (int image = 0; image < tiling.images && t.images + image < g.batch; ++image) {
+        for (int c = 0; c < tiling.channels && first_channel + c < g.channels; ++c) {
+          staging.nchw(shared + (image * tiling.channels + c) * plane_elements,
                        g.input + ((t.images + image) * g.channels + first_channel + c) *
                                      g.height.source * g.width.source);
         }
@@ -245,7 +252,7 @@ __global__ void __launch_bounds__(kThreads)
       __syncthreads();
       if (channel >= g.channels) continue;
       // Rows of items, of one image after the other.
-      for (Walk at(group, groups, tile.thread_columns); at.row < tile.thread_rows * plan.images;
+      for (Walk at(group, groups, tile.thread_columns); at.row < tile.thread_rows * tiling.images;
            at.next()) {
         const int image = at.row / tile.thread_rows, row = at.row - image * tile.thread_rows;
         if (t.images + image >= g.batch) continue;
@@ -255,19 +262,20 @@ __global__ void __launch_bounds__(kThreads)
         Sum out[rows][columns][1];
 #pragma unroll
         for (int y = 0; y < rows; ++y) {
-          const int64_t oy = result_position(g.height, t.y.residue, jy + y);
+          const int64_t oy = result_position(g.height, t.y.phase, jy + y);
 #pragma unroll
           for (int x = 0; x < columns; ++x) {
-            const int64_t ox = result_position(g.width, t.x.residue, jx + x);
+            const int64_t ox = result_position(g.width, t.x.phase, jx + x);
             const bool there = oy < g.height.result && ox < g.width.result;
             load_word<1>(there ? from + oy * g.width.result + ox : nullptr, 1, out[y][x]);
           }
         }
         const T* const input = g.input + plane * g.height.source * g.width.source;
-        const T* const window = shared + (image * plan.channels + own) * plane_elements +
-                                staging.column_offset(input) + row * rows * stride * tile.pitch +
+        const T* const staged = shared + (image * tiling.channels + own) * plane_elements +
+                                staging.column_offset(input) +
+                                row * rows * stride * tile.row_stride +
                                 at.column * columns * stride;
-        add_products<index>(window, tile.pitch, 1, out, sums);
+        add_products<index>(staged, tile.row_stride, 1, out, sums);
       }
     }
 
@@ -277,11 +285,11 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int tap = 0; tap < taps * taps; ++tap) {
       const Sum sum = sum_of_warp(sums[tap][0]);
-      if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32 * taps * taps + tap] = sum;
+      if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp * taps * taps + tap] = sum;
     }
     __syncthreads();
-    const int warps = groups / 32;  // of a channel
-    for (int i = threadIdx.x; i < plan.channels * taps * taps; i += kThreads) {
+    const int warps = groups / kWarp;  // of a channel
+    for (int i = threadIdx.x; i < tiling.channels * taps * taps; i += kThreads) {
       const int c = i / (taps * taps), tap = i % (taps * taps);
       if (first_channel + c >= g.channels) continue;
       Sum sum = 0;

@@ -3,49 +3,33 @@
 // Right everywhere before fast: every product is loaded from global memory, and what neighbours
 // share comes from the caches, so that the L1 cache is the limit: two loads for each product.
 // Threads that are neighbours in a warp are neighbours in memory, and divisions are few: a thread
-// takes several positions whose taps are the same (conv::Gather's classes), so that no position
+// takes several positions whose taps are the same (conv::Gather's phases), so that no position
 // is tested for divisibility.
 #pragma once
 
 #include "cc/conv/gather.h"
+#include "cc/conv/math.h"
 #include "cc/gpu/device.h"
-#include "cc/gpu/plan.h"
-#include "cc/gpu/sum.cuh"
+#include "cc/gpu/kernels/finish.cuh"
+#include "cc/gpu/kernels/kernels.h"
+#include "cc/gpu/kernels/sum.cuh"
+#include "cc/gpu/tuning.h"
 
 namespace tf_dwbp::gpu {
 
-// Positions of a row, of one class, that a thread gathers.
-inline constexpr int kGeneralRun = 8;
-
 template <typename T>
-struct GeneralGatherArguments {
+struct GeneralGatherArguments : GeneralGather {
   const T* source;
   const T* filter;
   T* result;
-  conv::Gathering gathering;
-  int64_t filter_columns;
-  int64_t runs;   // of a class in a row
-  int64_t items;  // for a thread each
-
-  static GeneralGatherArguments of(const conv::Gathering& g, const T* source, const T* filter,
-                                   T* result) {
-    const int64_t step = g.width.phase_stride();
-    const int64_t classes = step < g.width.result() ? step : g.width.result();
-    const int64_t positions = (g.width.result() + step - 1) / step;
-    // NCHW: the threads of a warp take turns in a stretch of runs.
-    const int64_t stretch = kGeneralRun * (g.layout == conv::Layout::kNHWC ? 1 : 32);
-    const int64_t stretches = (positions + stretch - 1) / stretch;
-    const int64_t runs = stretches * (stretch / kGeneralRun);
-    return {source,
-            filter,
-            result,
-            g,
-            g.width.taps(),
-            runs,
-            g.batch * g.channels * g.height.result() * classes * runs};
-  }
 };
 
+// For each image, channel c and position (y, x) of the result:
+//   sum = 0
+//   for m in [0, multiplier), and each tap (ty, tx) through which y and x gather from (sy, sx):
+//     f = c * multiplier + m
+//     sum += filter[ty][tx][f] * source[sy][sx][f / repeat]
+//   result[y][x][c] = sum
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     gather_general(const __grid_constant__ GeneralGatherArguments<T> g) {
@@ -53,19 +37,16 @@ __global__ void __launch_bounds__(kThreads)
   const conv::Gathering& all = g.gathering;
   const conv::Gather &height = all.height, &width = all.width;
   const bool nhwc = all.layout == conv::Layout::kNHWC;
-  const int64_t classes =
-      width.phase_stride() < width.result() ? width.phase_stride() : width.result();
   const int64_t filter_channels = all.channels * all.multiplier;
   const int64_t source_channels = all.source_channels();
-  // From a column to the next, in each tensor.
-  const int64_t source_column = nhwc ? source_channels : 1;
-  const int64_t result_column = nhwc ? all.channels : 1;
+  const int64_t source_stride = nhwc ? source_channels : 1;  // from a column to the next
+  const int64_t result_stride = nhwc ? all.channels : 1;
   const int64_t source_plane = height.source() * width.source();
   const int64_t last_tap = height.taps() * width.taps() - 1;
 
   for (int64_t item = int64_t{blockIdx.x} * kThreads + threadIdx.x; item < g.items;
        item += int64_t{gridDim.x} * kThreads) {
-    // NHWC: [batch, row, class, run, channel]; NCHW: [batch, channel, row, class, run].
+    // NHWC: [batch, row, phase, run, channel]; NCHW: [batch, channel, row, phase, run].
     int64_t rest = item, channel = 0;
     if (nhwc) {
       const Divided by = divide(rest, all.channels);
@@ -73,8 +54,8 @@ __global__ void __launch_bounds__(kThreads)
       rest = by.quotient;
     }
     const Divided by_run = divide(rest, g.runs);
-    const Divided by_class = divide(by_run.quotient, classes);
-    const Divided by_row = divide(by_class.quotient, height.result());
+    const Divided by_phase = divide(by_run.quotient, g.phases);
+    const Divided by_row = divide(by_phase.quotient, height.result());
     int64_t b = by_row.quotient;
     if (!nhwc) {
       const Divided by = divide(b, all.channels);
@@ -83,15 +64,16 @@ __global__ void __launch_bounds__(kThreads)
     }
     const int64_t y = by_row.remainder;
     const conv::TapRange down = height.at(y);
-    const conv::TapRange first = width.without_borders(by_class.remainder);
+    const conv::TapRange first = width.without_borders(by_phase.remainder);
     const int64_t result_row =
         nhwc ? (b * height.result() + y) * width.result() * all.channels + channel
              : ((b * all.channels + channel) * height.result() + y) * width.result();
-    const int64_t begin = nhwc ? by_run.remainder * kGeneralRun
-                               : by_run.remainder / 32 * 32 * kGeneralRun + by_run.remainder % 32;
+    const int64_t begin =
+        nhwc ? by_run.remainder * kGeneralRun
+             : by_run.remainder / kWarp * kWarp * kGeneralRun + by_run.remainder % kWarp;
     for (int run = 0; run < kGeneralRun; ++run) {
-      const int64_t i = begin + (nhwc ? run : 32 * run);
-      const int64_t x = by_class.remainder + i * width.phase_stride();
+      const int64_t i = begin + (nhwc ? run : kWarp * run);
+      const int64_t x = by_phase.remainder + i * width.phase_stride();
       if (x >= width.result()) break;
       conv::TapRange across = first;
       across.source += i * width.phase_shift();
@@ -105,28 +87,26 @@ __global__ void __launch_bounds__(kThreads)
         for (int64_t ny = 0; ny < down.count; ++ny) {
           const int64_t tap_row = (down.tap + ny * height.tap_step()) * g.filter_columns;
           const T* const row =
-              source + (down.source - ny * height.source_step()) * width.source() * source_column;
+              source + (down.source - ny * height.source_step()) * width.source() * source_stride;
           for (int64_t nx = 0; nx < across.count; ++nx) {
             const int64_t tap = tap_row + across.tap + nx * width.tap_step();
             const T* const f =
                 g.filter + (all.reversed ? last_tap - tap : tap) * filter_channels + filter_channel;
             sum +=
-                widen(*f) * widen(row[(across.source - nx * width.source_step()) * source_column]);
+                widen(*f) * widen(row[(across.source - nx * width.source_step()) * source_stride]);
           }
         }
       }
-      narrow(sum, &g.result[result_row + x * result_column]);
+      Finish<T>::one(&g.result[result_row + x * result_stride], sum, channel);
     }
   }
 }
 
 template <typename T>
-struct GeneralFilterGradArguments {
+struct GeneralFilterGradArguments : GeneralFilterGrad {
   const T* input;
   const T* out;
   AccumulatorOf<T>* partial;  // [parts, taps, channels of out_backprop]
-  conv::Geometry geometry;
-  GeneralFilterGradPlan plan;
 };
 
 // Output positions [begin, end) whose window has tap k inside the input.
@@ -137,44 +117,50 @@ struct Outputs {
   __device__ Outputs(const conv::Axis& axis, int64_t k) {
     // Input position of output 0.
     const int64_t first = k * axis.dilation - axis.pad_before;
-    begin = first < 0 ? (-first + axis.stride - 1) / axis.stride : 0;
+    begin = first < 0 ? conv::ceil_div(-first, axis.stride) : 0;
     end = first < axis.in ? (axis.in - 1 - first) / axis.stride + 1 : 0;
     if (end > axis.out) end = axis.out;
   }
 };
 
-// A block has one tap, some channels and one part of the rows of out_backprop.
+// For each part of the rows of out_backprop, tap (ky, kx) and channel c of out_backprop:
+//   sum = 0
+//   for each row oy of the part, and each ox, where (iy, ix), which the tap meets, is inside:
+//     sum += input[iy][ix][c / multiplier] * out_backprop[oy][ox][c]
+//   partial[part][ky][kx][c] = sum
+// A block has one tap, some channels and one part.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     filter_grad_general(const __grid_constant__ GeneralFilterGradArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   const conv::Geometry& call = g.geometry;
-  const GeneralFilterGradPlan& plan = g.plan;
+  const GeneralParts& cut = g.cut;
   const bool nhwc = call.layout == conv::Layout::kNHWC;
   const int64_t out_channels = call.out_channels();
-  const int64_t input_column = nhwc ? call.channels : 1, out_column = nhwc ? out_channels : 1;
+  const int64_t input_stride = nhwc ? call.channels : 1;  // from a column to the next
+  const int64_t out_stride = nhwc ? out_channels : 1;
   const int64_t taps = call.height.filter * call.width.filter;
   Sum* const shared = reinterpret_cast<Sum*>(shared_memory());
-  const int lane = threadIdx.x & (plan.lanes - 1), group = threadIdx.x / plan.lanes;
-  const int row = group / plan.column_threads, column = group & (plan.column_threads - 1);
+  const int lane = threadIdx.x & (cut.lanes - 1), group = threadIdx.x / cut.lanes;
+  const int row = group / cut.column_threads, column = group & (cut.column_threads - 1);
 
-  for (int64_t block = blockIdx.x; block < plan.channel_blocks * taps * plan.parts;
+  for (int64_t block = blockIdx.x; block < cut.channel_blocks * taps * cut.parts;
        block += gridDim.x) {
-    const Divided by_channels = divide(block, plan.channel_blocks);
+    const Divided by_channels = divide(block, cut.channel_blocks);
     const Divided by_tap = divide(by_channels.quotient, taps);
     const Divided tap = divide(by_tap.remainder, call.width.filter);
     const int64_t part = by_tap.quotient;
-    const int64_t channel = by_channels.remainder * plan.lanes + lane;
+    const int64_t channel = by_channels.remainder * cut.lanes + lane;
     const int64_t input_channel = channel < out_channels ? channel / call.multiplier : 0;
     const Outputs down(call.height, tap.quotient), across(call.width, tap.remainder);
     // What a thread adds is kept in runs as short as those of the other kernels.
     CompensatedSum<Sum> total;
     Sum sum = 0;
     int terms = 0;
-    const int64_t begin = part * plan.rows_of_part;
+    const int64_t begin = part * cut.rows_of_part;
     const int64_t rows = call.batch * call.height.out;
-    const int64_t end = begin + plan.rows_of_part < rows ? begin + plan.rows_of_part : rows;
-    for (int64_t r = begin + row; r < end && channel < out_channels; r += plan.row_threads) {
+    const int64_t end = begin + cut.rows_of_part < rows ? begin + cut.rows_of_part : rows;
+    for (int64_t r = begin + row; r < end && channel < out_channels; r += cut.row_threads) {
       const Divided at = divide(r, call.height.out);
       const int64_t oy = at.remainder;
       if (oy < down.begin || oy >= down.end) continue;
@@ -189,11 +175,11 @@ __global__ void __launch_bounds__(kThreads)
                                 input_channel
                           : ((at.quotient * call.channels + input_channel) * call.height.in + iy) *
                                 call.width.in);
-      for (int64_t ox = across.begin + column; ox < across.end; ox += plan.column_threads) {
+      for (int64_t ox = across.begin + column; ox < across.end; ox += cut.column_threads) {
         const int64_t ix =
             ox * call.width.stride + tap.remainder * call.width.dilation - call.width.pad_before;
-        sum += widen(input[ix * input_column]) * widen(out[ox * out_column]);
-        if (++terms == FilterGradPlan::kTerms) {
+        sum += widen(input[ix * input_stride]) * widen(out[ox * out_stride]);
+        if (++terms == kTermsOfSum) {
           total.add(sum);
           sum = 0;
           terms = 0;
@@ -204,8 +190,8 @@ __global__ void __launch_bounds__(kThreads)
     shared[threadIdx.x] = total.value();
     __syncthreads();
     // A tree over the groups of threads that share a channel.
-    for (int half = kThreads / plan.lanes / 2; half > 0; half /= 2) {
-      if (group < half) shared[threadIdx.x] += shared[threadIdx.x + half * plan.lanes];
+    for (int half = kThreads / cut.lanes / 2; half > 0; half /= 2) {
+      if (group < half) shared[threadIdx.x] += shared[threadIdx.x + half * cut.lanes];
       __syncthreads();
     }
     if (group == 0 && channel < out_channels) {

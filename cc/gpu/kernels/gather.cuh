@@ -1,4 +1,12 @@
-// The forward op and the input gradient, where a configuration fits.
+// The forward op and the input gradient, where a configuration fits. Both kernels compute, for each
+// image and channel, where rs and ss are the configuration's result_step and source_step:
+//
+//   for each result position (jy, jx):
+//     sum = 0
+//     for each source position (sy, sx) inside the source:
+//       ty = rs * jy + taps - 1 - ss * sy;  tx = rs * jx + taps - 1 - ss * sx
+//       if (0 <= ty < taps && 0 <= tx < taps) sum += filter[ty][tx] * source[sy][sx]
+//     result[jy][jx] = sum
 //
 // They are bound by memory: each source and result element moves once, for taps^2 multiplications.
 // Hence a block stages the source of its tile (tile.cuh), halo included, and each thread keeps the
@@ -13,22 +21,18 @@
 #pragma once
 
 #include "cc/gpu/device.h"
-#include "cc/gpu/plan.h"
-#include "cc/gpu/tile.cuh"
+#include "cc/gpu/kernels/finish.cuh"
+#include "cc/gpu/kernels/kernels.h"
+#include "cc/gpu/kernels/tile.cuh"
+#include "cc/gpu/tuning.h"
 
 namespace tf_dwbp::gpu {
 
 template <typename T>
-struct GatherArguments {
+struct GatherArguments : TiledGather {
   const T* source;
   const T* filter;
   T* result;
-  int64_t batch;
-  int64_t channels;
-  WindowAxis height;
-  WindowAxis width;
-  bool reversed;  // taps are counted from the filter's last
-  GatherPlan plan;
 };
 
 template <int index>
@@ -44,43 +48,41 @@ struct Gathered {
 template <int taps, typename T>
 struct FilterOf {
   const T* data;
-  int64_t stride;  // from tap to tap
+  int64_t tap_stride;
   bool reversed;
 
   __device__ auto operator()(int tap) const {
-    return widen(data[(reversed ? taps * taps - 1 - tap : tap) * stride]);
+    return widen(data[(reversed ? taps * taps - 1 - tap : tap) * tap_stride]);
   }
 };
 
-// A sum from scratch, in which nothing takes part that lies outside. The strides are those of
-// positions in the source.
+// A sum from scratch, in which nothing takes part that lies outside.
 template <int index, typename T>
 __device__ TF_DWBP_NOINLINE AccumulatorOf<T> sum_again(
-    const WindowAxis& height, const WindowAxis& width, int64_t residue_y, int64_t residue_x,
-    int64_t jy, int64_t jx, const T* source, int64_t row, int64_t column,
+    const WindowAxis& height, const WindowAxis& width, int64_t phase_y, int64_t phase_x, int64_t jy,
+    int64_t jx, const T* source, int64_t row_stride, int64_t column_stride,
     FilterOf<Gathered<index>::config.taps, T> f) {
   constexpr Configuration c = Gathered<index>::config;
   TF_DWBP_COUNT("gather again");
   AccumulatorOf<T> sum = 0;
   for (int ty = 0; ty < c.taps; ++ty) {
     const int64_t y = c.result_step * jy + c.taps - 1 - ty;
-    const int64_t sy = source_position(height, residue_y, y / c.source_step);
+    const int64_t sy = source_position(height, phase_y, y / c.source_step);
     if (y % c.source_step != 0 || !inside(sy, height.source)) continue;
     for (int tx = 0; tx < c.taps; ++tx) {
       const int64_t x = c.result_step * jx + c.taps - 1 - tx;
-      const int64_t sx = source_position(width, residue_x, x / c.source_step);
+      const int64_t sx = source_position(width, phase_x, x / c.source_step);
       if (x % c.source_step != 0 || !inside(sx, width.source)) continue;
-      sum += f(ty * c.taps + tx) * widen(source[sy * row + sx * column]);
+      sum += f(ty * c.taps + tx) * widen(source[sy * row_stride + sx * column_stride]);
     }
   }
   return sum;
 }
 
-// Adds to a thread's tile of sums what meets at its window, rows and columns of which are `row`
-// and `column` elements apart.
+// Adds to a thread's tile of sums what the staged positions from `staged` on add to them.
 template <int index, int rows, int columns, int channels, typename T, typename Sum>
-__device__ __forceinline__ void add_window(
-    const T* window, int row, int column,
+__device__ __forceinline__ void add_products(
+    const T* staged, int row_stride, int column_stride,
     const Sum (&filter)[Gathered<index>::config.taps * Gathered<index>::config.taps][channels],
     Sum (&sums)[rows][columns][channels]) {
   using G = Gathered<index>;
@@ -89,8 +91,8 @@ __device__ __forceinline__ void add_window(
   for (int sy = 0; sy < extent(G::config, rows); ++sy) {
 #pragma unroll
     for (int sx = 0; sx < extent(G::config, columns); ++sx) {
-      const auto loaded =
-          *reinterpret_cast<const Vector<T, channels>*>(window + sy * row + sx * column);
+      const auto loaded = *reinterpret_cast<const Vector<T, channels>*>(staged + sy * row_stride +
+                                                                        sx * column_stride);
 #pragma unroll
       for (int y = 0; y < rows; ++y) {
         const int ty = G::tap(y, sy);
@@ -129,22 +131,6 @@ __device__ __forceinline__ uint64_t nans(const Sum (&sums)[rows][columns][channe
   return bits;
 }
 
-// Stores `count` of n neighbours.
-template <typename T, int n, typename Sum>
-__device__ __forceinline__ void store(T* to, const Sum (&sums)[n], int64_t count) {
-  Vector<T, n> narrowed;
-#pragma unroll
-  for (int i = 0; i < n; ++i) narrow(sums[i], &narrowed.values[i]);
-  if (n > 1 && count >= n && reinterpret_cast<uintptr_t>(to) % sizeof(narrowed) == 0) {
-    *reinterpret_cast<Vector<T, n>*>(to) = narrowed;
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < n; ++i) {
-    if (i < count) to[i] = narrowed.values[i];
-  }
-}
-
 // NHWC: neighbouring threads are neighbouring words of channels.
 template <typename T, int index>
 __global__ void __launch_bounds__(kThreads)
@@ -155,23 +141,23 @@ __global__ void __launch_bounds__(kThreads)
   constexpr ThreadTile thread = gather_tile(config, conv::Layout::kNHWC, sizeof(T));
   constexpr int rows = thread.rows, columns = thread.columns, word = thread.channels;
   constexpr int rs = config.result_step, ss = config.source_step;
-  const GatherPlan& plan = g.plan;
-  const Tile& tile = plan.tile;
+  const GatherTiling& tiling = g.tiling;
+  const Tile& tile = tiling.tile;
   T* const shared = reinterpret_cast<T*>(shared_memory());
-  const int lane = threadIdx.x & (plan.lanes - 1);
+  const int lane = threadIdx.x & (tiling.lanes - 1);
 
-  for (int64_t block = blockIdx.x; block < plan.blocks; block += gridDim.x) {
+  for (int64_t block = blockIdx.x; block < tiling.blocks; block += gridDim.x) {
     // The tile before this one has been read.
     if (block != blockIdx.x) __syncthreads();
-    const Divided by_channels = divide(block, plan.channel_blocks);
-    const Divided by_x = divide(by_channels.quotient, tile.across * g.width.classes());
-    const Divided by_y = divide(by_x.quotient, tile.down * g.height.classes());
+    const Divided by_channels = divide(block, tiling.channel_blocks);
+    const Divided by_x = divide(by_channels.quotient, tile.across * g.width.phases());
+    const Divided by_y = divide(by_x.quotient, tile.down * g.height.phases());
     const Staging<T> staging{g.height, g.width, tile,
                              start_of<rs, ss>(by_y.remainder, tile.down, tile.rows),
                              start_of<rs, ss>(by_x.remainder, tile.across, tile.columns)};
-    const int64_t first_channel = by_channels.remainder * plan.lanes * word;
+    const int64_t first_channel = by_channels.remainder * tiling.lanes * word;
     const T* const image = g.source + by_y.quotient * g.height.source * g.width.source * g.channels;
-    staging.template nhwc<word>(shared, image, g.channels, first_channel, plan.lanes);
+    staging.template nhwc<word>(shared, image, g.channels, first_channel, tiling.lanes);
 
     const int64_t channel = first_channel + lane * word;
     Sum filter[taps * taps][word];
@@ -188,50 +174,56 @@ __global__ void __launch_bounds__(kThreads)
 
     T* const result =
         g.result + by_y.quotient * g.height.result * g.width.result * g.channels + channel;
-    const int column = plan.lanes * word;
-    for (Walk at(threadIdx.x / plan.lanes, blockDim.x / plan.lanes, tile.thread_columns);
+    const int column_stride = tiling.lanes * word;
+    for (Walk at(threadIdx.x / tiling.lanes, blockDim.x / tiling.lanes, tile.thread_columns);
          at.row < tile.thread_rows; at.next()) {
-      const T* const window = shared + at.row * rows * rs / ss * tile.pitch +
-                              at.column * columns * rs / ss * column + lane * word;
+      const T* const staged = shared + at.row * rows * rs / ss * tile.row_stride +
+                              at.column * columns * rs / ss * column_stride + lane * word;
       Sum sums[rows][columns][word] = {};
-      add_window<index>(window, tile.pitch, column, filter, sums);
+      add_products<index>(staged, tile.row_stride, column_stride, filter, sums);
       if (channel >= g.channels) continue;
 
       const int64_t jy = staging.y.result + at.row * rows;
       const int64_t jx = staging.x.result + at.column * columns;
 #pragma unroll
       for (int y = 0; y < rows; ++y) {
-        const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
+        const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
         if (!inside(ry, g.height.result)) continue;
 #pragma unroll
         for (int x = 0; x < columns; ++x) {
-          const int64_t rx = result_position(g.width, staging.x.residue, jx + x);
+          const int64_t rx = result_position(g.width, staging.x.phase, jx + x);
           if (!inside(rx, g.width.result)) continue;
-          store<T, word>(result + (ry * g.width.result + rx) * g.channels, sums[y][x],
-                         g.channels - channel);
+          Finish<T>::channels(result + (ry * g.width.result + rx) * g.channels, sums[y][x],
+                              g.channels - channel, channel);
         }
       }
       for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
         const int bit = __ffsll(static_cast<long long>(bits)) - 1;
         const int c = bit % word, x = bit / word % columns, y = bit / word / columns;
-        const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
-        const int64_t rx = result_position(g.width, staging.x.residue, jx + x);
+        const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
+        const int64_t rx = result_position(g.width, staging.x.phase, jx + x);
         if (channel + c >= g.channels || !inside(ry, g.height.result) ||
             !inside(rx, g.width.result)) {
           continue;
         }
-        narrow(sum_again<index, T>(g.height, g.width, staging.y.residue, staging.x.residue, jy + y,
-                                   jx + x, image + channel + c, g.width.source * g.channels,
-                                   g.channels, {g.filter + channel + c, g.channels, g.reversed}),
-               result + (ry * g.width.result + rx) * g.channels + c);
+        const Sum sum =
+            sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase, jy + y, jx + x,
+                                image + channel + c, g.width.source * g.channels, g.channels,
+                                {g.filter + channel + c, g.channels, g.reversed});
+        Finish<T>::one(result + (ry * g.width.result + rx) * g.channels + c, sum, channel + c);
       }
     }
   }
 }
 
+template <typename T>
+__device__ int64_t channel_of(const GatherArguments<T>& g, int64_t plane) {
+  return divide(plane, g.channels).remainder;
+}
+
 template <int taps, typename T>
-__device__ FilterOf<taps, T> filter_of_plane(const GatherArguments<T>& g, int64_t plane) {
-  return {g.filter + divide(plane, g.channels).remainder, g.channels, g.reversed};
+__device__ FilterOf<taps, T> filter_of(const GatherArguments<T>& g, int64_t channel) {
+  return {g.filter + channel, g.channels, g.reversed};
 }
 
 template <int taps, typename T, typename Sum>
@@ -251,82 +243,83 @@ __global__ void __launch_bounds__(kThreads)
   constexpr ThreadTile thread = gather_tile(config, conv::Layout::kNCHW, sizeof(T));
   constexpr int rows = thread.rows, columns = thread.columns;
   constexpr int rs = config.result_step, ss = config.source_step;
-  const GatherPlan& plan = g.plan;
-  const Tile& tile = plan.tile;
+  const GatherTiling& tiling = g.tiling;
+  const Tile& tile = tiling.tile;
   T* const shared = reinterpret_cast<T*>(shared_memory());
-  const int plane_elements = tile.source_rows * tile.pitch;
+  const int plane_elements = tile.source_rows * tile.row_stride;
   const int items = tile.thread_rows * tile.thread_columns;
   // Planes that are taken at the same time have a thread for each of their items.
-  const int own = plan.planes_at_once == 1 ? 0 : static_cast<int>(threadIdx.x) / items;
+  const int own = tiling.planes_at_once == 1 ? 0 : static_cast<int>(threadIdx.x) / items;
 
-  for (int64_t block = blockIdx.x; block < plan.blocks; block += gridDim.x) {
+  for (int64_t block = blockIdx.x; block < tiling.blocks; block += gridDim.x) {
     // The tile before this one has been read.
     if (block != blockIdx.x) __syncthreads();
-    const Divided by_x = divide(block, tile.across * g.width.classes());
-    const Divided by_y = divide(by_x.quotient, tile.down * g.height.classes());
+    const Divided by_x = divide(block, tile.across * g.width.phases());
+    const Divided by_y = divide(by_x.quotient, tile.down * g.height.phases());
     const Staging<T> staging{g.height, g.width, tile,
                              start_of<rs, ss>(by_y.remainder, tile.down, tile.rows),
                              start_of<rs, ss>(by_x.remainder, tile.across, tile.columns)};
-    const int64_t first_plane = by_y.quotient * plan.planes;
+    const int64_t first_plane = by_y.quotient * tiling.planes;
     const int64_t source_plane = g.height.source * g.width.source;
-    for (int p = 0; p < plan.planes && first_plane + p < g.batch * g.channels; ++p) {
+    for (int p = 0; p < tiling.planes && first_plane + p < g.batch * g.channels; ++p) {
       staging.nchw(shared + p * plane_elements, g.source + (first_plane + p) * source_plane);
     }
 
     const int64_t planes = g.batch * g.channels;
     Sum filter[taps * taps][1] = {};
     // The first of its planes, while the copies are under way.
-    if (own < plan.planes_at_once && first_plane + own < planes) {
-      load_filter(filter_of_plane<taps>(g, first_plane + own), filter);
+    if (own < tiling.planes_at_once && first_plane + own < planes) {
+      load_filter(filter_of<taps>(g, channel_of(g, first_plane + own)), filter);
     }
     wait_for_copies();
     __syncthreads();
-    if (own >= plan.planes_at_once) continue;
+    if (own >= tiling.planes_at_once) continue;
 
-    for (int p = own; p < plan.planes && first_plane + p < planes; p += plan.planes_at_once) {
+    for (int p = own; p < tiling.planes && first_plane + p < planes; p += tiling.planes_at_once) {
       const int64_t plane = first_plane + p;
-      const FilterOf<taps, T> f = filter_of_plane<taps>(g, plane);
+      const int64_t channel = channel_of(g, plane);
+      const FilterOf<taps, T> f = filter_of<taps>(g, channel);
       if (p != own) load_filter(f, filter);
       const T* const source = g.source + plane * source_plane;
       T* const result = g.result + plane * g.height.result * g.width.result;
-      const T* const first_window = shared + p * plane_elements + staging.column_offset(source);
+      const T* const first = shared + p * plane_elements + staging.column_offset(source);
       for (Walk at(threadIdx.x - own * items, blockDim.x, tile.thread_columns);
            at.row < tile.thread_rows; at.next()) {
-        const T* const window =
-            first_window + at.row * rows * rs / ss * tile.pitch + at.column * columns * rs / ss;
+        const T* const staged =
+            first + at.row * rows * rs / ss * tile.row_stride + at.column * columns * rs / ss;
         Sum sums[rows][columns][1] = {};
-        add_window<index>(window, tile.pitch, 1, filter, sums);
+        add_products<index>(staged, tile.row_stride, 1, filter, sums);
 
         const int64_t jy = staging.y.result + at.row * rows;
         const int64_t jx = staging.x.result + at.column * columns;
-        const int64_t rx = result_position(g.width, staging.x.residue, jx);
+        const int64_t rx = result_position(g.width, staging.x.phase, jx);
 #pragma unroll
         for (int y = 0; y < rows; ++y) {
-          const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
+          const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
           if (!inside(ry, g.height.result)) continue;
           T* const to = result + ry * g.width.result;
           Sum row[columns];
 #pragma unroll
           for (int x = 0; x < columns; ++x) row[x] = sums[y][x][0];
-          if (g.width.step == 1 && rx >= 0) {
-            store<T, columns>(to + rx, row, g.width.result - rx);
+          if (g.width.phase_stride == 1 && rx >= 0) {
+            Finish<T>::positions(to + rx, row, g.width.result - rx, channel);
             continue;
           }
 #pragma unroll
           for (int x = 0; x < columns; ++x) {
-            const int64_t position = rx + g.width.step * x;
-            if (inside(position, g.width.result)) narrow(row[x], to + position);
+            const int64_t position = rx + g.width.phase_stride * x;
+            if (inside(position, g.width.result)) Finish<T>::one(to + position, row[x], channel);
           }
         }
         for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
           const int bit = __ffsll(static_cast<long long>(bits)) - 1;
           const int x = bit % columns, y = bit / columns;
-          const int64_t ry = result_position(g.height, staging.y.residue, jy + y);
-          const int64_t position = rx + g.width.step * x;
+          const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
+          const int64_t position = rx + g.width.phase_stride * x;
           if (!inside(ry, g.height.result) || !inside(position, g.width.result)) continue;
-          narrow(sum_again<index, T>(g.height, g.width, staging.y.residue, staging.x.residue,
-                                     jy + y, jx + x, source, g.width.source, 1, f),
-                 result + ry * g.width.result + position);
+          const Sum sum = sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase,
+                                              jy + y, jx + x, source, g.width.source, 1, f);
+          Finish<T>::one(result + ry * g.width.result + position, sum, channel);
         }
       }
     }

@@ -1,4 +1,4 @@
-#include "cc/tests/emulator.h"
+#include "cc/gpu/device/emulator.h"
 
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -22,7 +22,9 @@ Index thread_index, block_index, block_size, grid_size;
 
 namespace {
 
-constexpr int kWarp = 32;
+using gpu::kWarp;
+// Threads of a block, at most.
+constexpr int kMostThreads = 1024;
 constexpr size_t kStackBytes = 256 << 10;
 
 #if defined(__x86_64__)
@@ -102,7 +104,7 @@ struct Warp {
 };
 
 struct Block {
-  std::vector<Thread> threads{gpu::kThreads};  // never moved: contexts point into themselves
+  std::vector<Thread> threads{kMostThreads};  // never moved: contexts point into themselves
   std::vector<Warp> warps;
   std::unique_ptr<unsigned char[]> shared;
   const std::function<void()>* kernel = nullptr;
@@ -299,7 +301,7 @@ uint64_t exchange(uint64_t bits, unsigned distance) {
 
 conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int threads,
                      int shared_bytes) {
-  if (blocks < 1 || threads < 1 || threads > gpu::kThreads || threads % kWarp != 0 ||
+  if (blocks < 1 || threads < 1 || threads > kMostThreads || threads % kWarp != 0 ||
       shared_bytes > gpu::kMostSharedBytes) {
     return "no such launch: " + std::to_string(blocks) + " blocks, " + std::to_string(threads) +
            " threads, " + std::to_string(shared_bytes) + " bytes";

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "cc/gpu/device.h"
-#include "cc/gpu/plan.h"
+#include "cc/gpu/kernels/finish.cuh"
+#include "cc/gpu/tuning.h"
 
 namespace tf_dwbp::gpu {
 
@@ -10,7 +11,7 @@ namespace tf_dwbp::gpu {
 template <typename Sum>
 __device__ __forceinline__ Sum sum_of_warp(Sum sum) {
 #pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) {
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
     sum += __shfl_xor_sync(0xffffffffu, sum, distance);
   }
   return sum;
@@ -60,16 +61,17 @@ struct SumPartsArguments {
   int64_t parts;
 };
 
-// Neighbouring threads are neighbouring elements; the warps of a block share the parts.
+// result[element] = partial[0][element] + partial[1][element] + ... Neighbouring threads are
+// neighbouring elements; the warps of a block share the parts.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     sum_parts(const __grid_constant__ SumPartsArguments<T> g) {
   using Sum = AccumulatorOf<T>;
-  constexpr int kWarps = kThreads / 32;
+  constexpr int kWarps = kThreads / kWarp;
   auto* const shared = reinterpret_cast<CompensatedSum<Sum>*>(shared_memory());
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  for (int64_t first = int64_t{blockIdx.x} * 32; first < g.elements;
-       first += int64_t{gridDim.x} * 32) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  for (int64_t first = int64_t{blockIdx.x} * kWarp; first < g.elements;
+       first += int64_t{gridDim.x} * kWarp) {
     const int64_t element = first + lane;
     CompensatedSum<Sum> sum;
     if (element < g.elements) {
@@ -82,10 +84,10 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     if (warp == 0 && element < g.elements) {
       for (int other = 1; other < kWarps; ++other) {
-        sum.add(shared[other * 32 + lane].sum);
-        sum.lost += shared[other * 32 + lane].lost;
+        sum.add(shared[other * kWarp + lane].sum);
+        sum.lost += shared[other * kWarp + lane].lost;
       }
-      narrow(sum.value(), &g.result[element]);
+      Finish<T>::one(&g.result[element], sum.value(), element);
     }
     __syncthreads();
   }

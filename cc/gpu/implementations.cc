@@ -1,0 +1,23 @@
+#include "cc/gpu/implementations.h"
+
+#include "cc/conv/implementations.h"
+#include "cc/gpu/general.h"
+#include "cc/gpu/tiled.h"
+#include "cc/gpu/zeros.h"
+
+namespace tf_dwbp::gpu {
+
+const std::vector<Implementation>& implementations() {
+  static const std::vector<Implementation> kAll = {
+      {conv::kZeros, conv::zeros_declines, plan_zeros},
+      {"tiled", tiled_declines, plan_tiled},
+      {"general", conv::declines_without_products, plan_general},
+  };
+  return kAll;
+}
+
+conv::Error choose(const conv::Problem& problem, const Implementation** chosen) {
+  return conv::choose(problem, implementations(), chosen);
+}
+
+}  // namespace tf_dwbp::gpu

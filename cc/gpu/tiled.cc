@@ -1,0 +1,138 @@
+#include "cc/gpu/tiled.h"
+
+#include <list>
+#include <mutex>
+#include <utility>
+
+#include "cc/conv/gather.h"
+#include "cc/conv/implementations.h"
+#include "cc/gpu/kernels/kernels.h"
+
+namespace tf_dwbp::gpu {
+namespace {
+
+using conv::Error;
+using conv::Geometry;
+using conv::Op;
+using conv::Problem;
+
+int index_for(Op op, const Configuration& configuration) {
+  return op == Op::kFilterGrad ? index_of(configuration, kFilterGradConfigurations)
+                               : index_of(configuration, kGatherConfigurations);
+}
+
+Windows windows_of(const Problem& problem) {
+  Windows windows;
+  find_windows(problem, &windows);  // nothing is declined here
+  return windows;
+}
+
+std::string pair(int64_t rows, int64_t columns) {
+  return std::to_string(rows) + " x " + std::to_string(columns);
+}
+
+std::string describe_tile(const Tile& tile, int shared_bytes) {
+  return "tiles of " + pair(tile.rows, tile.columns) + " of " +
+         pair(tile.source_rows, tile.source_columns) + " staged positions, " +
+         std::to_string(shared_bytes) + " bytes of shared memory";
+}
+
+class Gather : public Plan {
+ public:
+  explicit Gather(const Problem& problem) : Plan(problem), windows_(windows_of(problem)) {}
+
+  Error run(const Tensors& tensors, void* stream) const override {
+    const GatherTiling* tiling = nullptr;
+    const Error error = find_tiling(&tiling);
+    if (!error.empty()) return error;
+    const Geometry& g = problem.geometry;
+    const TiledGather call{g.batch,
+                           g.channels,
+                           windows_.height,
+                           windows_.width,
+                           /*reversed=*/problem.op == Op::kForward,
+                           *tiling};
+    const Instance instance{g.layout, index_for(problem.op, windows_.configuration)};
+    return kernels(problem.dtype).gather_tiled(instance, call, {problem.op, tensors}, stream);
+  }
+
+  std::string describe() const override {
+    const GatherTiling* tiling = nullptr;
+    const Error error = find_tiling(&tiling);
+    if (!error.empty()) return "tiles that are chosen for the GPU that runs them; " + error;
+    return describe_tile(tiling->tile, tiling->shared_bytes) + ", " +
+           std::to_string(tiling->blocks) + " blocks of " + std::to_string(tiling->threads) +
+           " threads";
+  }
+
+ private:
+  // The tiling for the current device. Devices of a kind share one, which stays where it is.
+  Error find_tiling(const GatherTiling** tiling) const {
+    Device device;
+    const Error error = kernels(problem.dtype).read_device(&device);
+    if (!error.empty()) return error;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [known, made] : tilings_) {
+      *tiling = &made;
+      if (known == device) return "";
+    }
+    const int bytes = static_cast<int>(bytes_of(problem.dtype));
+    tilings_.emplace_back(device, GatherTiling(problem.geometry, windows_, device, bytes));
+    *tiling = &tilings_.back().second;
+    return "";
+  }
+
+  const Windows windows_;
+  mutable std::mutex mutex_;
+  mutable std::list<std::pair<Device, GatherTiling>> tilings_;
+};
+
+class FilterGrad : public Plan {
+ public:
+  FilterGrad(const Problem& problem, const Windows& windows)
+      : Plan(problem),
+        instance_{problem.geometry.layout, index_for(problem.op, windows.configuration)},
+        call_{problem.geometry.batch, problem.geometry.channels, windows.height, windows.width,
+              FilterGradTiling(problem.geometry, windows,
+                               static_cast<int>(bytes_of(problem.dtype)))} {
+    workspace_bytes = call_.tiling.parts * problem.geometry.filter_elements() *
+                      accumulator_bytes_of(problem.dtype);
+  }
+
+  Error run(const Tensors& tensors, void* stream) const override {
+    return kernels(problem.dtype).filter_grad_tiled(instance_, call_, tensors, stream);
+  }
+
+  std::string describe() const override {
+    const FilterGradTiling& tiling = call_.tiling;
+    return describe_tile(tiling.tile, tiling.shared_bytes) + ", " + std::to_string(tiling.parts) +
+           " parts of " + std::to_string(tiling.tiles_of_part) + " tiles, " +
+           std::to_string(tiling.parts * tiling.channel_blocks) + " blocks";
+  }
+
+ private:
+  const Instance instance_;
+  const TiledFilterGrad call_;
+};
+
+}  // namespace
+
+std::string tiled_declines(const Problem& problem) {
+  std::string why = conv::declines_without_products(problem);
+  if (!why.empty()) return why;
+  Windows windows;
+  why = find_windows(problem, &windows);
+  if (!why.empty()) return why;
+  const Configuration& c = windows.configuration;
+  if (index_for(problem.op, c) >= 0) return "";
+  const conv::Axis& axis = problem.geometry.height;
+  return "no kernel is compiled for " + std::to_string(c.taps) + "x" + std::to_string(c.taps) +
+         " taps and stride " + std::to_string(axis.stride);
+}
+
+PlanPointer plan_tiled(const Problem& problem) {
+  if (problem.op != Op::kFilterGrad) return std::make_unique<Gather>(problem);
+  return std::make_unique<FilterGrad>(problem, windows_of(problem));
+}
+
+}  // namespace tf_dwbp::gpu

@@ -1,0 +1,96 @@
+// Each number that was chosen for speed, with its unit and its reason. None has been measured: the
+// kernels have not been run on a GPU. The reasons are what the architecture's manuals say. Those
+// marked (order) decide on the order of the filter gradient's sums, and so on its bits; none of
+// the others decides what a result is.
+#pragma once
+
+#include <cstdint>
+
+#include "cc/conv/attributes.h"
+#include "cc/gpu/configurations.h"
+#include "cc/gpu/device/properties.h"
+
+namespace tf_dwbp::gpu {
+
+// Blocks
+
+// Threads of a block (order): few, so that while some blocks of a multiprocessor wait for their
+// tiles, others multiply, whatever registers a thread takes (a quarter of them are enough for a
+// block).
+inline constexpr int kThreads = 128;
+// Blocks that share a multiprocessor's shared memory: enough to hide one's wait.
+inline constexpr int kResidentBlocks = 4;
+// Blocks for each multiprocessor that keep it busy: while one stages, another multiplies.
+inline constexpr double kBlocksOfMultiprocessor = 2;
+// Bytes (order). So much of small planes is staged together, if there are enough: memory answers
+// late, and what was asked for by then has to keep it busy.
+inline constexpr int kWantedBytes = 16 << 10;
+
+// Thread tiles
+
+// A thread's share: rows and columns of the result, and channels.
+struct ThreadTile {
+  int rows;
+  int columns;
+  int channels;
+};
+
+// The channels of one 32-bit word: neighbouring threads then read neighbouring banks.
+constexpr int word_channels(int dtype_bytes) { return dtype_bytes < 4 ? 4 / dtype_bytes : 1; }
+
+// Of gather. Sums, filter and a row of the staged tile have to fit into the registers of a thread,
+// and a tile of some 30 positions takes about as long to load from shared memory as to multiply.
+//   NHWC: neighbouring threads are neighbouring channels. Seven columns divide the images of
+//   today's networks (7, 14, 28, ...), and being odd keep two tiles in a warp off each other's
+//   banks.
+//   NCHW: neighbouring threads are neighbouring columns, a word each.
+constexpr ThreadTile gather_tile(const Configuration& c, conv::Layout layout, int dtype_bytes) {
+  const int word = word_channels(dtype_bytes);
+  if (layout == conv::Layout::kNHWC) {
+    if (c.source_step == 2) return {4, 8, word};
+    return {c.taps == 3 && c.result_step == 1 ? 4 : 2, 7, word};
+  }
+  if (c.source_step == 2) return {8, 2, 1};
+  return {c.result_step == 2 ? 4 : 8, word, 1};
+}
+
+// Of the filter gradient (order): the sums are the filter's taps here.
+constexpr ThreadTile filter_grad_tile(conv::Layout layout, int dtype_bytes) {
+  const int word = word_channels(dtype_bytes);
+  if (layout == conv::Layout::kNHWC) return {1, 7, word};
+  return {8 / word, word, 1};
+}
+
+// Block tiles (order). What a size costs is estimated: elements that move, times factors.
+
+// NHWC: words of channels in a block, half a cache line or a whole one ...
+inline constexpr int kLanes[] = {32, 16};
+// ... of which the half is slower, if a little.
+inline constexpr double kCostOfHalfLine = 1.05;
+// Words of channels in a block at least: a vector.
+inline constexpr int kLeastLanes = kVectorBytes / 4;
+// Thread tiles in a block's tile at most, down, and across in NHWC.
+inline constexpr int kMostThreadRows = 32;
+inline constexpr int kMostThreadColumns = 8;
+// How much longer it takes if all threads were idle: they move as much as others while they wait.
+inline constexpr double kCostOfIdleGather = 0.2;
+inline constexpr double kCostOfIdleFilterGrad = 0.5;
+
+// Filter gradient (order)
+
+// Products. So long a sum is kept without compensation.
+inline constexpr int kTermsOfSum = 256;
+// Blocks that keep any GPU of today busy. Not the device's own number: how sums are split into
+// parts must not depend on the device.
+inline constexpr int64_t kBlocksWanted = 256;
+// Bytes of shared memory of a block. Not the device's own number, for the same reason.
+inline constexpr int kFilterGradSharedBytes = 32 << 10;
+// NCHW: channels in a block, each of whole warps.
+inline constexpr int kChannelsOfBlock[] = {kThreads / kWarp, 2, 1};
+
+// General gather
+
+// Positions of a row, of one phase, that a thread gathers: the divisions are shared.
+inline constexpr int kGeneralRun = 8;
+
+}  // namespace tf_dwbp::gpu

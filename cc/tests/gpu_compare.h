@@ -1,0 +1,117 @@
+// Calls of the GPU kernels, emulated, compared with the definition.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "cc/conv/math.h"
+#include "cc/gpu/depthwise.h"
+#include "cc/gpu/device.h"
+#include "cc/gpu/implementations.h"
+#include "cc/tests/check.h"
+#include "cc/tests/example.h"
+
+namespace tf_dwbp::gpu {
+
+using conv::Axis;
+using conv::Geometry;
+using conv::kDtypes;
+using conv::Layout;
+using conv::Op;
+using conv::Operand;
+using conv::Problem;
+using emulator::Order;
+using emulator::state;
+using testing::by_definition;
+using testing::check;
+using testing::describe;
+using testing::elements_of;
+using testing::Example;
+using testing::from_int;
+using testing::kAllOps;
+using testing::kLayouts;
+using testing::Memory;
+using testing::pattern;
+using testing::same;
+using testing::same_bits;
+using testing::to;
+
+inline constexpr Order kOrders[] = {Order::kForward, Order::kBackward, Order::kShuffled};
+
+inline PlanPointer plan(const Problem& problem, const Implementation* by = nullptr) {
+  if (by == nullptr) check(choose(problem, &by).empty(), to_text(problem));
+  return by->plan(problem);
+}
+
+// The result of a call, whose operands have to be left as they were.
+template <typename T>
+std::vector<T> call(const Plan& plan, const std::vector<T>& a, const std::vector<T>& b,
+                    int64_t shift = 0) {
+  const Op op = plan.problem.op;
+  const Geometry& g = plan.problem.geometry;
+  const Memory workspace(plan.workspace_bytes);
+  return testing::call_on<T>(op, g, a, b, {shift, shift, shift}, workspace,
+                             [&](const Tensors& tensors) {
+                               const conv::Error error = run(plan, tensors, /*stream=*/nullptr);
+                               check(error.empty(), describe(op, g) + ": " + error);
+                             });
+}
+
+template <typename T>
+std::vector<T> call(Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b) {
+  return call<T>(*plan({op, dtype_of(T()), g}), a, b);
+}
+
+// By the first implementation that takes it, or another.
+template <typename T>
+bool solved(const Example& example, int64_t shift = 0, const Implementation* by = nullptr) {
+  return example.solved_by<T>(
+      [&](Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b) {
+        return call<T>(*plan({op, dtype_of(T()), g}, by), a, b, shift);
+      });
+}
+
+inline int64_t taken_again() {
+  return state().counts["gather again"] + state().counts["part again"];
+}
+
+// Each call takes the next order. Nothing that is finite may come out as NaN and be taken again:
+// that would hide that something was read before it was written.
+template <typename T>
+void compare(const Example& example, int64_t shift = 0, const Implementation* by = nullptr) {
+  static int turn = 0;
+  state().order = kOrders[turn++ % 3];
+  const int64_t before = taken_again();
+  const std::string text = describe(example.op, example.g) + ", " + testing::type_name<T>() +
+                           (by == nullptr ? "" : std::string(", ") + by->name);
+  check(solved<T>(example, shift, by), text);
+  check(taken_again() == before, text + ": taken again");
+}
+
+// Two of the types, in turn.
+inline void compare_all(Geometry g, int64_t shift = 0) {
+  static int turn = 0;
+  const bool first = turn++ % 2 == 0;
+  for (const Layout layout : kLayouts) {
+    g.layout = layout;
+    for (const Op op : kAllOps) {
+      const Example example(op, g);
+      if (first) {
+        compare<Half>(example, shift);
+        compare<float>(example, shift);
+      } else {
+        compare<Bfloat16>(example, shift);
+        compare<double>(example, shift);
+      }
+    }
+  }
+}
+
+inline Axis same_padded(int64_t in, int64_t filter, int64_t stride, int64_t dilation = 1) {
+  const int64_t out = conv::ceil_div(in, stride);
+  const int64_t reach = (out - 1) * stride + (filter - 1) * dilation + 1;
+  return {in, out, filter, stride, dilation, std::max<int64_t>(0, reach - in) / 2};
+}
+
+}  // namespace tf_dwbp::gpu
