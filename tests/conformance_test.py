@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, reference, results, targets, verdicts
+from tf_dwbp.conformance import cases, results, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools import reference, targets
 
 _AXES = {
     "op": cases.OPS,

@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 from tf_dwbp.tools.problem import ARGUMENTS, DTYPES, LAYOUTS, OPS, PADDINGS
 
 ORDERS = (0, 1, 2)  # the op itself, its gradients, and their gradients

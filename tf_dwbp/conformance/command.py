@@ -5,8 +5,9 @@ import functools
 import re
 import sys
 
-from tf_dwbp import build_info, console
-from tf_dwbp.conformance import cases, export, runner, targets, terminal
+from tf_dwbp import build_info
+from tf_dwbp.conformance import cases, export, runner, terminal
+from tf_dwbp.tools import console, targets
 
 _DESCRIPTION = """\
 Computes every cell of a matrix of configurations with each op that is judged and with stock

@@ -7,10 +7,11 @@ import rich.table
 import rich.text
 
 from tf_dwbp.conformance import summary
+from tf_dwbp.conformance.paths import EIGEN, ONEDNN, XLA
 from tf_dwbp.conformance.results import Run
-from tf_dwbp.conformance.targets import EIGEN, ONEDNN, OURS, XLA
 from tf_dwbp.conformance.verdicts import Verdict
-from tf_dwbp.console import terminal
+from tf_dwbp.tools.console import terminal
+from tf_dwbp.tools.targets import OURS
 
 STYLES = {
     Verdict.AGREES: "green",

@@ -11,10 +11,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from tf_dwbp import console
-from tf_dwbp.conformance import cases, reference, targets, verdicts
+from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import process
+from tf_dwbp.tools import console, process, reference, targets
 
 _CASES = {case.id: case for case in (*cases.LARGE_CASES, *cases.CASES)}
 

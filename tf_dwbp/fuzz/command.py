@@ -5,7 +5,7 @@ import random
 import re
 import sys
 
-from tf_dwbp import _library, console
+from tf_dwbp import _library
 from tf_dwbp.fuzz import case as cases
 from tf_dwbp.fuzz import invalid, report
 from tf_dwbp.fuzz.case import INTEGERS, Case
@@ -13,7 +13,7 @@ from tf_dwbp.fuzz.draw import Filters
 from tf_dwbp.fuzz.pool import Broken, UnusableTarget
 from tf_dwbp.fuzz.runner import Plan, Runner
 from tf_dwbp.fuzz.ways import Ways
-from tf_dwbp.tools import problem
+from tf_dwbp.tools import console, problem
 
 _DESCRIPTION = """\
 Makes random calls over all that the ops support, at sizes from 1 to whole layers. Half of them have

@@ -19,11 +19,10 @@ import traceback
 
 import tensorflow as tf
 
-from tf_dwbp import _library, console
-from tf_dwbp.conformance import targets
+from tf_dwbp import _library
 from tf_dwbp.fuzz import calls, invalid_call, judge
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import process
+from tf_dwbp.tools import console, process, targets
 
 # What TensorFlow prints on its way, and the addresses of a trace.
 _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")

@@ -13,7 +13,7 @@ import re
 import ml_dtypes
 import numpy as np
 
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 
 OPS = tuple(reference.RESULTS)
 DTYPES = {
