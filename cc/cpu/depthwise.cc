@@ -54,18 +54,24 @@ std::string explain(const Problem& problem, int64_t workers) {
   } else {
     text += "\nimplementation: none, since " + error;
   }
-  const int64_t read_and_written =
-      (g.input_elements() + g.filter_elements() + g.output_elements()) * bytes_of(problem.dtype);
+  // In double, since three of the largest tensors have more bytes than 63 bits can count.
+  const double elements = 1.0 * g.input_elements() + g.filter_elements() + g.output_elements();
+  const double read_and_written = elements * bytes_of(problem.dtype);
   const double flops = 2.0 * g.output_elements() * g.height.filter * g.width.filter;
   char numbers[128];
-  std::snprintf(numbers, sizeof numbers, "\nbytes: %lld\nflops: %.0f",
-                static_cast<long long>(read_and_written), flops);
+  std::snprintf(numbers, sizeof numbers, "\nbytes: %.0f\nflops: %.0f", read_and_written, flops);
   text += numbers;
+  bool passed = false;  // the one that was chosen
   for (const Implementation& other : implementations(problem.op)) {
-    if (&other == chosen) continue;
+    if (&other == chosen) {
+      passed = true;
+      continue;
+    }
     const std::string why = other.declines(problem);
-    text += std::string("\n") + other.name + ": " +
-            (why.empty() ? "would take it, but comes later" : "declines, since " + why);
+    const char* const not_taken = passed ? "comes later" : "is not the one that TF_DWBP_IMPL names";
+    text +=
+        std::string("\n") + other.name + ": " +
+        (why.empty() ? std::string("would take it, but ") + not_taken : "declines, since " + why);
   }
   return text;
 }
