@@ -15,8 +15,6 @@ from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools import console, process, reference, targets
 
-_CASES = {case.id: case for case in (*cases.LARGE_CASES, *cases.CASES)}
-
 # What paths that are asked for the same cases one after the other need: a job's, or a large one's.
 _small_tensors, _large_tensors = (
     functools.lru_cache(maxsize=size)(cases.Case.tensors) for size in (64, 1)
@@ -44,7 +42,7 @@ def main(channel, names):
             return
     channel.send(ready=True)
     for job in channel:
-        batch = [_CASES[name] for name in job["cases"]]
+        batch = [cases.Case.of_id(name) for name in job["cases"]]
         jit = job["execution"] == targets.JIT
         ask = _ask if job["execution"] == targets.EAGER else functools.partial(_ask_program, jit)
         for answered, outcome in ask(functions[job["target"]], batch, channel.send):

@@ -90,7 +90,10 @@ def register(subparsers) -> None:
         help="where both tensors begin, in elements behind a boundary of 64 bytes",
     )
     parser.add_argument(
-        "--case", type=_problem, metavar="PROBLEM", help="one call, as printed for a failure"
+        "--case",
+        type=problem.argument,
+        metavar="PROBLEM",
+        help="one call, as printed for a failure",
     )
     parser.add_argument(
         "--change",
@@ -211,13 +214,6 @@ def _target(text):
     if not re.fullmatch(r"[\w.]+:[\w.]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
     return text
-
-
-def _problem(text):
-    try:
-        return problem.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _change(text):
