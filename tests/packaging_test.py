@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import tf_dwbp
 from tf_dwbp import _library
+from tf_dwbp.tools.problem import DTYPES
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent
 
@@ -72,6 +73,13 @@ class SourcesTest(tf.test.TestCase):
         ]
         self.assertEqual(collections.Counter(listed), collections.Counter(there))
         self.assertContainsSubset(lists["CORE_SOURCES"], lists["LIBRARY_SOURCES"])
+
+    def test_gpu_kernels_are_for_every_type(self):
+        lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
+        header = (ROOT / "cc" / "conv" / "dtype.h").read_text(encoding="utf-8")
+        types = dict(re.findall(r"X\(k\w+, (\w+), \"(\w+)\"\)", header))
+        self.assertCountEqual(types, lists["GPU_TYPES"])
+        self.assertCountEqual(types.values(), DTYPES)
 
 
 class BuildTest(tf.test.TestCase):
