@@ -1,4 +1,4 @@
-"""Fails if the kernels of two CPU targets define the same mergeable ("weak") symbol.
+"""Fails if the kernels of two instruction sets define the same mergeable ("weak") symbol.
 
 The linker keeps any one of such definitions, for all callers: perhaps the one for AVX2, which
 then runs, and dies, on a processor without AVX2.
@@ -15,7 +15,7 @@ _WEAK = set("WwVvu")
 
 def main() -> str | None:
     definers = collections.defaultdict(list)
-    for target, path in native.kernel_objects().items():
+    for isa, path in native.kernel_objects().items():
         if not path.exists():
             return f"no {path}: build the library first."
         listing = subprocess.run(
@@ -29,11 +29,11 @@ def main() -> str | None:
             # name (may hold spaces), kind, value and perhaps size
             name, kind = line.rsplit(maxsplit=3)[:2] if line else ("", "")
             if kind in _WEAK:
-                definers[name].append(target)
-    shared = {name: targets for name, targets in definers.items() if len(targets) > 1}
+                definers[name].append(isa)
+    shared = {name: isas for name, isas in definers.items() if len(isas) > 1}
     if shared:
-        return "weak symbols in several targets' kernels:\n" + "\n".join(
-            f"  {name}: {', '.join(targets)}" for name, targets in sorted(shared.items())
+        return "weak symbols in several isas' kernels:\n" + "\n".join(
+            f"  {name}: {', '.join(isas)}" for name, isas in sorted(shared.items())
         )
     print(f"no weak symbol is shared between {', '.join(native.kernel_objects())}")
     return None

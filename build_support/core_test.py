@@ -1,4 +1,4 @@
-"""Builds and runs the C++ tests, which need no TensorFlow, with the kernels of each target.
+"""Builds and runs the C++ tests, which need no TensorFlow, with the kernels of each isa.
 
 --sanitize: under AddressSanitizer and UBSan.
 --tsan: under ThreadSanitizer, with four workers.
@@ -7,9 +7,9 @@
 --gpu: the GPU kernels, on an emulated GPU, under both.
 --aarch64: with a cross compiler (aarch64-linux-gnu-g++ unless CXX says otherwise), under qemu.
 
---random SECONDS: nothing but random calls, for so long with each target; --seed chooses which. A
+--random SECONDS: nothing but random calls, for so long with each isa; --seed chooses which. A
 failure's last line is a command that repeats it, for the program that was built.
---isa, --only and --one-of choose targets, tests and a sample of the cases of long tests.
+--isa, --only and --one-of choose isas, tests and a sample of the cases of long tests.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def _uncovered(directory: pathlib.Path) -> int:
             sys.exit(f"no counts of {package} in {directory}")
     command = [sys.executable, "-m", "gcovr", "--root", ".", str(directory)]
     command += ["--filter", "cc/conv/", "--filter", "cc/cpu/"]
-    # A line of a template counts once for all types, and one of a kernel for all targets. Inner
+    # A line of a template counts once for all types, and one of a kernel for all isas. Inner
     # loops do run more often than gcovr believes.
     command += ["--merge-lines", "--merge-mode-functions=merge-use-line-min"]
     command += ["--gcov-suspicious-hits-threshold=0"]
@@ -52,7 +52,7 @@ def _uncovered(directory: pathlib.Path) -> int:
     return subprocess.run(command, cwd=native.ROOT).returncode
 
 
-def _coverage(arguments: list[str], targets: list[str]) -> None:
+def _coverage(arguments: list[str], isas: list[str]) -> None:
     try:
         import gcovr  # noqa: F401
     except ImportError:
@@ -64,9 +64,9 @@ def _coverage(arguments: list[str], targets: list[str]) -> None:
     directory = program.parent
     for counts in directory.rglob("*.gcda"):
         counts.unlink()
-    for target in targets:
-        what = f"With the kernels for {target}, for coverage"
-        _run([program, *arguments], what, TF_DWBP_CPU_ISA=target, **_COVERAGE)
+    for isa in isas:
+        what = f"With the kernels for {isa}, for coverage"
+        _run([program, *arguments], what, TF_DWBP_CPU_ISA=isa, **_COVERAGE)
     if _uncovered(directory) != 0:
         sys.exit("lines of cc/conv or cc/cpu are run by no test")
 
@@ -89,7 +89,7 @@ def main() -> None:
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]
-    targets = options.isa or list(native.cpu_isas())
+    isas = options.isa or list(native.cpu_isas())
 
     if options.aarch64:
         os.environ.setdefault("CXX", "aarch64-linux-gnu-g++")
@@ -104,7 +104,7 @@ def main() -> None:
             _run([program, "an_implementation_may_be_forced"], what, TF_DWBP_IMPL=name)
         return
     if options.coverage:
-        _coverage(arguments, targets)
+        _coverage(arguments, isas)
         return
     flavour = "sanitized" if options.sanitize else "tsan" if options.tsan else "plain"
     program = test_programs.build_core_test(flavour)
@@ -113,10 +113,10 @@ def main() -> None:
         command = ["qemu-x86_64", "-cpu", "Nehalem", program, *arguments]
         _run(command, "On a Nehalem, asked for AVX-512", TF_DWBP_CPU_ISA="avx512", **_EMULATED)
         return
-    for target in targets:
+    for isa in isas:
         environment = _TSAN if options.tsan else {}
-        what = f"With the kernels for {target}"
-        _run([program, *arguments], what, TF_DWBP_CPU_ISA=target, **environment)
+        what = f"With the kernels for {isa}"
+        _run([program, *arguments], what, TF_DWBP_CPU_ISA=isa, **environment)
 
 
 if __name__ == "__main__":

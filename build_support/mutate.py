@@ -205,7 +205,7 @@ class Bench:
 
     def _why_it_fails(self) -> str:
         # Which instruction set is chosen, for each wish; then all tests, for the best.
-        wishes = [{"TF_DWBP_CPU_ISA": target} for target in native.cpu_isas()]
+        wishes = [{"TF_DWBP_CPU_ISA": isa} for isa in native.cpu_isas()]
         for wish in wishes:
             done = self._run(["./core_test", "the_instruction_set"], _CPU_SECONDS, **wish)
             if done.returncode != 0:

@@ -71,10 +71,10 @@ def read_sources() -> dict:
 
 def cpu_isas(machine: str = platform.machine()) -> dict[str, list[str]]:
     """Name -> flags of the instruction sets that programs for the machine are built for."""
-    targets = read_sources()["CPU_ISAS"]
+    isas = read_sources()["CPU_ISAS"]
     if machine == "x86_64":
-        return targets
-    return {"baseline": targets["baseline"]}
+        return isas
+    return {"baseline": isas["baseline"]}
 
 
 def compiler() -> list[str]:
@@ -104,23 +104,22 @@ def units(
     directory: pathlib.Path,
     machine: str = platform.machine(),
 ) -> list[Unit]:
-    """The sources once each, after the kernels (the slowest) once for each CPU target."""
+    """The sources once each, after the kernels (the slowest) once for each instruction set."""
     kernels = read_sources()["KERNEL_SOURCE"]
-    targets = cpu_isas(machine)
-    have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in targets]
+    isas = cpu_isas(machine)
+    have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in isas]
 
     def unit(source, suffix, extra):
         path = directory / f"{source.rpartition('.')[0]}{suffix}.o"
         return Unit(source, path, [*flags, *have, *extra])
 
     return [
-        unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_ISA={name}"])
-        for name, extra in targets.items()
+        unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_ISA={name}"]) for name, extra in isas.items()
     ] + [unit(source, "", []) for source in sources]
 
 
 def plain_units(sources: list[str], flags: list[str], directory: pathlib.Path) -> list[Unit]:
-    """The sources once each, where none knows of CPU targets."""
+    """The sources once each, where none knows of instruction sets."""
     return [Unit(source, directory / f"{source.rpartition('.')[0]}.o", flags) for source in sources]
 
 
@@ -150,7 +149,7 @@ def _by_type(directory, flags, nvcc):
 
 
 def kernel_objects() -> dict[str, pathlib.Path]:
-    """CPU target -> the object that build_library() made of the kernels."""
+    """Instruction set -> the object that build_library() made of the kernels."""
     made = units([], [], BUILD / "library")
     return {name: unit.object for name, unit in zip(cpu_isas(), made, strict=True)}
 
@@ -250,10 +249,10 @@ def build_library(
     """
     xla_headers.setting()  # refused before the minutes that all else takes
     compiled_by = compiler_version()
-    targets = list(cpu_isas())
+    isas = list(cpu_isas())
     print(
         f"tf_dwbp: building against {wheel.distribution} {wheel.version} in {wheel.directory} "
-        f"with {compiled_by} for {', '.join(targets)}",
+        f"with {compiled_by} for {', '.join(isas)}",
         f"tf_dwbp: with GPU kernels by {cuda.describe()}"
         if cuda
         else f"tf_dwbp: without GPU kernels: {why_not()}",
@@ -279,7 +278,7 @@ def build_library(
     info = {
         "tensorflow_version": wheel.version,
         "compiler": compiled_by,
-        "cpu_isas": targets,
+        "cpu_isas": isas,
         "cuda_version": cuda.version if cuda else None,
         "cuda_architectures": cuda.archs if cuda else None,
         "xla": why_no_xla is None,

@@ -15,6 +15,7 @@ CORE_SOURCES = [
     "cc/cpu/direct.cc",
     "cc/cpu/direct_tiles.cc",
     "cc/cpu/eigen.cc",
+    "cc/cpu/explain.cc",
     "cc/cpu/filter_grad.cc",
     "cc/cpu/filter_grad_axis.cc",
     "cc/cpu/filter_grad_columns.cc",

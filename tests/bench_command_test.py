@@ -150,10 +150,10 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         ("eigen", {"ours", "eigen", "copy"}, "0"),
         ("copy", {"ours", "copy"}, "1"),
     )
-    def test_end_to_end(self, peer, sides, onednn):
+    def test_end_to_end(self, peer, contenders, onednn):
         text, run = self._measure("--peer", peer, "--shapes", self.SHAPE, "--threads", "1")
         [row] = run.rows
-        self.assertEqual(set(row.seconds), sides)
+        self.assertEqual(set(row.seconds), contenders)
         self.assertEqual(row.refusals, {})
         self.assertGreater(min(min(blocks) for blocks in row.seconds.values()), 0)
         self.assertGreater(run.matmul_rate, 0)

@@ -1,4 +1,4 @@
-"""The benchmark's two sides do the same: each computes what the reference says."""
+"""The benchmark's two contenders do the same: each computes what the reference says."""
 
 import dataclasses
 import functools
@@ -13,10 +13,10 @@ from absl.testing import parameterized
 
 from tf_dwbp.bench import peers, shapes, worker
 from tf_dwbp.bench.call import DTYPES, OPS, Call
+from tf_dwbp.bench.contender import Contender, Refused
 from tf_dwbp.bench.results import Plan
 from tf_dwbp.bench.shapes import Shape
-from tf_dwbp.bench.side import Refused, Side
-from tf_dwbp.conformance import reference, targets
+from tf_dwbp.tools import reference, targets
 
 PLAIN = Shape("plain", 2, 6, 7, 5, 3)
 STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
@@ -46,11 +46,11 @@ def _reference(call):
 
 
 class PeersTest(tf.test.TestCase, parameterized.TestCase):
-    """Each side's answer is the reference's: what is compared is one task."""
+    """Each contender's answer is the reference's: what is compared is one task."""
 
     def _assert_right(self, prepare, call):
-        side = prepare(call, 1)
-        answers = side.to_arrays(side.run())
+        contender = prepare(call, 1)
+        answers = contender.to_arrays(contender.run())
         tolerance = {"float64": 1e-13, "float32": 1e-5, "float16": 4e-2, "bfloat16": 3e-1}
         for answer, expected in zip(answers, _reference(call), strict=True):
             self.assertEqual(answer.dtype, DTYPES[call.dtype])
@@ -191,7 +191,7 @@ class DisagreementTest(tf.test.TestCase):
         self.assertIn("shape", self._disagreement(self.right[0][:1], self.right[1]))
 
     def test_a_peer_that_disagrees_is_not_timed(self):
-        wrong = peers.Peer("wrong", lambda call, _: Side(lambda: [np.zeros(call.input_sizes)]))
+        wrong = peers.Peer("wrong", lambda call, _: Contender(lambda: [np.zeros(call.input_sizes)]))
         with mock.patch.dict(peers.PEERS, onednn=wrong):
             row = worker.measure_row(dataclasses.replace(PLAN, rounds=1), PLAIN)
         self.assertEqual(set(row.seconds), {"ours", "copy"})

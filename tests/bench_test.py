@@ -14,9 +14,10 @@ from absl.testing import parameterized
 
 from tf_dwbp.bench import limits, measure, report, shapes
 from tf_dwbp.bench.call import Call
-from tf_dwbp.bench.results import Plan, Row, Run, Spread
+from tf_dwbp.bench.results import Plan, Row, Run
 from tf_dwbp.bench.shapes import Shape
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
+from tf_dwbp.tools.statistics import Spread
 
 PLAIN = Shape("plain", 2, 6, 7, 5, 3)
 STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
@@ -46,7 +47,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
             self.assertGreaterEqual(min(sizes), 1, shape)
             # SAME padding of an even filter is not what models use, nor what PyTorch can express.
             self.assertEqual(shape.filter % 2, 1, shape)
-            # Both sides, the copy and their results must fit into a laptop's memory.
+            # Both contenders, the copy and their results must fit into a laptop's memory.
             self.assertLess(Call(shape, "float64", "NHWC").moved_bytes, 500e6, shape)
 
     def test_the_core_shapes(self):
@@ -171,7 +172,7 @@ class MeasureTest(tf.test.TestCase):
     def test_the_lead_in_does_not_count(self):
         switched = 0.0
 
-        def slow_at_first():  # as if the other side's threads took a core for 10 ms
+        def slow_at_first():  # as if the other contender's threads took a core for 10 ms
             nonlocal switched
             if self.order[-1:] != ["a"]:
                 switched = self.now

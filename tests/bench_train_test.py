@@ -72,7 +72,8 @@ class MeasureTest(tf.test.TestCase):
             row = train_worker.measure_row(PLAN, "mobilenet")
         self.assertEqual((row.failure, row.image_size, row.batch), ("", 32, 4))
         self.assertEqual(
-            {side: len(times) for side, times in row.seconds.items()}, {"stock": 2, "ours": 2}
+            {contender: len(times) for contender, times in row.seconds.items()},
+            {"stock": 2, "ours": 2},
         )
         self.assertGreater(row.ratio.low, 0)
         for found in row.shares.values():

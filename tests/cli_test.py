@@ -17,7 +17,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from tf_dwbp import _library, cli
-from tf_dwbp.conformance import cases, runner, targets
+from tf_dwbp.conformance import cases, runner
+from tf_dwbp.tools import targets
 
 _NARROW = ["--quick", "--dtype", "float", "--layout", "NHWC", "--padding", "SAME"]
 _EXECUTIONS = targets.EXECUTIONS if _library.build_info()["xla"] else targets.EXECUTIONS[:2]

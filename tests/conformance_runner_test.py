@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, runner, summary, targets
+from tf_dwbp.conformance import cases, paths, runner, summary
 from tf_dwbp.conformance.verdicts import Verdict
+from tf_dwbp.tools import targets
 
 
 def _select(*filters, op="input_grad", order=0, **more):
@@ -30,7 +31,7 @@ _TARGETS = """
     import numpy as np
     import tensorflow as tf
     from tf_dwbp import ops
-    from tf_dwbp.conformance import reference
+    from tf_dwbp.tools import reference
 
     def moody(input_sizes, filter, out_backprop, strides, **attributes):
         right = reference.input_grad(
@@ -160,9 +161,9 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLen(run.failing, 4)
         self.assertEqual(run.judged, ["moody eager"])
         # The others were judged in the same processes, and in those started after these.
-        self.assertEqual(run.counts(targets.XLA), {Verdict.AGREES: 5})
-        self.assertEqual(run.counts(targets.ONEDNN), {Verdict.AGREES: 5})
-        self.assertEqual(run.counts(targets.EIGEN), {Verdict.AGREES: 3, Verdict.REFUSES: 2})
+        self.assertEqual(run.counts(paths.XLA), {Verdict.AGREES: 5})
+        self.assertEqual(run.counts(paths.ONEDNN), {Verdict.AGREES: 5})
+        self.assertEqual(run.counts(paths.EIGEN), {Verdict.AGREES: 3, Verdict.REFUSES: 2})
 
     def test_careless_targets(self):
         selected = [
@@ -215,7 +216,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
                 asked = {f"ours {execution}": 1 for execution in targets.EXECUTIONS}
                 self.assertEqual({p: len(o) for p, o in cell.outcomes.items()}, asked)
             else:
-                self.assertContainsSubset({targets.EIGEN, targets.XLA}, cell.outcomes)
+                self.assertContainsSubset({paths.EIGEN, paths.XLA}, cell.outcomes)
         tables = {table.title: table for table in summary.tables(run)}
         self.assertEqual([*tables["real sizes"].lanes], ["ours"])
         # Combinations that are not there are empty.
@@ -252,7 +253,7 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
             """,
             selected,
         )
-        by_id = {cell.case.id: cell.outcome(targets.XLA).verdict for cell in run.cells}
+        by_id = {cell.case.id: cell.outcome(paths.XLA).verdict for cell in run.cells}
         self.assertEqual(by_id.pop(victim), Verdict.DIES)
         self.assertEqual(set(by_id.values()), {Verdict.AGREES})
 

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, reference, results, targets, verdicts
+from tf_dwbp.conformance import cases, results, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools import problem, reference, targets
 
 _AXES = {
     "op": cases.OPS,
@@ -24,7 +25,14 @@ _AXES = {
 
 
 def _case(name, op="input_grad"):
-    return next(case for case in cases.CASES if case.id == f"{op}-{name}")
+    """For example of the name float-NHWC-SAME-s2x1-d1x2-odd."""
+    return next(case for case in cases.CASES if _name(case) == name and case.op == op)
+
+
+def _name(case):
+    stride, dilation = ("x".join(map(str, pair)) for pair in (case.stride, case.dilation))
+    axes = f"{case.dtype}-{case.layout}-{case.padding}-s{stride}-d{dilation}"
+    return f"{axes}-{case.shape.name}" if not case.order else ""
 
 
 def _select(*filters, op="input_grad", order=0, **more):
@@ -33,8 +41,25 @@ def _select(*filters, op="input_grad", order=0, **more):
 
 class CasesTest(tf.test.TestCase, parameterized.TestCase):
     def test_ids_are_unique_and_readable(self):
-        self.assertLen({case.id for case in cases.CASES}, len(cases.CASES))
-        self.assertEqual(_case("float-NHWC-SAME-s2x1-d1x2-odd").dilation, (1, 2))
+        every = (*cases.CASES, *cases.LARGE_CASES)
+        self.assertLen({case.id for case in every}, len(every))
+        for case in every:
+            self.assertEqual(cases.Case.of_id(case.id), case)
+            self.assertEqual(problem.parse(str(case.problem)), case.problem)
+        case = _case("float-NHWC-EXPLICIT-s2x1-d1x2-odd")
+        text = "input_grad:float:NHWC:b3:11x9x3m1:k3x3:s2x1:d1x2:EXPLICIT(1,2,3,0)"
+        self.assertEqual(case.id, text)
+        second = dataclasses.replace(case, order=2)
+        self.assertEqual(second.id, f"{text} order 2")
+        self.assertEqual(second.options, f"--case '{text}' --order 2")
+
+    def test_any_problem_is_a_case(self):
+        text = "forward:half:NCHW:b2:6x7x5m3:k2x4:s5x4:d7x6:EXPLICIT(9,8,7,6)"
+        case = cases.Case.of(problem.parse(text), order=1)
+        self.assertEqual((str(case.problem), case.order), (text, 1))
+        self.assertEqual(cases.Case.of_id(case.id), case)
+        self.assertFalse(case.is_large)
+        self.assertTrue(cases.Case.of(problem.parse(text.replace("6x7x5", "60x70x50"))).is_large)
 
     def test_every_combination_is_there(self):
         found = {tuple(getattr(case, axis) for axis in _AXES) for case in cases.select(orders=[0])}

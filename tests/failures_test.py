@@ -16,8 +16,9 @@ import lone_worker
 import pytest
 from absl.testing import absltest, parameterized
 
-from tf_dwbp import cli, console, info
+from tf_dwbp import cli, info
 from tf_dwbp.conformance import cases, runner
+from tf_dwbp.tools import console
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _PROGRAM = f"{sys.executable} -m tf_dwbp"

@@ -8,13 +8,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tf_dwbp.conformance import reference
 from tf_dwbp.fuzz import calls, checks, draw, findings, invalid, judge
 from tf_dwbp.fuzz.case import INTEGERS, REAL, SPECIAL, Case
 from tf_dwbp.fuzz.pool import Setting
 from tf_dwbp.fuzz.shrink import shrink
 from tf_dwbp.fuzz.ways import Ways
-from tf_dwbp.tools import problem
+from tf_dwbp.tools import problem, reference
 from tf_dwbp.tools.problem import DTYPES, Problem
 
 _ANY = draw.Filters()

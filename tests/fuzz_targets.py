@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 
 # The sizes from which on the faults show.
 ROWS, CHANNELS = 3, 2

@@ -10,8 +10,9 @@ from absl.testing import parameterized
 from tensorflow.python.framework import kernels
 
 import tf_dwbp
-from tf_dwbp.conformance import cases, reference, verdicts
+from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Verdict
+from tf_dwbp.tools import reference
 
 _OPS = {
     "forward": ("TfDwbp>DepthwiseConv2dNative", []),

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, reference, targets
+from tf_dwbp.conformance import cases
 from tf_dwbp.conformance.cases import Case, Shape
+from tf_dwbp.tools import reference, targets
 
 SMALL = Shape("small", 1, 4, 3, 1, 2, 2, 3)
 OVERSIZED = Shape("oversized", 1, 2, 2, 2, 1, 3, 3)

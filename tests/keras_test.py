@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import tf_dwbp.keras
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 
 
 class LikeKerasTest(tf.test.TestCase, parameterized.TestCase):

@@ -82,6 +82,18 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
         root = pathlib.Path(tf_dwbp.__file__).parent.parent
         self.assertIn("'sse9'", _import_error(root, TF_DWBP_CPU_ISA="sse9"))
 
+    def test_an_implementation_that_there_is_none_of_is_refused(self):
+        known = {"forward": ("direct", "packed"), "filter_grad": ("packed", "tapwise")}
+        error = "TF_DWBP_IMPL is 'best', but the implementations are direct, packed, tapwise."
+        with self.assertRaisesRegex(ValueError, error):
+            _library.check_implementation("best", known)
+        for asked in (None, "", "tapwise"):
+            _library.check_implementation(asked, known)
+        root = pathlib.Path(tf_dwbp.__file__).parent.parent
+        self.assertIn(
+            "ValueError: TF_DWBP_IMPL is 'best'", _import_error(root, TF_DWBP_IMPL="best")
+        )
+
     def test_import_checks_the_version_before_it_loads(self):
         directory = self._copy_of_the_package()
         info = directory / "tf_dwbp" / "_build_info.json"

@@ -13,8 +13,9 @@ from absl.testing import parameterized
 
 import tf_dwbp
 from tf_dwbp import _library, ops
-from tf_dwbp.conformance import targets, verdicts
+from tf_dwbp.conformance import verdicts
 from tf_dwbp.conformance.cases import DTYPES, OPS, Case, Shape
+from tf_dwbp.tools import targets
 
 _FUNCTIONS = targets.load(targets.OURS)
 
@@ -23,7 +24,8 @@ DIGEST = """if True:
     import sys, zlib
     import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-    from tf_dwbp.conformance import cases, targets
+    from tf_dwbp.conformance import cases
+    from tf_dwbp.tools import targets
     functions = targets.load(targets.OURS)
     digest = 0
     for dtype in cases.DTYPES:
@@ -188,10 +190,7 @@ class NumericsTest(tf.test.TestCase, parameterized.TestCase):
         for threads in (1, 2, 3, 8):
             self.assertEqual(_digest(threads, ""), first)
         # All that have fused multiply-adds take the sums in the same order.
-        if (
-            "avx2"
-            in json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))["cpu_isas"]
-        ):
+        if "avx2" in json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))["cpu_isas"]:
             self.assertEqual(_digest(2, "avx2"), first)
 
     def test_the_baseline_instruction_set_is_right_and_reproducible(self):

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import tf_dwbp
 from tf_dwbp import _library
+from tf_dwbp.tools.problem import DTYPES
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent
 
@@ -74,10 +75,11 @@ class SourcesTest(tf.test.TestCase):
         self.assertContainsSubset(lists["CORE_SOURCES"], lists["LIBRARY_SOURCES"])
 
     def test_gpu_kernels_are_compiled_for_every_dtype(self):
-        header = (ROOT / "cc" / "conv" / "dtype.h").read_text(encoding="utf-8")
-        dtypes = re.findall(r"^  X\(k\w+, (\w+), \"\w+\"\)", header, re.MULTILINE)
         lists = runpy.run_path(str(ROOT / "cc" / "sources.bzl"))
-        self.assertEqual(lists["GPU_TYPES"], dtypes)
+        header = (ROOT / "cc" / "conv" / "dtype.h").read_text(encoding="utf-8")
+        types = dict(re.findall(r"^  X\(k\w+, (\w+), \"(\w+)\"\)", header, re.MULTILINE))
+        self.assertEqual(lists["GPU_TYPES"], list(types))
+        self.assertEqual(list(DTYPES), list(types.values()))
 
     def test_no_production_code_includes_a_test(self):
         for path in (ROOT / "cc").glob("**/*"):

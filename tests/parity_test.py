@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, runner, targets
+from tf_dwbp.conformance import cases, paths, runner
 from tf_dwbp.conformance.verdicts import Verdict
 
 
@@ -35,7 +35,7 @@ class ParityTest(tf.test.TestCase, parameterized.TestCase):
             if case.stride in ((1, 1), (2, 2)) and not case.dilated and case.shape.name == "plain"
         ]
         run = runner.run(selected, xla=False)
-        for path in (targets.EIGEN, targets.ONEDNN):
+        for path in (paths.EIGEN, paths.ONEDNN):
             self.assertEqual(run.counts(path), {Verdict.AGREES: len(selected)})
 
 

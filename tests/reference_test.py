@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp.conformance import cases, reference
+from tf_dwbp.conformance import cases
+from tf_dwbp.tools import reference
 
 
 def _pairs(case):

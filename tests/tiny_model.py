@@ -4,7 +4,7 @@ from unittest import mock
 
 import keras
 
-from tf_dwbp.train.models import MODELS, Model
+from tf_dwbp.tools.models import MODELS, Model
 
 
 def build(image_size=16, classes=10, seed=0, policy="float32"):

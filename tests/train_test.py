@@ -21,10 +21,11 @@ from absl.testing import parameterized
 
 from tf_dwbp import cli, swap
 from tf_dwbp.swap import plug_in
-from tf_dwbp.train import compare, data, models, results
-from tf_dwbp.train.models import MODELS
+from tf_dwbp.tools import digits, models
+from tf_dwbp.tools.models import MODELS
+from tf_dwbp.tools.trainer import Ops, Trainer
+from tf_dwbp.train import compare, results
 from tf_dwbp.train.results import CONTROL, STOCK, SWAPPED, Plan, Run, Training
-from tf_dwbp.train.side import Ops, Side
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -73,8 +74,8 @@ class DataTest(tf.test.TestCase):
     def test_batches_are_the_digits_and_the_same_each_time(self):
         from sklearn import datasets
 
-        digits = data.Digits(8, lambda pixels: pixels, seed=3)
-        batches, again = digits.batches(100), digits.batches(100)
+        drawn = digits.Digits(8, lambda pixels: pixels, seed=3)
+        batches, again = drawn.batches(100), drawn.batches(100)
         original = datasets.load_digits()
         known = {
             tuple(image.ravel()): label
@@ -96,10 +97,10 @@ class DataTest(tf.test.TestCase):
         return list(known.values())[int(np.argmin(distances))]
 
     def test_what_is_held_out_is_not_trained_on(self):
-        with mock.patch.object(data, "_NOISE", 0):
-            digits = data.Digits(8, lambda pixels: pixels)
-            held_out, labels = digits.held_out()
-            batches = digits.batches(data.TRAINED_ON)
+        with mock.patch.object(digits, "_NOISE", 0):
+            drawn = digits.Digits(8, lambda pixels: pixels)
+            held_out, labels = drawn.held_out()
+            batches = drawn.batches(digits.TRAINED_ON)
             trained, _ = next(batches)
         self.assertEqual(len(held_out) + len(trained), 1797)
         self.assertEqual(set(labels), set(range(10)))
@@ -141,33 +142,33 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
 
 class SideTest(tf.test.TestCase, parameterized.TestCase):
     def _batch(self):
-        return next(data.Digits(16, tiny_model.TINY.preprocess).batches(16))
+        return next(digits.Digits(16, tiny_model.TINY.preprocess).batches(16))
 
     @parameterized.parameters(False, True)
     def test_whose_ops_run(self, swapped):
-        side = Side(tiny_model.build(), 0.01, swapped)
+        trainer = Trainer(tiny_model.build(), 0.01, swapped)
         batch = self._batch()
-        ran = executed.in_graphs(lambda: side.step(*batch))
+        ran = executed.in_graphs(lambda: trainer.step(*batch))
         prefix = "TfDwbp>" if swapped else ""
         names = ("", "BackpropInput", "BackpropFilter")
         expected = {f"{prefix}DepthwiseConv2dNative{name}": 3 for name in names}
         self.assertEqual(ran, expected)
-        side.step(*batch)  # which changes nothing
-        self.assertEqual(side.ops(), Ops(9, 0, 0) if swapped else Ops(0, 9, 0))
+        trainer.step(*batch)  # which changes nothing
+        self.assertEqual(trainer.ops(), Ops(9, 0, 0) if swapped else Ops(0, 9, 0))
 
     def test_fused_with_a_bias_is_told(self):
         keras.utils.set_random_seed(0)
         layers = [keras.layers.DepthwiseConv2D(3, use_bias=True), keras.layers.Flatten()]
         model = keras.Sequential([keras.Input((16, 16, 3)), *layers, keras.layers.Softmax()])
-        side = Side(model, 0.01, True)
-        side.step(*self._batch())
-        ops = side.ops()
+        trainer = Trainer(model, 0.01, True)
+        trainer.step(*self._batch())
+        ops = trainer.ops()
         self.assertEqual((ops.stock, ops.ours + ops.fused), (0, 2))
 
     def test_starting_from_another_side_is_going_on_as_that(self):
         first, second = (
-            Side(tiny_model.build(), 0.01, False),
-            Side(tiny_model.build(seed=7), 0.02, False),
+            Trainer(tiny_model.build(), 0.01, False),
+            Trainer(tiny_model.build(seed=7), 0.02, False),
         )
         batch = self._batch()
         for _ in range(3):
@@ -179,10 +180,10 @@ class SideTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(("float32", 2.0**-23), ("mixed_bfloat16", 2.0**-7))
     def test_perturbing_changes_each_weight_by_its_last_bit(self, policy, epsilon):
-        side = Side(tiny_model.build(policy=policy), 0.01, False)
-        before = [variable.numpy() for variable in side.model.trainable_variables]
-        side.perturb(0)
-        for old, variable in zip(before, side.model.trainable_variables, strict=True):
+        trainer = Trainer(tiny_model.build(policy=policy), 0.01, False)
+        before = [variable.numpy() for variable in trainer.model.trainable_variables]
+        trainer.perturb(0)
+        for old, variable in zip(before, trainer.model.trainable_variables, strict=True):
             change = np.abs(variable.numpy() - old)
             self.assertAllInRange(
                 change[old != 0] / np.abs(old[old != 0]), epsilon / 2, 2 * epsilon
@@ -225,12 +226,10 @@ class CompareTest(tf.test.TestCase):
 
 class ResultsTest(tf.test.TestCase):
     def _run(self, stock, swapped, control):
-        sides = {STOCK: stock, SWAPPED: swapped, CONTROL: control}
+        losses = {STOCK: stock, SWAPPED: swapped, CONTROL: control}
         ops = {STOCK: Ops(0, 3, 0), SWAPPED: Ops(3, 0, 0), CONTROL: Ops(0, 3, 0)}
         seconds = {STOCK: [9, 3, 2], SWAPPED: [8, 1, 1], CONTROL: [1, 1, 1]}
-        trainings = {
-            side: Training(losses, seconds[side], 0.5, ops[side]) for side, losses in sides.items()
-        }
+        trainings = {name: Training(losses[name], seconds[name], 0.5, ops[name]) for name in losses}
         return Run(Plan("mobilenet", 32, 8, 0, 3, 0, "float32"), [], trainings)
 
     def test_the_bound_follows_the_control(self):
@@ -255,10 +254,10 @@ class ResultsTest(tf.test.TestCase):
     def test_the_wrong_ops_are_a_fault(self):
         run = self._run([1, 1, 1], [1, 1, 1], [1, 1, 1])
         self.assertEqual(run.faults(), [])
-        for side, ops in ((STOCK, Ops(1, 2, 0)), (SWAPPED, Ops(2, 1, 0)), (SWAPPED, Ops(0, 0, 3))):
+        for name, ops in ((STOCK, Ops(1, 2, 0)), (SWAPPED, Ops(2, 1, 0)), (SWAPPED, Ops(0, 0, 3))):
             run = self._run([1, 1, 1], [1, 1, 1], [1, 1, 1])
-            run.trainings[side].ops = ops
-            self.assertIn(f"the {side} training ran the wrong depthwise ops", run.faults()[0])
+            run.trainings[name].ops = ops
+            self.assertIn(f"the {name} training ran the wrong depthwise ops", run.faults()[0])
 
 
 class CommandTest(tf.test.TestCase, parameterized.TestCase):
@@ -306,14 +305,14 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         ([], "swapped", "9 ours and 0 stock's"),
         (["--no-swap"], "stock", "0 ours and 9 stock's"),
     )
-    def test_one_side(self, options, side, ops):
+    def test_one_training(self, options, name, ops):
         options += ["--warm-up", "0", "--steps", "3", "--batch", "4", "--image-size", "9"]
         if importlib.util.find_spec("matplotlib"):
             options += ["--plot", str(self.directory / "plot.svg")]
         status, text = self._train(*options)
         self.assertEqual(status, 0)
         self.assertIn("4 images of 9x9", text)
-        self.assertRegex(text, rf"{side}: .* ms a step, .* held-out images right, .*{ops}")
+        self.assertRegex(text, rf"{name}: .* ms a step, .* held-out images right, .*{ops}")
 
     def _usage_error(self, *arguments):
         stderr = io.StringIO()

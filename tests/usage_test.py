@@ -14,8 +14,9 @@ from tensorflow.python.framework import op_def_registry
 
 import tf_dwbp
 from tf_dwbp import ops
-from tf_dwbp.conformance import targets, verdicts
+from tf_dwbp.conformance import verdicts
 from tf_dwbp.conformance.cases import Case, Shape
+from tf_dwbp.tools import targets
 
 CASE = Case("float", "NHWC", "SAME", Shape("usage", 2, 9, 8, 5, 2, 3, 3), (2, 1), (1, 2))
 

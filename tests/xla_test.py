@@ -14,9 +14,10 @@ from absl.testing import parameterized
 
 import tf_dwbp
 from tf_dwbp import ops
-from tf_dwbp.conformance import cases, runner, targets
+from tf_dwbp.conformance import cases, runner
 from tf_dwbp.conformance.cases import Case, Shape
 from tf_dwbp.conformance.verdicts import Verdict
+from tf_dwbp.tools import targets
 
 pytestmark = pytest.mark.xla
 

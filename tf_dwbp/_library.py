@@ -8,9 +8,9 @@ import sys
 import warnings
 
 from tf_dwbp import _elf
+from tf_dwbp._native import LIBRARY_PATH, implementations
 
 _DIRECTORY = pathlib.Path(__file__).absolute().parent
-LIBRARY_PATH = _DIRECTORY / "_tf_dwbp.so"
 XLA_LIBRARY_PATH = _DIRECTORY / "_tf_dwbp_xla.so"
 BUILD_INFO_PATH = _DIRECTORY / "_build_info.json"
 _THIS_PROGRAM = pathlib.Path("/proc/self/exe")
@@ -81,6 +81,20 @@ def check_cpu_isa(asked: str | None, built: list[str]) -> None:
     if asked and asked not in built:
         raise ValueError(
             f"TF_DWBP_CPU_ISA is {asked!r}, but the kernels were built for {', '.join(built)}."
+        )
+
+
+def check_implementation(asked: str | None, known: dict[str, tuple[str, ...]]) -> None:
+    """Raises ValueError unless some op has the implementation that is asked for.
+
+    Args:
+      asked: the value of TF_DWBP_IMPL; None or "" leaves the choice to the library.
+      known: the names of each op's implementations.
+    """
+    names = dict.fromkeys(name for of_op in known.values() for name in of_op)
+    if asked and asked not in names:
+        raise ValueError(
+            f"TF_DWBP_IMPL is {asked!r}, but the implementations are {', '.join(names)}."
         )
 
 
@@ -169,7 +183,8 @@ def load():
     Raises:
       ImportError: when the installation is not whole, is for another TensorFlow or machine, or
         when another copy of the package has been imported; the text says what to do.
-      ValueError: when TF_DWBP_CPU_ISA asks for an instruction set that there are no kernels for.
+      ValueError: when TF_DWBP_CPU_ISA asks for an instruction set that there are no kernels for,
+        or TF_DWBP_IMPL for an implementation that there is none of.
     """
     tensorflow = _import_tensorflow()
     # Before all else: what is built for another version may be described in other words, too.
@@ -192,9 +207,19 @@ def load():
             f"tf_dwbp is loaded in this process already, from {_other_copies()}, and cannot be "
             f"loaded from {LIBRARY_PATH} too: start Python again and import only one of them."
         )
+    if asked := os.environ.get("TF_DWBP_IMPL"):
+        _check_asked_implementation(asked)
     if info["xla"]:
         _load_xla_library(tensorflow)
     return ops
+
+
+def _check_asked_implementation(asked):
+    try:
+        known = implementations()
+    except AttributeError as error:  # a function of an older or a newer library's
+        raise _half(LIBRARY_PATH, error) from None
+    check_implementation(asked, known)
 
 
 def _other_copies():

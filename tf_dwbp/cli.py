@@ -19,6 +19,7 @@ _COMMANDS = (
     "tf_dwbp.bench.command",
     "tf_dwbp.run",
     "tf_dwbp.train.command",
+    "tf_dwbp.explain",
     "tf_dwbp.info",
 )
 

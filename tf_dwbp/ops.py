@@ -2,7 +2,7 @@
 
 All three take every combination of their arguments. Sums of half, bfloat16 and float are kept in
 float and rounded once; the same bits come from every run and every number of threads. Each can be
-differentiated with respect to its tensors, to any order. `tf_dwbp.conformance.reference` is the
+differentiated with respect to its tensors, to any order. `tf_dwbp.tools.reference` is the
 executable form of their definition.
 """
 

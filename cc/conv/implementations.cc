@@ -35,12 +35,12 @@ Error nothing_takes(const Problem& problem, const std::string& answers) {
 
 std::string work_of(const Problem& problem) {
   const Geometry& g = problem.geometry;
-  const int64_t read_and_written =
-      (g.input_elements() + g.filter_elements() + g.output_elements()) * bytes_of(problem.dtype);
+  // In double, since three of the largest tensors have more bytes than 63 bits can count.
+  const double elements = 1.0 * g.input_elements() + g.filter_elements() + g.output_elements();
   const double flops = 2.0 * g.output_elements() * g.height.filter * g.width.filter;
   char numbers[128];
-  std::snprintf(numbers, sizeof numbers, "\nbytes: %lld\nflops: %.0f",
-                static_cast<long long>(read_and_written), flops);
+  std::snprintf(numbers, sizeof numbers, "\nbytes: %.0f\nflops: %.0f",
+                elements * bytes_of(problem.dtype), flops);
   return numbers;
 }
 

@@ -72,11 +72,15 @@ std::string explain(const Problem& problem, const std::string& device,
     text += "none, since " + error;
   }
   text += work_of(problem);
+  std::string not_taken = "is not the one that TF_DWBP_IMPL names";
   for (const Implementation& other : all) {
-    if (&other == chosen) continue;
+    if (&other == chosen) {
+      not_taken = "comes later";
+      continue;
+    }
     const std::string why = other.declines(problem);
     text += std::string("\n") + other.name + ": " +
-            (why.empty() ? "would take it, but comes later" : "declines, since " + why);
+            (why.empty() ? "would take it, but " + not_taken : "declines, since " + why);
   }
   return text;
 }

@@ -1,4 +1,4 @@
-"""What is timed, as each side is given it: an op on a shape, in a type and a layout."""
+"""What is timed, as each contender is given it: an op on a shape, in a type and a layout."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 
 from tf_dwbp.bench.shapes import Shape
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -55,7 +55,7 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """What both sides compute."""
+    """What both contenders compute."""
 
     shape: Shape
     dtype: str

@@ -3,19 +3,17 @@
 import os
 import sys
 
-from tf_dwbp import console
-from tf_dwbp.bench import call, files, peers, plot, report, runner, shapes
+from tf_dwbp.bench import call, peers, plot, report, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
-from tf_dwbp.conformance import targets
-from tf_dwbp.train import data
-from tf_dwbp.train.models import MODELS, POLICIES
+from tf_dwbp.tools import console, digits, run_files, targets
+from tf_dwbp.tools.models import MODELS, POLICIES
 
 _DESCRIPTION = """\
 Times an op beside another implementation and beside a copy of the same bytes: whole calls, overhead
-included, the sides alternated in short blocks in one process. Before a shape is timed, both sides'
-answers are compared. Exit status: 0; 1 if ours failed; 2 on wrong usage, or where the process that
-measures cannot be started or a file not be written."""
+included, the two alternated in short blocks in one process. Before a shape is timed, their answers
+are compared. Exit status: 0; 1 if ours failed; 2 on wrong usage, or where the process that measures
+cannot be started or a file not be written."""
 
 _TRAIN_DESCRIPTION = """\
 Whole training steps of Keras's applications, by stock's ops and by ours, and the share that
@@ -27,8 +25,8 @@ _OF_OPS = ("op", "dtype", "layout", "peer", "execution", "shapes", "group")
 _OF_TRAINING = ("model", "policy", "image_size", "batch")
 
 _EPILOG = """\
-Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for both sides. xla: stock
-TensorFlow's ops compiled by XLA. torch: PyTorch (pip install torch), channels_last for NHWC.
+Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for ours as well. xla:
+stock TensorFlow's ops compiled by XLA. torch: PyTorch (pip install torch), channels_last for NHWC.
 copy: memory. dilated: tf.nn.depthwise_conv2d with dilations, or its gradient, which go through
 SpaceToBatch. ours-eager, ours-function, ours-jit: our ops, called in that way whatever --execution
 says. The op backward is input_grad and filter_grad, one after the other."""
@@ -91,16 +89,16 @@ def register(subparsers) -> None:
         type=console.count,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="for both sides and the copy; default: every core (%(default)s)",
+        help="for both contenders and the copy; default: every core (%(default)s)",
     )
     parser.add_argument(
         "--rounds",
         type=console.count,
         default=11,
         metavar="N",
-        help="blocks of each side; default: 11",
+        help="blocks of each contender; default: 11",
     )
-    files.add_options(parser, _from_json, "every block's time", "time against bytes")
+    run_files.add_options(parser, _from_json, "every block's time", "time against bytes")
     parser.set_defaults(run=lambda arguments: _run(parser, arguments))
 
 
@@ -108,7 +106,7 @@ def _run(parser, arguments):
     if arguments.plot and (arguments.train or isinstance(arguments.load, TrainingRun)):
         parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
     run = arguments.load or _measure(parser, arguments)
-    complete = files.write(arguments, run.save, lambda path: plot.draw(run, path))
+    complete = run_files.write(arguments, run.save, lambda path: plot.draw(run, path))
     (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
     return 2 if not complete else 1 if run.failed else 0
 
@@ -126,7 +124,7 @@ def _measure(parser, arguments):
 
 
 def _measure_training(parser, arguments):
-    if reason := data.missing():
+    if reason := digits.missing():
         parser.error(reason)
     names = ("threads", "rounds", "policy", "image_size", "batch")
     plan = TrainingPlan(**{name: getattr(arguments, name) for name in names})

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 
 # Long enough for the clock and for a steady state, short enough that the machine stays the same
-# from one side's block to the other's.
+# from one contender's block to the other's.
 BLOCK_SECONDS = 0.025
 
-# A shape on which a side takes seconds gets fewer rounds than asked for, but these at least.
+# A shape on which a contender takes seconds gets fewer rounds than asked for, but these at least.
 _PATIENCE_SECONDS = 8.0
 _FEWEST_ROUNDS = 3
 

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: our ops, and the implementations it is compared with.
+"""The two contenders of a comparison: our ops, and the implementations it is compared with.
 
 Each prepares what it needs once, and gives back a function that makes one call: what is timed is
 what a user waits for, overhead included. Ours is called by its public name, stock's through
@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from tf_dwbp import build_info
 from tf_dwbp.bench.call import Call
-from tf_dwbp.bench.side import Refused, Side
+from tf_dwbp.bench.contender import Contender, Refused
 from tf_dwbp.bench.torch_peer import prepare_torch
-from tf_dwbp.conformance import targets
-from tf_dwbp.conformance.targets import EAGER, JIT
+from tf_dwbp.tools import targets
+from tf_dwbp.tools.targets import EAGER, JIT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Peer:
     """An implementation to compare with."""
 
     title: str
-    prepare: Callable[[Call, int], Side]  # for a number of threads; raises Refused
-    onednn: bool = True  # TensorFlow's switch in the process, for both sides
+    prepare: Callable[[Call, int], Contender]  # for a number of threads; raises Refused
+    onednn: bool = True  # TensorFlow's switch in the process, for both contenders
     only_dilated: bool = False
-    # Seconds at the start of each block, of either side, that do not count.
+    # Seconds at the start of each block, of either contender, that do not count.
     lead_in: float = 0.0
 
     @property
@@ -37,7 +37,7 @@ class Peer:
         return {"TF_ENABLE_ONEDNN_OPTS": "1" if self.onednn else "0"}
 
 
-def prepare_ours(call: Call, threads: int, execution: str = EAGER) -> Side:
+def prepare_ours(call: Call, threads: int, execution: str = EAGER) -> Contender:
     """Our ops, called in one of `targets.EXECUTIONS`."""
     del threads  # set for the whole process
     functions = targets.load(targets.OURS)
@@ -59,7 +59,7 @@ def _prepare_stock(call, threads):
 
 def _one_by_one(call, functions):
     tensors, sizes = _tensors(call)
-    return Side.of(
+    return Contender.of(
         functools.partial(functions[step], **call.arguments(step, tensors, sizes))
         for step in call.steps
     )
@@ -79,7 +79,7 @@ def _together(call, functions, jit_compile):
     def program(tensors):
         return [functions[step](**call.arguments(step, tensors, sizes)) for step in call.steps]
 
-    return Side(functools.partial(program, tensors))
+    return Contender(functools.partial(program, tensors))
 
 
 def _prepare_space_to_batch(call, threads):
@@ -127,10 +127,10 @@ def _prepare_space_to_batch(call, threads):
             batched["output"] = to_batch(input=tensors["output"], paddings=crops)
         return [step_of(step, batched) for step in call.steps]
 
-    return Side(run)
+    return Contender(run)
 
 
-@functools.lru_cache(maxsize=1)  # both sides read the same memory
+@functools.lru_cache(maxsize=1)  # both contenders read the same memory
 def _tensors(call):
     """The tensors by role, and the sizes of results."""
     tensors = {role: tf.constant(array) for role, array in call.tensors().items()}
@@ -144,7 +144,7 @@ PEERS = {
     "onednn": Peer("TensorFlow (oneDNN on)", _prepare_stock),
     "eigen": Peer("TensorFlow (oneDNN off)", _prepare_stock, onednn=False),
     "xla": Peer("TensorFlow's XLA", _prepare_xla),
-    # Its threads go on spinning after a call, 8 ms as measured, and take a core from the next side.
+    # Its threads go on spinning after a call, 8 ms as measured, and take a core from who is next.
     "torch": Peer("PyTorch", prepare_torch, lead_in=0.015),
     "dilated": Peer("tf.nn.depthwise_conv2d", _prepare_space_to_batch, only_dilated=True),
     # What our ops' own way of being called costs.

@@ -1,38 +1,17 @@
 """The run as a picture: time against bytes, with the copy as the limit."""
 
-import argparse
-import importlib.util
-import io
 import pathlib
 
 import numpy as np
 
-from tf_dwbp import console
 from tf_dwbp.bench import report
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Run
-from tf_dwbp.tools import files
+from tf_dwbp.tools.plot import BLUE, FAINT, INCHES, INK, ORANGE, PAPER, save, style
+from tf_dwbp.tools.report import percent
 
-SUFFIXES = (".png", ".svg", ".pdf")
-
-INCHES = (10.667, 6.667)
-DOTS_PER_INCH = 150  # 1600 x 1000 pixels
-
-# Okabe and Ito's colours, which all eyes can tell apart.
-BLUE, ORANGE = "#0072B2", "#D55E00"
-INK, FAINT, _SHADE, PAPER = "#333333", "#BBBBBB", "#F1F1EE", "#FFFFFF"
+_SHADE = "#F1F1EE"
 _MARKERS = {3: "o", 5: "s", 7: "D"}  # by filter size
-
-
-def plottable(text: str) -> pathlib.Path:
-    """A file that a picture can be written to, for `argparse`."""
-    if not importlib.util.find_spec("matplotlib"):
-        raise argparse.ArgumentTypeError("matplotlib is not installed: pip install matplotlib")
-    path = pathlib.Path(text)
-    if path.suffix.lower() not in SUFFIXES:
-        choices = ", ".join(SUFFIXES)
-        raise argparse.ArgumentTypeError(f"{text!r} ends in none of {choices}")
-    return console.writable(text)
 
 
 def draw(run: Run, path: pathlib.Path) -> None:
@@ -48,30 +27,6 @@ def draw(run: Run, path: pathlib.Path) -> None:
         axes.legend(loc="lower right", frameon=False, labelspacing=0.6)  # where no point can be
         _write_texts(figure, axes, run)
         save(figure, path)
-
-
-def save(figure, path: pathlib.Path) -> None:
-    """Writes a picture in the format that the path's ending names."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=DOTS_PER_INCH, format=path.suffix[1:])
-    files.write(path, drawn.getvalue())
-
-
-def style():
-    """A context in which matplotlib draws the project's pictures."""
-    import matplotlib
-
-    return matplotlib.rc_context(
-        {
-            "axes.edgecolor": FAINT,
-            "axes.labelcolor": INK,
-            "font.size": 11,
-            "legend.fontsize": 10,
-            "text.color": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-        }
-    )
 
 
 def _set_up(axes):
@@ -116,15 +71,15 @@ def _draw_copy(axes, run):
 def _draw_points(axes, run):
     """Ours, the peer's, and a line between what belongs together."""
     peer = run.plan.peer
-    sides = [(OURS, BLUE, run.plan.our_title)]
+    contenders = [(OURS, BLUE, run.plan.our_title)]
     if peer != COPY:
-        sides.append((peer, ORANGE, run.plan.peer_title))
+        contenders.append((peer, ORANGE, run.plan.peer_title))
     for row in run.rows:
         size = run.call(row).moved_bytes
-        medians = [time.median for side, *_ in sides if (time := row.time(side))]
+        medians = [time.median for contender, *_ in contenders if (time := row.time(contender))]
         axes.plot([size] * len(medians), medians, color=FAINT, linewidth=1.1, zorder=2)
-        for side, color, _ in sides:
-            if time := row.time(side):
+        for contender, color, _ in contenders:
+            if time := row.time(contender):
                 axes.scatter(
                     size,
                     time.median,
@@ -133,9 +88,9 @@ def _draw_points(axes, run):
                     color=color,
                     edgecolor=PAPER,
                     linewidth=0.9,
-                    zorder=4 if side == OURS else 3,
+                    zorder=4 if contender == OURS else 3,
                 )
-    for _, color, title in sides:
+    for _, color, title in contenders:
         axes.scatter([], [], s=52, color=color, label=title)
     for size in sorted({row.shape.filter for row in run.rows}):
         marker = _MARKERS.get(size, "o")
@@ -149,8 +104,8 @@ def _write_texts(figure, axes, run):
         worst = f"{found.worst:.2f} times"
     elif found := run.summary(COPY):
         mean, worst = (
-            f"at {report.percent(found.mean)} of a copy's speed",
-            report.percent(found.worst),
+            f"at {percent(found.mean)} of a copy's speed",
+            percent(found.worst),
         )
     note = found and (
         f"{run.plan.our_title} is {mean}, the geometric mean of {found.count} shapes.\n"

@@ -8,17 +8,24 @@ import rich.table
 
 from tf_dwbp.bench import shapes
 from tf_dwbp.bench.peers import COPY
-from tf_dwbp.bench.results import OURS, Run, Spread
+from tf_dwbp.bench.results import OURS, Run
 from tf_dwbp.bench.training import STOCK, TrainingRun
-from tf_dwbp.console import terminal
+from tf_dwbp.tools.console import terminal
+from tf_dwbp.tools.report import (
+    NONE,
+    encodable,
+    machine_text,
+    milliseconds,
+    new_table,
+    percent,
+    quartiles,
+)
 
 _TRAINING_EXPLANATION = """\
 ms: the median of the blocks ± half the interquartile range. Stock/ours: the median of the pairs \
 of blocks (quartiles); above 1 ours is faster. Depthwise: the share of depthwise ops in the time \
 in which ops run, each instant divided equally among the ops that run in it. Mean: geometric."""
 _WIDTH = 120  # of the table with spreads
-_ASCII = {ord("–"): "-", ord("±"): "+-"}
-_NONE = "–"
 _EXPLANATION = """\
 ms: the median of the blocks ± half the interquartile range. Ratios: the median of the pairs of \
 blocks (quartiles); above 1 ours is faster. Of copy: the time of reading and writing as many bytes \
@@ -33,7 +40,7 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
         console.width = _WIDTH  # a file or pipe has no width of its own
 
     def text(string):
-        return string if console.encoding.startswith("utf") else string.translate(_ASCII)
+        return encodable(string, console.encoding)
 
     console.print(text(f"\n{run.plan.title}\n"), style="bold", soft_wrap=True)
     console.print(_rows_table(run, text, spreads=console.width >= _WIDTH))
@@ -54,7 +61,7 @@ def show_training(run: TrainingRun) -> None:
         console.width = _WIDTH
 
     def text(string):
-        return string if console.encoding.startswith("utf") else string.translate(_ASCII)
+        return encodable(string, console.encoding)
 
     table = new_table(collapse_padding=True)
     table.add_column("model", no_wrap=True)
@@ -63,9 +70,9 @@ def show_training(run: TrainingRun) -> None:
     for row in run.rows:
         cells = [f"{row.batch} x {row.image_size}x{row.image_size}"]
         if not row.failure:
-            cells += [milliseconds(row.time(side)) for side in (STOCK, OURS)]
+            cells += [milliseconds(row.time(contender)) for contender in (STOCK, OURS)]
             cells.append(f"{row.ratio.median:.2f}{quartiles(row.ratio)}")
-            cells += [percent(row.shares[side]) for side in (STOCK, OURS)]
+            cells += [percent(row.shares[contender]) for contender in (STOCK, OURS)]
         table.add_row(row.model, *map(text, cells))
     console.print(text(f"\n{run.plan.title}\n"), style="bold", soft_wrap=True)
     console.print(table)
@@ -83,51 +90,26 @@ def machine_line(run: Run) -> str:
     return f"{machine_text(run.machine)}; matmul {run.matmul_rate / 1e9:.0f} GFLOP/s"
 
 
-def machine_text(machine: dict) -> str:
-    """The processor and the software, in one line."""
-    software = f"TensorFlow {machine['tensorflow']}, oneDNN "
-    software += "on" if machine["onednn"] == "1" else "off"
-    if "torch" in machine:
-        software += f", PyTorch {machine['torch']}"
-    if machine["forced_cpu_isa"]:
-        software += f", TF_DWBP_CPU_ISA={machine['forced_cpu_isa']}"
-    return f"{machine['cpu']}, {machine['threads']} threads; {software}"
-
-
-def milliseconds(time: Spread | None, spread: bool = True) -> str:
-    """The median to three digits, and half the interquartile range as a share of it."""
-    if time is None:
-        return _NONE
-    value = time.median * 1e3
-    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
-    around = f" ±{(time.high - time.low) / 2 / time.median:4.0%}" if spread else ""
-    return f"{value:.{digits}f}{around}"
-
-
-def percent(share: float | None) -> str:
-    """A share, in whole percents where there are any."""
-    if share is None:
-        return _NONE
-    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
-
-
 def _rows_table(run, text, spreads):
     """A row for each shape; without the spreads it fits a narrow terminal."""
     peer = run.plan.peer
     numbers = {reason: number for number, reason in enumerate(run.reasons, 1)}
-    sides = (OURS, peer)
+    contenders = (OURS, peer)
 
-    def time(row, side):
-        note = row.refusals.get(side)
-        mark = f" [{numbers[f'{side}: {note}']}]" if note else ""
-        return milliseconds(row.time(side), spreads) + mark
+    def time(row, contender):
+        note = row.refusals.get(contender)
+        mark = f" [{numbers[f'{contender}: {note}']}]" if note else ""
+        return milliseconds(row.time(contender), spreads) + mark
 
-    def ratio(row, side):
-        found = row.ratio(side)
-        return _NONE if found is None else f"{found.median:.2f}{quartiles(found, spreads)}"
+    def ratio(row, contender):
+        found = row.ratio(contender)
+        return NONE if found is None else f"{found.median:.2f}{quartiles(found, spreads)}"
 
     columns = {
-        **{f"{side} ms": lambda row, side=side: time(row, side) for side in sides},
+        **{
+            f"{contender} ms": lambda row, contender=contender: time(row, contender)
+            for contender in contenders
+        },
         **({f"{peer}/ours": lambda row: ratio(row, peer)} if peer != COPY else {}),
         "of copy": lambda row: percent(copy.median if (copy := row.ratio(COPY)) else None),
         "of matmul": lambda row: percent(run.share_of_matmul(row)),
@@ -143,17 +125,6 @@ def _rows_table(run, text, spreads):
     return table
 
 
-def new_table(**options) -> rich.table.Table:
-    """A table with few lines, and nothing around it."""
-    return rich.table.Table(
-        header_style="bold",
-        box=rich.box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        **options,
-    )
-
-
 def _summary_table(run):
     """One line for each group that has shapes, for the peer and for the copy."""
     table = new_table()
@@ -166,21 +137,16 @@ def _summary_table(run):
         ("worst shape", "left"),
     ):
         table.add_column(heading, justify=justify, no_wrap=True)
-    for side in dict.fromkeys((run.plan.peer, COPY)):
+    for contender in dict.fromkeys((run.plan.peer, COPY)):
         for group in (None, *shapes.GROUPS[:-1]):  # of the last, a few of all kinds, none
-            if found := run.summary(side, group):
+            if found := run.summary(contender, group):
                 figures = [found.mean, found.worst]
                 table.add_row(
                     group or "all",
                     str(found.count),
-                    "of copy" if side == COPY else f"{side} / ours",
-                    *(percent(x) if side == COPY else f"{x:.2f}" for x in figures),
+                    "of copy" if contender == COPY else f"{contender} / ours",
+                    *(percent(x) if contender == COPY else f"{x:.2f}" for x in figures),
                     found.worst_shape.name,
                 )
         table.add_section()
     return table
-
-
-def quartiles(ratio: Spread, spread: bool = True) -> str:
-    """A ratio's quartiles, in brackets."""
-    return f" ({ratio.low:.2f}–{ratio.high:.2f})" if spread else ""

@@ -4,53 +4,37 @@ import dataclasses
 import json
 import pathlib
 
-import numpy as np
-
 from tf_dwbp.bench import shapes
 from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.peers import COPY, PEERS
 from tf_dwbp.bench.shapes import Shape
-from tf_dwbp.conformance.targets import EAGER
 from tf_dwbp.tools import files
+from tf_dwbp.tools.statistics import Spread, geometric_mean
+from tf_dwbp.tools.targets import EAGER
 
 OURS = "ours"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spread:
-    """Median and quartiles."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values) -> "Spread":
-        low, median, high = (float(x) for x in np.percentile(values, [25, 50, 75]))
-        return cls(median, low, high)
-
-
-@dataclasses.dataclass(frozen=True)
 class Row:
-    """One shape: seconds a call, block by block, of each side that can compute it."""
+    """One shape: seconds a call, block by block, of each contender that can compute it."""
 
     shape: Shape
     seconds: dict[str, list[float]]
-    refusals: dict[str, str] = dataclasses.field(default_factory=dict)  # side -> why not
+    refusals: dict[str, str] = dataclasses.field(default_factory=dict)  # contender -> why not
 
-    def time(self, side: str) -> Spread | None:
-        """Seconds a call; None if the side could not be measured."""
-        return Spread.of(self.seconds[side]) if side in self.seconds else None
+    def time(self, contender: str) -> Spread | None:
+        """Seconds a call; None if the contender could not be measured."""
+        return Spread.of(self.seconds[contender]) if contender in self.seconds else None
 
-    def ratio(self, side: str) -> Spread | None:
-        """That side's time divided by ours, from pairs of blocks of the same round.
+    def ratio(self, contender: str) -> Spread | None:
+        """That contender's time divided by ours, from pairs of blocks of the same round.
 
         The median of such ratios is not moved by a machine that becomes slower between rounds.
         """
-        if not {side, OURS} <= self.seconds.keys():
+        if not {contender, OURS} <= self.seconds.keys():
             return None
-        pairs = zip(self.seconds[side], self.seconds[OURS], strict=True)
-        return Spread.of([theirs / ours for theirs, ours in pairs])
+        return Spread.of_ratios(self.seconds[contender], self.seconds[OURS])
 
     def to_json(self) -> dict:
         return {
@@ -67,7 +51,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a group of shapes comes to, as one side's time divided by ours."""
+    """What a group of shapes comes to, as one contender's time divided by ours."""
 
     count: int
     mean: float  # geometric
@@ -97,8 +81,8 @@ class Plan:
 
     @property
     def title(self) -> str:
-        sides = f"{self.our_title} and {self.peer_title}"
-        return f"{self.op}, {self.dtype} {self.layout}, SAME: {sides}"
+        contenders = f"{self.our_title} and {self.peer_title}"
+        return f"{self.op}, {self.dtype} {self.layout}, SAME: {contenders}"
 
 
 @dataclasses.dataclass
@@ -123,26 +107,25 @@ class Run:
         ours = row.time(OURS)
         return ours and 2 * self.call(row).products / ours.median / self.matmul_rate
 
-    def summary(self, side: str, group: str | None = None) -> Summary | None:
-        """Over the group's shapes (None: all) that this side and we computed; None if none."""
+    def summary(self, contender: str, group: str | None = None) -> Summary | None:
+        """Over the group's shapes (None: all) that this contender and we computed; None if none."""
         ratios = {
             row.shape: ratio.median
             for row in self.rows
-            if (group is None or group in row.shape.groups) and (ratio := row.ratio(side))
+            if (group is None or group in row.shape.groups) and (ratio := row.ratio(contender))
         }
         if not ratios:
             return None
         worst = min(ratios, key=ratios.get)
-        mean = float(np.exp(np.mean(np.log(list(ratios.values())))))
-        return Summary(len(ratios), mean, ratios[worst], worst)
+        return Summary(len(ratios), geometric_mean(ratios.values()), ratios[worst], worst)
 
     @property
     def reasons(self) -> dict[str, list[str]]:
-        """Why sides were not measured -> the names of the shapes."""
+        """Why contenders were not measured -> the names of the shapes."""
         found: dict[str, list[str]] = {}
         for row in self.rows:
-            for side, reason in row.refusals.items():
-                found.setdefault(f"{side}: {reason}", []).append(row.shape.name)
+            for contender, reason in row.refusals.items():
+                found.setdefault(f"{contender}: {reason}", []).append(row.shape.name)
         return found
 
     def to_json(self) -> dict:
@@ -152,7 +135,7 @@ class Run:
             "machine": self.machine,
             "matmul_rate": self.matmul_rate,
             "summary": {
-                side: {
+                contender: {
                     group or "all": {
                         "count": found.count,
                         "geometric_mean": found.mean,
@@ -160,9 +143,9 @@ class Run:
                         "worst_shape": found.worst_shape.name,
                     }
                     for group in (None, *shapes.GROUPS)
-                    if (found := self.summary(side, group))
+                    if (found := self.summary(contender, group))
                 }
-                for side in dict.fromkeys([self.plan.peer, COPY])
+                for contender in dict.fromkeys([self.plan.peer, COPY])
             },
             "rows": [row.to_json() | self._figures(row) for row in self.rows],
         }
@@ -172,11 +155,13 @@ class Run:
             "name": row.shape.name,
             "groups": sorted(row.shape.groups),
             "moved_bytes": self.call(row).moved_bytes,
-            "times": {side: dataclasses.asdict(row.time(side)) for side in row.seconds},
+            "times": {
+                contender: dataclasses.asdict(row.time(contender)) for contender in row.seconds
+            },
             "ratios": {
-                side: dataclasses.asdict(ratio)
-                for side in row.seconds
-                if side != OURS and (ratio := row.ratio(side))
+                contender: dataclasses.asdict(ratio)
+                for contender in row.seconds
+                if contender != OURS and (ratio := row.ratio(contender))
             },
             "share_of_matmul": self.share_of_matmul(row),
         }

@@ -1,7 +1,7 @@
 """Has the plan carried out in a process of its own, whose death becomes a row's refusal.
 
 TensorFlow reads its oneDNN switch while loading, so the process is started with the switch that
-the peer needs; both sides run in it.
+the peer needs; both contenders run in it.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ def run(
     for shape in selected:
         if shape.name in heard.rows:
             rows.append(Row.from_json(heard.rows[shape.name]))
-        else:  # which side's fault that is nobody knows
+        else:  # which contender's fault that is nobody knows
             reason = heard.deaths[shape.name]
             rows.append(Row(shape, {}, {OURS: reason, plan.peer: reason}))
     return Run(plan, rows, heard.machine, max(heard.rates))
@@ -97,7 +97,7 @@ def _listen(module, environment, plan, names, progress):
         if begun is None:
             raise Failed(evidence)
         if begun not in heard.rows:  # it died of this one
-            heard.deaths[begun] = f"the process that runs both sides ended: {evidence}"
+            heard.deaths[begun] = f"the process that runs both contenders ended: {evidence}"
         done = heard.rows.keys() | heard.deaths.keys()
         remaining = [name for name in remaining if name not in done]
     return heard

@@ -3,10 +3,10 @@
 import numpy as np
 
 from tf_dwbp.bench.call import DTYPES, Call
-from tf_dwbp.bench.side import Refused, Side
+from tf_dwbp.bench.contender import Contender, Refused
 
 
-def prepare_torch(call: Call, threads: int) -> Side:
+def prepare_torch(call: Call, threads: int) -> Contender:
     """PyTorch's own ops; `torch.nn.grad.conv2d_input` calls them on a slower path.
 
     Where SAME pads by one more after than before, PyTorch, which pads both alike, is given the
@@ -74,4 +74,4 @@ def prepare_torch(call: Call, threads: int) -> Side:
             arrays.append(array)
         return arrays
 
-    return Side(run, to_arrays)
+    return Contender(run, to_arrays)

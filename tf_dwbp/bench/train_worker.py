@@ -10,14 +10,12 @@ import sys
 
 import tensorflow as tf
 
-from tf_dwbp.bench import machine, measure, share
+from tf_dwbp.bench import measure, share
 from tf_dwbp.bench.results import OURS
 from tf_dwbp.bench.training import STOCK, TrainingPlan, TrainingRow
-from tf_dwbp.tools import process
-from tf_dwbp.train import data
-from tf_dwbp.train.compare import LOWER_LEARNING_RATE
-from tf_dwbp.train.models import MODELS
-from tf_dwbp.train.side import Side
+from tf_dwbp.tools import digits, machine, process
+from tf_dwbp.tools.models import MODELS
+from tf_dwbp.tools.trainer import LOWER_LEARNING_RATE, Trainer
 
 _PATIENCE_SECONDS = 60.0  # for a model
 
@@ -34,20 +32,20 @@ def measure_row(plan: TrainingPlan, name: str) -> TrainingRow:
     """Times steps of both ways in turn, on one batch, if they run the ops that they should."""
     image_size, batch = plan.sizes(name)
     model = MODELS[name]
-    images, labels = next(data.Digits(image_size, model.preprocess).batches(batch))
+    images, labels = next(digits.Digits(image_size, model.preprocess).batches(batch))
     steps, wrong = {}, []
-    for side, swapped in ((STOCK, False), (OURS, True)):
-        built = model.build(image_size, data.CLASSES, 0, plan.policy)
-        trained = Side(built, LOWER_LEARNING_RATE, swapped)
-        steps[side] = functools.partial(trained.step, images, labels)
-        steps[side]()
+    for contender, swapped in ((STOCK, False), (OURS, True)):
+        built = model.build(image_size, digits.CLASSES, 0, plan.policy)
+        trained = Trainer(built, LOWER_LEARNING_RATE, swapped)
+        steps[contender] = functools.partial(trained.step, images, labels)
+        steps[contender]()
         ops = trained.ops()
         if ops.ours if not swapped else ops.stock or not ops.ours:
-            wrong.append(f"{side} ran the wrong depthwise ops: {ops}")
+            wrong.append(f"{contender} ran the wrong depthwise ops: {ops}")
     if wrong:
         return TrainingRow(name, image_size, batch, {}, {}, "; ".join(wrong))
     seconds = measure.alternate(steps, plan.rounds, patience=_PATIENCE_SECONDS)
-    shares = {side: share.of_depthwise(step) for side, step in steps.items()}
+    shares = {contender: share.of_depthwise(step) for contender, step in steps.items()}
     return TrainingRow(name, image_size, batch, seconds, shares)
 
 

@@ -4,10 +4,9 @@ import dataclasses
 import json
 import pathlib
 
-import numpy as np
-
-from tf_dwbp.bench.results import OURS, Spread
+from tf_dwbp.bench.results import OURS
 from tf_dwbp.tools import files
+from tf_dwbp.tools.statistics import Spread, geometric_mean
 
 STOCK = "stock"
 
@@ -51,15 +50,14 @@ class TrainingRow:
     shares: dict[str, float]  # of depthwise ops in a step's time
     failure: str = ""
 
-    def time(self, side: str) -> Spread:
+    def time(self, contender: str) -> Spread:
         """Seconds a step."""
-        return Spread.of(self.seconds[side])
+        return Spread.of(self.seconds[contender])
 
     @property
     def ratio(self) -> Spread:
         """Stock's time divided by ours, from pairs of blocks of the same round."""
-        pairs = zip(self.seconds[STOCK], self.seconds[OURS], strict=True)
-        return Spread.of([theirs / ours for theirs, ours in pairs])
+        return Spread.of_ratios(self.seconds[STOCK], self.seconds[OURS])
 
 
 @dataclasses.dataclass
@@ -77,7 +75,7 @@ class TrainingRun:
     def mean(self) -> float | None:
         """The geometric mean of the models' ratios."""
         ratios = [row.ratio.median for row in self.rows if not row.failure]
-        return float(np.exp(np.mean(np.log(ratios)))) if ratios else None
+        return geometric_mean(ratios) if ratios else None
 
     def to_json(self) -> dict:
         """The times, from which `from_json` makes the same run, and the figures for readers."""
@@ -103,6 +101,6 @@ def _figures(row):
     if row.failure:
         return {}
     return {
-        "times": {side: dataclasses.asdict(row.time(side)) for side in row.seconds},
+        "times": {contender: dataclasses.asdict(row.time(contender)) for contender in row.seconds},
         "ratio": dataclasses.asdict(row.ratio),
     }

@@ -12,13 +12,12 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
-from tf_dwbp import console
-from tf_dwbp.bench import limits, machine, measure, peers, shapes
+from tf_dwbp.bench import limits, measure, peers, shapes
 from tf_dwbp.bench.call import DTYPES, Call
+from tf_dwbp.bench.contender import Refused
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Plan, Row
-from tf_dwbp.bench.side import Refused
-from tf_dwbp.tools import process
+from tf_dwbp.tools import console, machine, process
 
 # By how many roundings answers may differ that add numbers in different orders.
 _ROUNDINGS = 4
@@ -37,7 +36,7 @@ def main(send, plan, names):
 
 
 def measure_row(plan: Plan, shape: shapes.Shape) -> Row:
-    """Times all sides that can compute the shape, once the peer's answer agrees with ours."""
+    """Times all contenders that can compute the shape, once the peer's answer agrees with ours."""
     call = Call(shape, plan.dtype, plan.layout, plan.op)
     peer = peers.PEERS.get(plan.peer)  # none where that is the copy
     functions, refusals = _prepare(plan, call, peer)
@@ -47,15 +46,15 @@ def measure_row(plan: Plan, shape: shapes.Shape) -> Row:
 
 
 def _prepare(plan, call, peer):
-    """Both sides' functions, and why there is none where one cannot compute what it should."""
+    """Both contenders' functions, and why there is none where one cannot compute what it should."""
     functions, answers, refusals = {}, {}, {}
     prepare_ours = functools.partial(peers.prepare_ours, execution=plan.execution)
     prepare = {OURS: prepare_ours} | ({plan.peer: peer.prepare} if peer else {})
-    for name, prepare_side in prepare.items():
+    for name, prepare_one in prepare.items():
         try:
-            side = prepare_side(call, plan.threads)
-            answers[name] = side.to_arrays(side.run())
-            functions[name] = side.run
+            contender = prepare_one(call, plan.threads)
+            answers[name] = contender.to_arrays(contender.run())
+            functions[name] = contender.run
         except Refused as error:
             refusals[name] = str(error)
         except Exception as error:  # whatever an implementation raises

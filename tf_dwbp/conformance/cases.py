@@ -9,12 +9,12 @@ ones never see, are cases of so many combinations that each meets every value of
 import dataclasses
 import functools
 import itertools
+import shlex
 import zlib
 
 import numpy as np
 
-from tf_dwbp.conformance import reference
-from tf_dwbp.tools.problem import ARGUMENTS, DTYPES, LAYOUTS, OPS, PADDINGS
+from tf_dwbp.tools.problem import DTYPES, LAYOUTS, OPS, PADDINGS, Problem, parse
 
 ORDERS = (0, 1, 2)  # the op itself, its gradients, and their gradients
 STRIDES = ((1, 1), (2, 2), (3, 3), (2, 1), (1, 3))
@@ -93,7 +93,15 @@ LARGE = (
 )
 # Of each shape: every op meets every stride, and every value of the other axes.
 _COMBINATIONS = 15
-_LARGE_SHAPES = {large.shape for large in LARGE}
+_MOST_OF_SMALL = 1 << 16  # elements of a small case's tensors
+
+_SIZES = tuple(field.name for field in dataclasses.fields(Shape) if field.name != "name")
+_NAMED = {
+    tuple(getattr(shape, name) for name in _SIZES): shape
+    for shape in (*SHAPES, *(large.shape for large in LARGE))
+}
+_GIVEN = "given"  # instead of a name
+_ORDER = " order "  # between the text and a number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +116,57 @@ class Case:
     dilation: tuple[int, int]
     op: str = "input_grad"
     order: int = 0
+    explicit: tuple[int, int, int, int] = (*EXPLICIT_ROWS, *EXPLICIT_COLUMNS)  # where it is that
+
+    @classmethod
+    def of(cls, problem: Problem, order: int = 0) -> "Case":
+        """The case of a problem; its shape has a name if it is one of those above."""
+        sizes = tuple(getattr(problem, name) for name in _SIZES)
+        shape = _NAMED.get(sizes) or Shape(_GIVEN, *sizes)
+        return cls(
+            problem.dtype,
+            problem.layout,
+            problem.padding,
+            shape,
+            (problem.stride_y, problem.stride_x),
+            (problem.dilation_y, problem.dilation_x),
+            problem.op,
+            order,
+            **({"explicit": problem.explicit} if problem.padding == "EXPLICIT" else {}),
+        )
+
+    @functools.cached_property
+    def problem(self) -> Problem:
+        """The op, the type and the sizes, of which there is a text."""
+        return Problem(
+            self.op,
+            self.dtype,
+            self.layout,
+            **{name: getattr(self.shape, name) for name in _SIZES},
+            stride_y=self.stride[0],
+            stride_x=self.stride[1],
+            dilation_y=self.dilation[0],
+            dilation_x=self.dilation[1],
+            padding=self.padding,
+            explicit=self.explicit if self.padding == "EXPLICIT" else (0, 0, 0, 0),
+        )
 
     @functools.cached_property
     def id(self) -> str:
-        """A name that stays from run to run: `forward-float-NHWC-SAME-s2x1-d1x2-odd`."""
-        op = f"{self.op}-order{self.order}" if self.order else self.op
-        stride, dilation = ("x".join(map(str, pair)) for pair in (self.stride, self.dilation))
-        axes = f"{self.dtype}-{self.layout}-{self.padding}-s{stride}-d{dilation}"
-        return f"{op}-{axes}-{self.shape.name}"
+        """A name that stays from run to run: the problem's text, and the order if there is one."""
+        return f"{self.problem}{_ORDER}{self.order}" if self.order else str(self.problem)
+
+    @classmethod
+    def of_id(cls, id: str) -> "Case":
+        """The case of that name."""
+        text, _, order = id.partition(_ORDER)
+        return cls.of(parse(text), int(order or 0))
+
+    @property
+    def options(self) -> str:
+        """What `tf-dwbp conformance` takes to judge this case alone."""
+        order = f" --order {self.order}" if self.order else ""
+        return f"--case {shlex.quote(str(self.problem))}{order}"
 
     @property
     def dilated(self) -> bool:
@@ -128,53 +179,34 @@ class Case:
     @functools.cached_property
     def is_large(self) -> bool:
         """Whether it is of real size."""
-        return self.shape in _LARGE_SHAPES
+        return self.problem.elements > _MOST_OF_SMALL
 
     @property
     def input_sizes(self) -> tuple[int, ...]:
-        shape = self.shape
-        return self._ordered(shape.batch, shape.height, shape.width, shape.channels)
+        return self.problem.input_sizes
 
     @property
     def filter_shape(self) -> tuple[int, ...]:
-        shape = self.shape
-        return (shape.filter_height, shape.filter_width, shape.channels, shape.multiplier)
-
-    @property
-    def out_backprop_shape(self) -> tuple[int, ...]:
-        return reference.out_backprop_shape(self.input_sizes, self.filter_shape, **self.attributes)
+        return self.problem.filter_sizes
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of the tensor in each role."""
-        shapes = (self.input_sizes, self.filter_shape, self.out_backprop_shape)
-        return dict(zip(reference.ROLES, shapes, strict=True))
+        return self.problem.shapes
 
     @property
     def attributes(self) -> dict:
         """The op's keyword arguments other than its tensors and sizes."""
-        explicit = self._ordered((0, 0), EXPLICIT_ROWS, EXPLICIT_COLUMNS, (0, 0))
-        return {
-            "strides": list(self._ordered(1, *self.stride, 1)),
-            "padding": self.padding,
-            "explicit_paddings": list(sum(explicit, ())) if self.padding == "EXPLICIT" else [],
-            "data_format": self.layout,
-            "dilations": list(self._ordered(1, *self.dilation, 1)),
-        }
+        return self.problem.attributes
 
     def arguments(self, tensors=None) -> dict:
         """The op's keyword arguments, with its operands from `tensors`, if given."""
-        tensors = tensors or self.tensors()
-        named = {ARGUMENTS[role]: tensors[role] for role in reference.operands(self.op)}
-        result = reference.RESULTS[self.op]
-        if result != "output":  # whose sizes follow from the operands
-            named[f"{result}_sizes"] = np.array(self.shapes[result], np.int32)
-        return named | self.attributes
+        return self.problem.arguments(tensors or self.tensors())
 
     def inputs(self) -> tuple[np.ndarray, np.ndarray]:
         """The op's two tensors, in the order of its arguments."""
         tensors = self.tensors()
-        return tuple(tensors[role] for role in reference.operands(self.op))
+        return tuple(tensors[role] for role in self.problem.operands)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """A tensor for each role; that of the op's result is what its gradient is fed with."""
@@ -197,11 +229,6 @@ class Case:
             numbers += np.copysign(0.5, numbers)
             drawn[role] = numbers.astype(DTYPES[self.dtype])
         return drawn
-
-    def _ordered(self, batch, height, width, channels):
-        if self.layout == "NHWC":
-            return (batch, height, width, channels)
-        return (batch, channels, height, width)
 
 
 def _combinations():

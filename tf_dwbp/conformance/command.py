@@ -5,8 +5,9 @@ import functools
 import re
 import sys
 
-from tf_dwbp import build_info, console
-from tf_dwbp.conformance import cases, export, runner, targets, terminal
+from tf_dwbp import build_info
+from tf_dwbp.conformance import cases, export, runner, terminal
+from tf_dwbp.tools import console, problem, targets
 
 _DESCRIPTION = """\
 Computes every cell of a matrix of configurations with each op that is judged and with stock
@@ -15,6 +16,9 @@ reference. On a tenth of the cells, in which every pair of values is met, the gr
 and the gradients of these are compared too. Our ops are called eagerly, from a tf.function and from
 one that XLA compiles. Exit status: 0 if every answer judged agrees, 1 if one does not, 2 on wrong
 usage, or where a file cannot be written."""
+
+# What chooses cells, which --case does.
+_FILTERS = ("op", "dtype", "layout", "padding", "quick", "size")
 
 
 def register(subparsers) -> None:
@@ -76,6 +80,14 @@ def register(subparsers) -> None:
         "for; both, but with --quick small ones",
     )
     parser.add_argument(
+        "--case",
+        nargs="+",
+        type=problem.argument,
+        default=[],
+        metavar="PROBLEM",
+        help="only these calls, as printed for a cell that fails; with --order their gradients",
+    )
+    parser.add_argument(
         "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
     )
     for suffix, what in (
@@ -92,7 +104,7 @@ def register(subparsers) -> None:
 
 def _run(parser, arguments):
     target = arguments.target
-    ops, orders = arguments.op, arguments.order
+    ops, orders = arguments.op or _ops(arguments.case), arguments.order
     if target is not None:
         orders = orders or [0]
     if target not in (None, targets.STOCK):
@@ -100,10 +112,7 @@ def _run(parser, arguments):
         if len(set(ops)) > 1:
             parser.error(f"{target} is one op's function: give one --op, not {', '.join(ops)}")
     executions = _executions(parser, arguments)
-    sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
-    selected = cases.select(
-        arguments.dtype, arguments.layout, arguments.padding, arguments.quick, ops, orders, sizes
-    )
+    selected = _given(parser, arguments) or _selected(arguments, ops, orders)
     if not selected:
         parser.error("no cell has all of these values: gradients are of small shapes")
     try:
@@ -126,6 +135,29 @@ def _run(parser, arguments):
     )
     terminal.show(run)
     return 2 if not complete else 1 if run.failing else 0
+
+
+def _ops(problems):
+    return list(dict.fromkeys(given.op for given in problems))
+
+
+def _given(parser, arguments):
+    """The cases that are given as texts."""
+    if not arguments.case:
+        return []
+    for name in _FILTERS:
+        if getattr(arguments, name):
+            parser.error(f"--case says all of a call: --{name} has no place beside it")
+    orders = arguments.order or [0]
+    found = (cases.Case.of(given, order) for given in arguments.case for order in orders)
+    return list(dict.fromkeys(found))
+
+
+def _selected(arguments, ops, orders):
+    """The cases that have the values asked for."""
+    sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
+    filters = (arguments.dtype, arguments.layout, arguments.padding)
+    return cases.select(*filters, arguments.quick, ops, orders, sizes)
 
 
 def _executions(parser, arguments):

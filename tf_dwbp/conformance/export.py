@@ -31,6 +31,7 @@ def to_json(run: Run) -> dict:
         "cells": [
             {
                 "id": cell.case.id,
+                "problem": str(cell.case.problem),
                 **dataclasses.asdict(cell.case),
                 "outcomes": {
                     path: [outcome.to_json() for outcome in cell.outcomes[path]]

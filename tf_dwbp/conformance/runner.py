@@ -9,11 +9,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from tf_dwbp.conformance import targets
 from tf_dwbp.conformance.cases import Case
+from tf_dwbp.conformance.paths import ENVIRONMENTS, Path, to_ask
 from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import process
+from tf_dwbp.tools import process, targets
 
 # Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
 LIMIT_SECONDS = 180
@@ -49,7 +49,7 @@ def run(
     Raises UnusableTarget if the target cannot be imported.
     """
     start = time.monotonic()
-    paths, judged = targets.paths(target, stock, executions)
+    paths, judged = to_ask(target, stock, executions)
     paths = [path for path in paths if (xla or not path.is_slow) and any(map(path.is_asked, cases))]
     judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
@@ -110,7 +110,7 @@ def _tensorflow_version():
 @dataclasses.dataclass
 class _Job:
     number: int  # jobs are done in this order
-    path: targets.Path
+    path: Path
     cases: list[str]  # not answered yet
 
 
@@ -128,7 +128,7 @@ class _Exchange:
     def __init__(self, cases, paths, limit_seconds):
         self._casualties = collections.Counter()
         self._shared = collections.deque()
-        own = [collections.deque() for _ in targets.ENVIRONMENTS]
+        own = [collections.deque() for _ in ENVIRONMENTS]
         for number, batch in enumerate(_batches(cases)):
             for path in paths:
                 asked = [case.id for case in batch if path.is_asked(case)]
@@ -143,7 +143,7 @@ class _Exchange:
         names = sorted({path.target for path in paths})
         self._workers = [
             _Worker(environment, names, jobs, limit_seconds)
-            for environment, jobs in zip(targets.ENVIRONMENTS, own, strict=True)
+            for environment, jobs in zip(ENVIRONMENTS, own, strict=True)
         ]
 
     def jobs(self):

@@ -11,12 +11,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from tf_dwbp import console
-from tf_dwbp.conformance import cases, reference, targets, verdicts
+from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import process
-
-_CASES = {case.id: case for case in (*cases.LARGE_CASES, *cases.CASES)}
+from tf_dwbp.tools import console, process, reference, targets
 
 # What paths that are asked for the same cases one after the other need: a job's, or a large one's.
 _small_tensors, _large_tensors = (
@@ -45,7 +42,7 @@ def main(channel, names):
             return
     channel.send(ready=True)
     for job in channel:
-        batch = [_CASES[name] for name in job["cases"]]
+        batch = [cases.Case.of_id(name) for name in job["cases"]]
         jit = job["execution"] == targets.JIT
         ask = _ask if job["execution"] == targets.EAGER else functools.partial(_ask_program, jit)
         for answered, outcome in ask(functions[job["target"]], batch, channel.send):

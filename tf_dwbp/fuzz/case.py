@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shlex
 
 import numpy as np
 
@@ -37,8 +38,7 @@ class Case:
     @property
     def options(self) -> str:
         """What `tf-dwbp fuzz` takes to make this call."""
-        text = f"--case '{self.problem}'" if "(" in str(self.problem) else f"--case {self.problem}"
-        text += f" --data {self.data} --seed {self.seed}"
+        text = f"--case {shlex.quote(str(self.problem))} --data {self.data} --seed {self.seed}"
         return text + (" --offset {} {}".format(*self.offsets) if any(self.offsets) else "")
 
     @functools.cached_property

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 from tf_dwbp.tools.problem import ARGUMENTS, DTYPES, LAYOUTS, PADDINGS
 
 _LARGEST = 2**31 - 1

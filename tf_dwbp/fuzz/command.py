@@ -5,7 +5,7 @@ import random
 import re
 import sys
 
-from tf_dwbp import _library, console
+from tf_dwbp import _library
 from tf_dwbp.fuzz import case as cases
 from tf_dwbp.fuzz import invalid, report
 from tf_dwbp.fuzz.case import INTEGERS, Case
@@ -13,7 +13,7 @@ from tf_dwbp.fuzz.draw import Filters
 from tf_dwbp.fuzz.pool import Broken, UnusableTarget
 from tf_dwbp.fuzz.runner import Plan, Runner
 from tf_dwbp.fuzz.ways import Ways
-from tf_dwbp.tools import problem
+from tf_dwbp.tools import console, problem
 
 _DESCRIPTION = """\
 Makes random calls over all that the ops support, at sizes from 1 to whole layers. Half of them have
@@ -90,7 +90,10 @@ def register(subparsers) -> None:
         help="where both tensors begin, in elements behind a boundary of 64 bytes",
     )
     parser.add_argument(
-        "--case", type=_problem, metavar="PROBLEM", help="one call, as printed for a failure"
+        "--case",
+        type=problem.argument,
+        metavar="PROBLEM",
+        help="one call, as printed for a failure",
     )
     parser.add_argument(
         "--change",
@@ -211,13 +214,6 @@ def _target(text):
     if not re.fullmatch(r"[\w.]+:[\w.]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
     return text
-
-
-def _problem(text):
-    try:
-        return problem.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _change(text):

@@ -3,10 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_dwbp import console
-from tf_dwbp.conformance import reference
 from tf_dwbp.fuzz import calls, checks, invalid, judge
 from tf_dwbp.fuzz.case import Case
+from tf_dwbp.tools import console, reference
 from tf_dwbp.tools.problem import ARGUMENTS, DTYPES
 
 _LONGEST = 500  # characters, of an error

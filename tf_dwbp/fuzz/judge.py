@@ -1,7 +1,7 @@
 """What the answer to a case must be, and whether an answer is that.
 
 Where all sums are exact, one answer is right, to the bit; a sum of zero is +0. Elsewhere an answer
-must lie within the bound of `conformance.verdicts`. Where an Inf or NaN takes part, the definition
+must lie within the bound of `tools.bounds`. Where an Inf or NaN takes part, the definition
 says which elements become what, whatever the order of summation. Sums that may overflow on the way,
 though their end be finite, depend on that order: they are not judged, but have to be the same
 bits in every run.
@@ -13,11 +13,9 @@ import zlib
 import ml_dtypes
 import numpy as np
 
-from tf_dwbp.conformance import reference, verdicts
 from tf_dwbp.fuzz.case import SPECIAL, Case
+from tf_dwbp.tools import bounds, reference
 from tf_dwbp.tools.problem import DTYPES
-
-_ACCUMULATOR = {"half": "float", "bfloat16": "float", "float": "float", "double": "double"}
 
 
 def digest(answer: np.ndarray) -> str:
@@ -74,7 +72,7 @@ def expected(case: Case, tensors: dict[str, np.ndarray]) -> Expected:
             value = reference.member(problem.result, tensors, *arguments, **problem.attributes)
             return Expected(dtype, np.ascontiguousarray(value.astype(dtype)), None)
         if case.data != SPECIAL:
-            bounded = verdicts.expectation_of(
+            bounded = bounds.expectation_of(
                 problem.dtype, problem.result, tensors, *arguments, **problem.attributes
             )
             return Expected(dtype, bounded.value, bounded.bound)
@@ -87,14 +85,14 @@ def _expected_of_special_numbers(problem, dtype, tensors, arguments):
         for role, tensor in tensors.items()
     }
     value = reference.member(problem.result, tensors, *arguments, **problem.attributes)
-    bounded = verdicts.expectation_of(
+    bounded = bounds.expectation_of(
         problem.dtype, problem.result, finite, *arguments, **problem.attributes
     )
     # Scaled, such that not even the largest numbers' products overflow in double.
     scaled = {role: tensor.astype(np.float64) * 2.0**-520 for role, tensor in finite.items()}
     total = reference.absolute_products(problem.result, scaled, *arguments, **problem.attributes)
     count = reference.product_counts(problem.result, *arguments, **problem.attributes)
-    accumulator = ml_dtypes.finfo(DTYPES[_ACCUMULATOR[problem.dtype]])
+    accumulator = ml_dtypes.finfo(DTYPES[bounds.ACCUMULATOR[problem.dtype]])
     # Without fused multiply-add each product is rounded, to the smallest subnormal at worst.
     bound = bounded.bound + count * float(accumulator.smallest_subnormal)
 

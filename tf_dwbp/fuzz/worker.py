@@ -6,7 +6,6 @@ third of a second, not the seconds that loading takes.
 """
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -19,11 +18,10 @@ import traceback
 
 import tensorflow as tf
 
-from tf_dwbp import _library, console
-from tf_dwbp.conformance import targets
+from tf_dwbp import _native
 from tf_dwbp.fuzz import calls, invalid_call, judge
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import process
+from tf_dwbp.tools import console, process, targets
 
 # What TensorFlow prints on its way, and the addresses of a trace.
 _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
@@ -148,7 +146,7 @@ def _work(target, threads, jobs, pipe):
             send(broken=traceback.format_exc())
             return
         gc.collect()  # programs, which are cycles, hold the tensors of large cases
-        send(done=True, paths=_paths() if target == targets.OURS else {})
+        send(done=True, paths=_native.path_counts() if target == targets.OURS else {})
 
 
 def _answer(functions, job, send):
@@ -230,21 +228,6 @@ class _Batch:
             "fault": faults[0] if faults else "",
             "calls": len(answers) + bool(refusal),
         }
-
-
-def _paths():
-    """How often each implementation was reached in this process, if the library counts that."""
-    library = ctypes.CDLL(str(_library.LIBRARY_PATH))
-    try:
-        name, count = library.tf_dwbp_path_name, library.tf_dwbp_path_count
-    except AttributeError:
-        return {}
-    name.restype, count.restype = ctypes.c_char_p, ctypes.c_int64
-    paths, i = {}, 0
-    while (text := name(ctypes.c_int(i))) is not None:
-        paths[text.decode()] = count(ctypes.c_int(i))
-        i += 1
-    return paths
 
 
 if __name__ == "__main__":

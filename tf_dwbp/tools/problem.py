@@ -4,8 +4,10 @@
 
 is op, dtype, layout, batch, height x width x channels with the depth multiplier, filter, strides,
 dilations (rows first) and padding. Explicit padding is `EXPLICIT(top,bottom,left,right)`.
+cc/conv/problem.h has the same for the library, and accepts and refuses the same texts.
 """
 
+import argparse
 import dataclasses
 import functools
 import re
@@ -13,7 +15,7 @@ import re
 import ml_dtypes
 import numpy as np
 
-from tf_dwbp.conformance import reference
+from tf_dwbp.tools import reference
 
 OPS = tuple(reference.RESULTS)
 DTYPES = {
@@ -33,13 +35,20 @@ _TEXT = re.compile(
     r":(?P<height>\d+)x(?P<width>\d+)x(?P<channels>\d+)m(?P<multiplier>\d+)"
     r":k(?P<filter_height>\d+)x(?P<filter_width>\d+)"
     r":s(?P<stride_y>\d+)x(?P<stride_x>\d+):d(?P<dilation_y>\d+)x(?P<dilation_x>\d+)"
-    r":(?P<padding>\w+)(?:\((?P<explicit>\d+,\d+,\d+,\d+)\))?"
+    r":(?P<padding>\w+)(?:\((?P<explicit>\d+,\d+,\d+,\d+)\))?",
+    re.ASCII,
 )
-_LARGEST = 2**31 - 1
+_LARGEST = 2**31 - 1  # along rows and columns, so that no position on an axis can leave 64 bits
+_MOST_ELEMENTS = (2**63 - 1) // 8  # of a tensor, so that bytes of any type can be counted
 _AT_LEAST_1 = (
-    ("filter_height", "filter_width"),
-    ("stride_y", "stride_x", "dilation_y", "dilation_x"),
+    "filter_height",
+    "filter_width",
+    "stride_y",
+    "stride_x",
+    "dilation_y",
+    "dilation_x",
 )
+_COUNTS = ("batch", "channels", "multiplier")  # limited by the number of elements alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +91,19 @@ class Problem:
         return (self.filter_height, self.filter_width, self.channels, self.multiplier)
 
     @functools.cached_property
+    def rows(self) -> reference.Axis:
+        sizes = (self.height, self.filter_height, self.stride_y, self.dilation_y)
+        return reference.Axis(*sizes, self.padding, self.explicit[:2])
+
+    @functools.cached_property
+    def columns(self) -> reference.Axis:
+        sizes = (self.width, self.filter_width, self.stride_x, self.dilation_x)
+        return reference.Axis(*sizes, self.padding, self.explicit[2:])
+
+    @property
     def outputs(self) -> tuple[int, int]:
         """Height and width of the convolution's output."""
-        top, bottom, left, right = self.explicit
-        rows = (self.height, self.filter_height, self.stride_y, self.dilation_y)
-        columns = (self.width, self.filter_width, self.stride_x, self.dilation_x)
-        return (
-            reference.output_size(*rows, self.padding, (top, bottom)),
-            reference.output_size(*columns, self.padding, (left, right)),
-        )
+        return self.rows.outputs, self.columns.outputs
 
     @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -178,7 +191,34 @@ def parse(text: str) -> Problem:
     numbers = {k: int(v) for k, v in fields.items() if v.isdecimal()}
     amounts = tuple(map(int, explicit.split(","))) if explicit else (0, 0, 0, 0)
     for name, value in (*numbers.items(), *(("padding", amount) for amount in amounts)):
-        least = 1 if any(name in names for names in _AT_LEAST_1) else 0
-        if not least <= value <= _LARGEST:
-            raise ValueError(f"{text!r}: {name} {value} is not between {least} and {_LARGEST}")
-    return Problem(**fields | numbers, explicit=amounts)
+        least = 1 if name in _AT_LEAST_1 else 0
+        most = 2**63 - 1 if name in _COUNTS else _LARGEST
+        if not least <= value <= most:
+            raise ValueError(f"{text!r}: {name} {value} is not between {least} and {most}")
+    found = Problem(**fields | numbers, explicit=amounts)
+    for role, shape in found.shapes.items():
+        if _too_many(shape):
+            raise ValueError(
+                f"{text!r}: {role} {list(shape)} has more than {_MOST_ELEMENTS} elements"
+            )
+    return found
+
+
+def argument(text: str) -> Problem:
+    """The same for `argparse`."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _too_many(shape):
+    """Multiplied from the first size on, as TensorFlow does; what follows a 0 does not count."""
+    elements = 1
+    for size in shape:
+        if size == 0:
+            return False
+        elements *= size
+        if elements > _MOST_ELEMENTS:
+            return True
+    return False

@@ -1,6 +1,6 @@
 """Training of real models, swapped in or not, and a comparison of the two.
 
-`models` lists the models, `data` has the images, `side` is one model that trains, `compare` has
-several train in turn from one checkpoint, `results` keeps what they did and judges it, `report` and
-`plot` show it, `command` is the command line's view of all this.
+`compare` has several models train in turn from one checkpoint, `results` keeps what they did and
+judges it, `report` and `plot` show it, `command` is the command line's view of all this. The models
+themselves, their images and what trains them, which the benchmark has as well, are in `tools`.
 """

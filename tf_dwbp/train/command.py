@@ -4,10 +4,8 @@ import argparse
 import functools
 import os
 
-from tf_dwbp import console
-from tf_dwbp.bench import files
-from tf_dwbp.train import data
-from tf_dwbp.train.models import MODELS, POLICIES
+from tf_dwbp.tools import console, digits, run_files
+from tf_dwbp.tools.models import MODELS, POLICIES
 
 _ALL = "all"
 
@@ -61,7 +59,7 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--policy", choices=POLICIES, default=POLICIES[0], help="Keras's; default: %(default)s"
     )
-    files.add_options(
+    run_files.add_options(
         parser, _from_json, "every loss and step time", "losses, differences and step times"
     )
     parser.set_defaults(run=lambda arguments: _run(parser, arguments))
@@ -71,7 +69,7 @@ def _run(parser, arguments):
     from tf_dwbp.train import plot, report, results
 
     runs, machine = arguments.load or _train(parser, arguments)
-    complete = files.write(
+    complete = run_files.write(
         arguments,
         lambda path: results.save(runs, machine, path),
         lambda path: plot.draw(runs, machine, path),
@@ -84,10 +82,10 @@ def _train(parser, arguments):
     if arguments.compare and arguments.swap is not None:
         parser.error("--compare trains both ways: --swap and --no-swap have no place beside it")
     plans = [_plan(parser, arguments, name) for name in _names(arguments.model)]
-    if reason := data.missing():
+    if reason := digits.missing():
         parser.error(reason)
 
-    from tf_dwbp.bench import machine
+    from tf_dwbp.tools import machine
     from tf_dwbp.train import compare
 
     runs = []

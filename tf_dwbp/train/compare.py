@@ -2,16 +2,10 @@
 
 from collections.abc import Callable
 
-from tf_dwbp.train import data
-from tf_dwbp.train.models import MODELS
+from tf_dwbp.tools import digits
+from tf_dwbp.tools.models import MODELS
+from tf_dwbp.tools.trainer import LEARNING_RATE, LOWER_LEARNING_RATE, Trainer
 from tf_dwbp.train.results import CONTROL, STOCK, SWAPPED, Plan, Run, Training
-from tf_dwbp.train.side import Side
-
-# Twice, since networks are too sensitive to compare while they are new: a change in the last bit
-# of a MobileNet's first weights changes its loss by a tenth some three steps later. At the lower
-# rate, from where the higher has led, changes grow slowly.
-LEARNING_RATE = 0.01
-LOWER_LEARNING_RATE = 0.003
 
 Progress = Callable[[str, int, int], None]
 
@@ -19,15 +13,15 @@ Progress = Callable[[str, int, int], None]
 def train(plan: Plan, swapped: bool, progress: Progress = lambda what, done, total: None) -> Run:
     """Trains by our ops or stock's; `progress` hears the loss, and how many steps are done."""
     batches, held_out = _data(plan)
-    side = _side(plan, swapped)
+    trainer = _trainer(plan, swapped)
     total = plan.warm_up + plan.steps
     training = Training()
     for number in range(total):
         if number == plan.warm_up:
-            side.model.optimizer.learning_rate = LOWER_LEARNING_RATE
-        _step({side: training}, next(batches))
+            trainer.model.optimizer.learning_rate = LOWER_LEARNING_RATE
+        _step({trainer: training}, next(batches))
         progress(f"loss {training.losses[-1]:.3f}", number + 1, total)
-    _finish({side: training}, held_out)
+    _finish({trainer: training}, held_out)
     return Run(plan, [], {SWAPPED if swapped else STOCK: training})
 
 
@@ -37,44 +31,44 @@ def compare(plan: Plan, progress: Progress = lambda what, done, total: None) -> 
     All get the same batches, and draw the same random numbers for dropout.
     """
     batches, held_out = _data(plan)
-    sides = {name: _side(plan, swapped=name == SWAPPED) for name in (STOCK, SWAPPED, CONTROL)}
-    trainings = {name: Training() for name in sides}
+    trainers = {name: _trainer(plan, swapped=name == SWAPPED) for name in (STOCK, SWAPPED, CONTROL)}
+    trainings = {name: Training() for name in trainers}
     total = plan.warm_up + plan.steps
     warm_up = Training()
     for number in range(plan.warm_up):
-        _step({sides[STOCK]: warm_up}, next(batches))
+        _step({trainers[STOCK]: warm_up}, next(batches))
         progress(f"loss {warm_up.losses[-1]:.3f}", number + 1, total)
-    for side in sides.values():
-        side.start_from(sides[STOCK], LOWER_LEARNING_RATE)
-    sides[CONTROL].perturb(plan.seed)
-    turn = [(sides[name], trainings[name]) for name in sides]
+    for trainer in trainers.values():
+        trainer.start_from(trainers[STOCK], LOWER_LEARNING_RATE)
+    trainers[CONTROL].perturb(plan.seed)
+    turn = [(trainers[name], trainings[name]) for name in trainers]
     for number in range(plan.steps):
         _step(dict(turn), next(batches))
         turn = turn[1:] + turn[:1]
         loss = trainings[STOCK].losses[-1]
         progress(f"loss {loss:.3f}", plan.warm_up + number + 1, total)
-    _finish({sides[name]: trainings[name] for name in sides}, held_out)
+    _finish({trainers[name]: trainings[name] for name in trainers}, held_out)
     return Run(plan, warm_up.losses, trainings)
 
 
 def _data(plan):
-    digits = data.Digits(plan.image_size, MODELS[plan.model].preprocess, plan.seed)
-    return digits.batches(plan.batch), digits.held_out()
+    images = digits.Digits(plan.image_size, MODELS[plan.model].preprocess, plan.seed)
+    return images.batches(plan.batch), images.held_out()
 
 
-def _side(plan, swapped):
-    model = MODELS[plan.model].build(plan.image_size, data.CLASSES, plan.seed, plan.policy)
-    return Side(model, LEARNING_RATE, swapped)
+def _trainer(plan, swapped):
+    model = MODELS[plan.model].build(plan.image_size, digits.CLASSES, plan.seed, plan.policy)
+    return Trainer(model, LEARNING_RATE, swapped)
 
 
 def _step(trainings, batch):
-    for side, training in trainings.items():
-        loss, seconds = side.step(*batch)
+    for trainer, training in trainings.items():
+        loss, seconds = trainer.step(*batch)
         training.losses.append(loss)
         training.seconds.append(seconds)
 
 
 def _finish(trainings, held_out):
-    for side, training in trainings.items():
-        training.ops = side.ops()
-        training.accuracy = side.accuracy(*held_out)
+    for trainer, training in trainings.items():
+        training.ops = trainer.ops()
+        training.accuracy = trainer.accuracy(*held_out)

@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 
-from tf_dwbp.bench.plot import BLUE, FAINT, INCHES, INK, ORANGE, PAPER, save, style
-from tf_dwbp.bench.report import machine_text
-from tf_dwbp.train.models import MODELS
+from tf_dwbp.tools.models import MODELS
+from tf_dwbp.tools.plot import BLUE, FAINT, INCHES, INK, ORANGE, PAPER, save, style
+from tf_dwbp.tools.report import machine_text
 from tf_dwbp.train.results import CONTROL, FACTOR, STOCK, SWAPPED, Run
 
 _COLORS = {STOCK: ORANGE, SWAPPED: BLUE}
@@ -47,17 +47,21 @@ def draw(runs: list[Run], machine: dict, path: pathlib.Path) -> None:
 
 def _draw_losses(axes, run, first):
     axes.set_title(MODELS[run.plan.model].application, fontsize=12, fontweight="bold", pad=20)
-    ends = [training.accuracy for side, training in run.trainings.items() if side != CONTROL]
+    ends = [
+        training.accuracy for contender, training in run.trainings.items() if contender != CONTROL
+    ]
     right = " and ".join(dict.fromkeys(f"{share:.0%}" for share in ends))
     note = f"{right} of held-out images right"
     axes.text(0.5, 1.04, note, fontsize=9, color=_GREY, ha="center", transform=axes.transAxes)
     start = len(run.warm_up)
     if start:
         axes.plot(range(start), run.warm_up, color=FAINT, linewidth=1.2, label="start, stock")
-    for side, width, dash in ((STOCK, 3.2, "-"), (SWAPPED, 1.4, "-")):
-        if training := run.trainings.get(side):
+    for contender, width, dash in ((STOCK, 3.2, "-"), (SWAPPED, 1.4, "-")):
+        if training := run.trainings.get(contender):
             steps = range(start, start + len(training.losses))
-            axes.plot(steps, training.losses, dash, color=_COLORS[side], lw=width, label=side)
+            axes.plot(
+                steps, training.losses, dash, color=_COLORS[contender], lw=width, label=contender
+            )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("step", fontsize=9)
     if first:
@@ -73,11 +77,11 @@ def _draw_differences(axes, run, first):
     axes.plot(
         steps, bound, color=INK, linewidth=1.2, label=f"bound: {FACTOR} x control's largest so far"
     )
-    for side, color, label in (
+    for contender, color, label in (
         (CONTROL, _GREY, "control: stock, weights' last bit changed"),
         (SWAPPED, BLUE, "swapped"),
     ):
-        found = run.difference(side)
+        found = run.difference(contender)
         found = np.where(found > 0, found, np.nan)  # equal to the bit: nothing to show
         axes.plot(steps, found, "o-", color=color, markersize=3, linewidth=1, label=label)
     axes.set_ylim(bound.min() / 3e3, bound.max() * 5)
@@ -96,15 +100,15 @@ def _draw_differences(axes, run, first):
 
 
 def _draw_times(axes, run, first):
-    sides = (SWAPPED, STOCK)
-    times = [run.trainings[side].step_time for side in sides]
+    contenders = (SWAPPED, STOCK)
+    times = [run.trainings[contender].step_time for contender in contenders]
     medians = [1e3 * time.median for time in times]
     around = [
         [1e3 * (time.median - time.low) for time in times],
         [1e3 * (time.high - time.median) for time in times],
     ]
-    colors = [_COLORS[side] for side in sides]
-    axes.barh(sides, medians, xerr=around, color=colors, error_kw={"ecolor": INK, "lw": 1})
+    colors = [_COLORS[contender] for contender in contenders]
+    axes.barh(contenders, medians, xerr=around, color=colors, error_kw={"ecolor": INK, "lw": 1})
     axes.set_xlabel(f"ms a step; stock/swapped {run.ratio().median:.2f}", fontsize=9)
     if not first:
         axes.set_yticklabels([])

@@ -1,7 +1,14 @@
 """Trainings on a terminal."""
 
-from tf_dwbp.bench.report import machine_text, milliseconds, new_table, percent, quartiles
-from tf_dwbp.console import terminal
+from tf_dwbp.tools.console import terminal
+from tf_dwbp.tools.report import (
+    encodable,
+    machine_text,
+    milliseconds,
+    new_table,
+    percent,
+    quartiles,
+)
 from tf_dwbp.train.results import CONTROL, FACTOR, ROUNDINGS, STOCK, SWAPPED, Run
 
 _ROWS = 6  # of a table of losses
@@ -18,9 +25,7 @@ def show(runs: list[Run], machine: dict) -> None:
     console = terminal()
 
     def say(text, **options):
-        if not console.encoding.startswith("utf"):
-            text = text.replace("–", "-").replace("±", "+-")
-        console.print(text, markup=False, soft_wrap=True, **options)
+        console.print(encodable(text, console.encoding), markup=False, soft_wrap=True, **options)
 
     for run in runs:
         plan = run.plan
@@ -58,16 +63,16 @@ def _compared(run):
         table.add_column(heading, justify="right")
     columns = (run.difference(SWAPPED), run.bound(), run.difference(CONTROL))
     for step in _chosen(run.plan.steps):
-        losses = [f"{run.trainings[side].losses[step]:.6f}" for side in (STOCK, SWAPPED)]
+        losses = [f"{run.trainings[contender].losses[step]:.6f}" for contender in (STOCK, SWAPPED)]
         table.add_row(str(step), *losses, *(f"{column[step]:.1e}" for column in columns))
     return table
 
 
 def _lines(run):
-    for side, training in run.trainings.items():
-        if side != CONTROL:
+    for contender, training in run.trainings.items():
+        if contender != CONTROL:
             yield (
-                f"{side}: {milliseconds(training.step_time)} ms a step, "
+                f"{contender}: {milliseconds(training.step_time)} ms a step, "
                 f"{percent(training.accuracy)} of the held-out images right, depthwise ops "
                 f"{training.ops}"
             )

@@ -6,9 +6,9 @@ import pathlib
 
 import numpy as np
 
-from tf_dwbp.bench.results import Spread
 from tf_dwbp.tools import files
-from tf_dwbp.train.side import Ops
+from tf_dwbp.tools.statistics import Spread
+from tf_dwbp.tools.trainer import Ops
 
 STOCK, SWAPPED, CONTROL = "stock", "swapped", "control"
 
@@ -71,9 +71,9 @@ class Run:
     def compared(self) -> bool:
         return CONTROL in self.trainings
 
-    def difference(self, side: str) -> np.ndarray:
-        """How far a side's losses are from stock's, step by step."""
-        losses = [np.asarray(self.trainings[which].losses) for which in (side, STOCK)]
+    def difference(self, contender: str) -> np.ndarray:
+        """How far a contender's losses are from stock's, step by step."""
+        losses = [np.asarray(self.trainings[which].losses) for which in (contender, STOCK)]
         return np.abs(losses[0] - losses[1])
 
     def bound(self) -> np.ndarray:
@@ -108,20 +108,18 @@ class Run:
 
     def ratio(self) -> Spread:
         """Stock's time divided by ours, from pairs of steps that were taken in turn."""
-        pairs = zip(
-            self.trainings[STOCK].seconds[1:], self.trainings[SWAPPED].seconds[1:], strict=True
-        )
-        return Spread.of([theirs / ours for theirs, ours in pairs])
+        stock, swapped = (self.trainings[which].seconds[1:] for which in (STOCK, SWAPPED))
+        return Spread.of_ratios(stock, swapped)
 
     def faults(self) -> list[str]:
         """Why the run has failed, if so."""
         found = []
-        for side, training in self.trainings.items():
+        for contender, training in self.trainings.items():
             ops = training.ops
-            if ops.ours if side != SWAPPED else ops.stock or not ops.ours:
-                found.append(f"the {side} training ran the wrong depthwise ops: {ops}")
+            if ops.ours if contender != SWAPPED else ops.stock or not ops.ours:
+                found.append(f"the {contender} training ran the wrong depthwise ops: {ops}")
             if not np.isfinite(training.losses).all():
-                found.append(f"the {side} training's loss is not a finite number any more")
+                found.append(f"the {contender} training's loss is not a finite number any more")
         if self.compared and (steps := self.exceeding()):
             found.append(
                 f"the losses differ by more than the bound in {len(steps)} steps, the first of "
@@ -134,16 +132,20 @@ class Run:
         found = {
             "plan": dataclasses.asdict(self.plan),
             "warm_up": self.warm_up,
-            "trainings": {side: dataclasses.asdict(t) for side, t in self.trainings.items()},
+            "trainings": {
+                contender: dataclasses.asdict(t) for contender, t in self.trainings.items()
+            },
             "step_times": {
-                side: dataclasses.asdict(t.step_time) for side, t in self.trainings.items()
+                contender: dataclasses.asdict(t.step_time)
+                for contender, t in self.trainings.items()
             },
             "faults": self.faults(),
         }
         if self.compared:
             found |= {
                 "differences": {
-                    side: self.difference(side).tolist() for side in (SWAPPED, CONTROL)
+                    contender: self.difference(contender).tolist()
+                    for contender in (SWAPPED, CONTROL)
                 },
                 "bound": self.bound().tolist(),
                 "worst": self.worst(),
@@ -157,8 +159,8 @@ class Run:
     def from_json(cls, data: dict) -> "Run":
         """Raises KeyError or TypeError if the data are not a run's."""
         trainings = {
-            side: Training(**one | {"ops": Ops(**one["ops"])})
-            for side, one in data["trainings"].items()
+            contender: Training(**one | {"ops": Ops(**one["ops"])})
+            for contender, one in data["trainings"].items()
         }
         return cls(Plan(**data["plan"]), data["warm_up"], trainings)
 

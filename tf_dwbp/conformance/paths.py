@@ -1,19 +1,11 @@
-"""The implementations that can be asked: ours, stock TensorFlow's, and anybody's function."""
+"""The ways to an answer that a run asks: ours, stock TensorFlow's, and anybody's function."""
 
 import dataclasses
-import importlib
-import os
-import sys
 
-from tf_dwbp import family
 from tf_dwbp.conformance import cases
+from tf_dwbp.tools.targets import EAGER, JIT, OURS, STOCK
 
-OURS, STOCK = "ours", "stock"
 EIGEN, ONEDNN, XLA = "stock Eigen", "stock oneDNN", "stock XLA"
-
-# How a function can be called: as it stands, or from a program of several calls that TensorFlow
-# runs, or that XLA compiles.
-EAGER, FUNCTION, JIT = EXECUTIONS = ("eager", "function", "jit")
 
 # TensorFlow reads its oneDNN switch while loading: two processes show both CPU paths.
 ENVIRONMENTS = ({"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "1"})
@@ -24,7 +16,7 @@ class Path:
     """One way to an answer."""
 
     name: str
-    target: str  # what `load` takes
+    target: str  # what `targets.load` takes
     environments: tuple[int, ...]  # where it runs
     everywhere: bool = True  # in all of these, or in whichever is free
     execution: str = EAGER
@@ -49,7 +41,7 @@ STOCK_PATHS = (
 )
 
 
-def paths(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], list[str]]:
+def to_ask(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], list[str]]:
     """The paths to ask when `target` (None: our ops) is judged, and the names of those judged.
 
     Only what is judged is asked for gradients and for cases of real size, stock not by way of XLA.
@@ -76,24 +68,3 @@ def paths(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], lis
         for execution in executions
     ]
     return [*judged, *(STOCK_PATHS if stock else ())], [path.name for path in judged]
-
-
-def load(target):
-    """The functions behind a target's name, by op; each takes its op's arguments as keywords."""
-    if target == STOCK:
-        import tensorflow as tf
-
-        return {op: getattr(tf.raw_ops, names.stock) for op, names in family.OPS.items()}
-    if target == OURS:
-        from tf_dwbp import ops
-
-        return {op: getattr(ops, names.function) for op, names in family.OPS.items()}
-    module_name, _, attribute = target.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    function = importlib.import_module(module_name)
-    for name in attribute.split("."):
-        function = getattr(function, name)
-    if not callable(function):
-        raise TypeError(f"{target} is not a function")
-    return dict.fromkeys(cases.OPS, function)  # its cases are of one op

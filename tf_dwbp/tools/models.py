@@ -11,7 +11,7 @@ too short for a momentum of 0.99 in `BatchNormalization`, and for a `LayerScale`
 import dataclasses
 from collections.abc import Callable
 
-from tf_dwbp.train import data
+from tf_dwbp.tools import digits
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -38,8 +38,8 @@ class Model:
                 f"--image-size {image_size}: {self.application} takes images of {self.smallest} "
                 "pixels and more"
             )
-        if batch > data.TRAINED_ON:
-            return f"--batch {batch}: there are {data.TRAINED_ON} images"
+        if batch > digits.TRAINED_ON:
+            return f"--batch {batch}: there are {digits.TRAINED_ON} images"
         return None
 
     def build(self, image_size: int, classes: int, seed: int, policy: str):

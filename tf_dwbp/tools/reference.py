@@ -203,14 +203,29 @@ def product_counts(result, input_sizes, filter_sizes, *args, data_format="NHWC",
     return counts * batch if result == "filter" else counts
 
 
-class _Axis:
+class Axis:
     """One spatial axis of a call."""
 
     def __init__(self, size, filter_size, stride, dilation, padding, explicit):
         description = (int(size), int(filter_size), int(stride), int(dilation), padding, explicit)
-        self.size, _, self.stride, self.dilation, _, _ = description
+        self.size, self.taps, self.stride, self.dilation, _, _ = description
         self.outputs = output_size(*description)
         self.pad_before = pad_before(*description)
+        self.pad_after = explicit[1] if padding == "EXPLICIT" else 0
+        if padding == "SAME":  # what the last output reaches beyond the image
+            beyond = (self.outputs - 1) * self.stride + self.extent - self.pad_before - self.size
+            self.pad_after = max(0, beyond)
+
+    @property
+    def extent(self):
+        """How many pixels the dilated filter spans."""
+        return (self.taps - 1) * self.dilation + 1
+
+    @property
+    def products(self):
+        """Pairs of an output and a tap that meet a pixel, and not the padding."""
+        outputs = (self.tap(k)[0] for k in range(self.taps))
+        return sum(meeting.stop - meeting.start for meeting in outputs)
 
     def tap(self, k):
         """The outputs that use tap k inside the image, and the inputs that they read, as slices."""
@@ -227,7 +242,7 @@ class _Axis:
 def _axes(input_sizes, filter_shape, strides, padding, explicit_paddings, data_format, dilations):
     height = data_format.index("H")
     return [
-        _Axis(
+        Axis(
             input_sizes[axis],
             filter_shape[axis - height],
             strides[axis],

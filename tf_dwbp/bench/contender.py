@@ -1,4 +1,4 @@
-"""One side of a comparison."""
+"""One of those that are compared."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ class Refused(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class Contender:
     """One way to compute a call."""
 
     run: Callable[[], list]  # the results of the call's steps
@@ -19,7 +19,7 @@ class Side:
     to_arrays: Callable[[list], list[np.ndarray]] = lambda results: [*map(np.asarray, results)]
 
     @classmethod
-    def of(cls, functions: Iterable[Callable[[], object]]) -> "Side":
+    def of(cls, functions: Iterable[Callable[[], object]]) -> "Contender":
         """Calls one function for each step."""
         first, *rest = functions
         if not rest:

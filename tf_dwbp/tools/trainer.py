@@ -10,6 +10,12 @@ from tf_dwbp import swap
 
 MOMENTUM = 0.9
 
+# Twice, since networks are too sensitive to compare while they are new: a change in the last bit
+# of a MobileNet's first weights changes its loss by a tenth some three steps later. At the lower
+# rate, from where the higher has led, changes grow slowly.
+LEARNING_RATE = 0.01
+LOWER_LEARNING_RATE = 0.003
+
 
 @dataclasses.dataclass(frozen=True)
 class Ops:
@@ -24,7 +30,7 @@ class Ops:
         return f"{self.ours} ours and {self.stock} stock's{fused}"
 
 
-class Side:
+class Trainer:
     """A compiled model. Its first step decides whose ops it runs, for all that follow.
 
     Plain stochastic gradient descent with momentum: optimizers that divide by the gradient's size,
@@ -49,8 +55,8 @@ class Side:
             loss = float(self.model.train_on_batch(images, labels))
             return loss, time.perf_counter() - start
 
-    def start_from(self, other: "Side", learning_rate: float) -> None:
-        """Becomes what another side of the same model is, random generators included."""
+    def start_from(self, other: "Trainer", learning_rate: float) -> None:
+        """Becomes what another trainer of the same model is, random generators included."""
         optimizers = (self.model.optimizer, other.model.optimizer)
         for mine, theirs in ((self.model, other.model), optimizers):
             for variable, value in zip(mine.variables, theirs.variables, strict=True):

@@ -5,8 +5,7 @@ import json
 import pathlib
 from collections.abc import Callable
 
-from tf_dwbp import console
-from tf_dwbp.bench import plot
+from tf_dwbp.tools import console, plot
 
 
 def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: str) -> None:
