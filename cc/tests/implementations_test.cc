@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cc/tests/compare.h"
+#include "cc/tests/planned.h"
 
 namespace tf_dwbp::testing {
 namespace {
@@ -109,10 +110,6 @@ TF_DWBP_TEST(an_implementation_may_be_forced) {
     check(cpu::choose({op, Dtype::kFloat, none}, &by).empty() && by->name == std::string("zeros"),
           "without products there is nothing to force");
   }
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TF_DWBP_TEST(a_problem_is_explained) {
