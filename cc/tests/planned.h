@@ -1,11 +1,14 @@
 // What tests of plans share.
 #pragma once
 
+#include <algorithm>
 #include <cctype>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "cc/conv/geometry.h"
+#include "cc/cpu/filter_grad_axis.h"
 #include "cc/cpu/implementations.h"
 
 namespace tf_dwbp::testing {
@@ -30,6 +33,24 @@ inline const cpu::Implementation& implementation(conv::Op op, const std::string&
     if (by.name == name) return by;
   }
   return cpu::implementations(op).back();
+}
+
+// The position of the input that tap k links to position `out` of the output.
+inline int64_t linked_by(const conv::Axis& axis, int64_t out, int64_t k) {
+  return out * axis.stride + k * axis.dilation - axis.pad_before;
+}
+
+// From the lowest to the highest that any tap links to the positions [begin, end) of the output,
+// and of these the ones inside the input.
+inline cpu::Range met_of(const conv::Axis& axis, int64_t begin, int64_t end) {
+  int64_t low = std::numeric_limits<int64_t>::max(), high = -1;
+  for (int64_t out = begin; out < end; ++out)
+    for (int64_t k = 0; k < axis.filter; ++k) {
+      low = std::min(low, linked_by(axis, out, k));
+      high = std::max(high, linked_by(axis, out, k));
+    }
+  low = std::max<int64_t>(0, low);
+  return {low, std::max(low, std::min(axis.in, high + 1))};
 }
 
 inline bool contains(const std::string& text, const std::string& part) {
