@@ -125,6 +125,7 @@ TEST_SOURCES = [
     "cc/tests/packed_test.cc",
     "cc/tests/parallel_test.cc",
     "cc/tests/plan_test.cc",
+    "cc/tests/plans_test.cc",
     "cc/tests/problem_test.cc",
     "cc/tests/random_test.cc",
     "cc/tests/special_value_test.cc",
