@@ -15,7 +15,7 @@ from build_support import native, test_programs
 
 DIRECTORY = native.BUILD / "mutation"
 # A mutant may count to 2^63, or wait for ever. The tests take 3 seconds of CPU time. The machine
-# may be busy, so that time by the clock says little: a program ends that does nothing for so long.
+# may be busy, so that time by the clock says little, but for programs whose threads all sleep.
 _CPU_SECONDS = 30
 _COMPILE_CPU_SECONDS = 120
 _IDLE_SECONDS = 60
@@ -199,29 +199,27 @@ class Bench:
 
 
 def _wait(process: subprocess.Popen, watch: bool) -> int:
-    """Its exit status; TimeoutExpired if it does nothing, or takes far too long."""
-    used, since = 0, time.monotonic()
-    began = since
+    """Its exit status; TimeoutExpired if all its threads sleep, or if it takes far too long."""
+    began = awake = time.monotonic()
     while True:
         try:
             return process.wait(timeout=0.05 if time.monotonic() < began + 1 else 1)
         except subprocess.TimeoutExpired:
             now = time.monotonic()
-            ticks = _cpu_ticks(process.pid)
-            if ticks != used:
-                used, since = ticks, now
-            if now > began + _SECONDS or (watch and now > since + _IDLE_SECONDS):
+            if not watch or not _sleeps(process.pid):
+                awake = now
+            if now > began + _SECONDS or now > awake + _IDLE_SECONDS:
                 raise
 
 
-def _cpu_ticks(pid: int) -> int:
-    """Of CPU time, user's and system's, that all of its threads have used."""
+def _sleeps(pid: int) -> bool:
+    """Whether no thread runs, or would if it got a processor."""
     try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        threads = list(pathlib.Path(f"/proc/{pid}/task").iterdir())
+        stats = [(thread / "stat").read_text(encoding="utf-8") for thread in threads]
     except OSError:
-        return 0
-    fields = stat.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+        return False
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
 
 
 def _reason(done: subprocess.CompletedProcess) -> str:
