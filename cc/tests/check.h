@@ -22,6 +22,7 @@ struct Options {
   int64_t one_case = -1;      // the only random call to make, if not negative
   int64_t workers = 1;        // that tests plan for, and use, where they don't say
   int one_of = 1;             // see sampled()
+  bool plans = false;         // print those of fixed problems
 };
 const Options& options();
 

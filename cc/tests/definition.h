@@ -98,17 +98,19 @@ inline std::vector<int> pattern(int64_t elements, int seed) {
   return values;
 }
 
+inline std::string describe(const Axis& a) {
+  return std::to_string(a.in) + " -> " + std::to_string(a.out) + " (filter " +
+         std::to_string(a.filter) + ", stride " + std::to_string(a.stride) + ", dilation " +
+         std::to_string(a.dilation) + ", pad " + std::to_string(a.pad_before) + ")";
+}
+
 inline std::string describe(Op op, const Geometry& g) {
-  const auto text = [](const Axis& a) {
-    return std::to_string(a.in) + " -> " + std::to_string(a.out) + " (filter " +
-           std::to_string(a.filter) + ", stride " + std::to_string(a.stride) + ", dilation " +
-           std::to_string(a.dilation) + ", pad " + std::to_string(a.pad_before) + ")";
-  };
   constexpr const char* kNames[] = {"forward, ", "input gradient, ", "filter gradient, "};
   return kNames[static_cast<int>(op)] +
          std::string(g.layout == Layout::kNHWC ? "NHWC, batch " : "NCHW, batch ") +
          std::to_string(g.batch) + ", channels " + std::to_string(g.channels) + " x " +
-         std::to_string(g.multiplier) + ", height " + text(g.height) + ", width " + text(g.width);
+         std::to_string(g.multiplier) + ", height " + describe(g.height) + ", width " +
+         describe(g.width);
 }
 
 }  // namespace tf_dwbp::testing

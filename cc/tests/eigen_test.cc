@@ -29,13 +29,13 @@ TF_DWBP_TEST(eigen_random_calls) {
       const Example example(op, g);
       for (const int64_t threads : {1, 4}) {
         How how = on_eigen(by_threads(threads));
-        for (int64_t* offset : {&how.a_offset, &how.b_offset, &how.result_offset}) {
+        for (int64_t* offset : {&how.offsets.a, &how.offsets.b, &how.offsets.result}) {
           *offset = random.one_in(2) ? 0 : random.between(1, 31);
         }
-        example.compare<Half>(how);
-        example.compare<Bfloat16>(how);
-        example.compare<float>(how);
-        example.compare<double>(how);
+        compare<Half>(example, how);
+        compare<Bfloat16>(example, how);
+        compare<float>(example, how);
+        compare<double>(example, how);
       }
     }
   }

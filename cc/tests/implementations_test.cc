@@ -2,10 +2,15 @@
 
 #include "cc/cpu/implementations.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <string>
+#include <utility>
 
+#include "cc/cpu/runtime/dispatch.h"
 #include "cc/tests/compare.h"
+#include "cc/tests/planned.h"
 
 namespace tf_dwbp::testing {
 namespace {
@@ -43,6 +48,24 @@ TF_DWBP_TEST(every_implementation_computes_what_it_does_not_decline) {
                 op, {layout, batch, channels, multiplier, half, dilated}, how);
           }
   }
+}
+
+// Two rows of one image: threads share channels, the last of which overlap others.
+TF_DWBP_TEST(chunks_of_channels_are_done_once) {
+  const Axis rows{2, 2, 3, 1, 1, 1}, halved{3, 2, 3, 2, 1, 1}, columns{9, 9, 3, 1, 1, 1};
+  for (const Op op : kAllOps)
+    for (const int64_t channels : {512, 517, 2 * 517})
+      for (const Axis& height : {rows, halved}) {
+        const Geometry g{Layout::kNHWC, 1, channels, 1, height, columns};
+        for (const cpu::Implementation& by : cpu::implementations(op)) {
+          const conv::Problem problem{op, Dtype::kFloat, g};
+          if (!by.declines(problem).empty()) continue;
+          const cpu::PlanPointer plan = by.plan(problem, 8);
+          check(numbers_in(plan->describe()).back() > 1, "chunks: " + plan->describe());
+        }
+        compare_implementations<float>(op, g, by_threads(8));
+        compare_implementations<Half>(op, g, by_threads(8));
+      }
 }
 
 TF_DWBP_TEST(an_implementation_says_why_it_declines) {
@@ -109,8 +132,41 @@ TF_DWBP_TEST(an_implementation_may_be_forced) {
   }
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+// Others are woken if the work is worth it: an output vector costs four cycles, and one for each of
+// its taps.
+TF_DWBP_TEST(helpers_are_asked_for_what_the_work_is_worth) {
+  const Axis height{24, 12, 4, 2, 1, 1}, width{30, 15, 6, 2, 1, 2};
+  for (const Op op : kAllOps)
+    for (const cpu::Implementation& by : cpu::implementations(op))
+      for (const int64_t channels : {3, 128})
+        for (const int64_t multiplier : {1, 2}) {
+          const Geometry g{Layout::kNHWC, 33, channels, multiplier, height, width};
+          const conv::Problem problem{op, Dtype::kFloat, g};
+          if (!by.declines(problem).empty()) continue;
+          const int64_t lanes = cpu::lanes<float>();
+          const int64_t of_result = op == Op::kInputGrad ? channels : channels * multiplier;
+          const int64_t images = std::max<int64_t>(1, std::min<int64_t>(33, lanes / of_result));
+          const int64_t vectors = (of_result + lanes - 1) / lanes * ((33 + images - 1) / images) *
+                                  (op == Op::kInputGrad ? 24 * 30 : 12 * 15);
+          // Of the input gradient, with strides of 2, a quarter of the taps meet an element.
+          const int64_t taps = op == Op::kInputGrad ? 4 * 6 / 4 * multiplier : 4 * 6;
+          const double cycles = static_cast<double>(vectors * (4 + taps));
+          const cpu::PlanPointer plan = by.plan(problem, 8);
+          const Tensor<float> input(g.input_elements()), filter(g.filter_elements()),
+              output(g.output_elements());
+          float* const all[] = {input.data(), filter.data(), output.data()};
+          const auto [a, b] = operands_of(op);
+          const Memory workspace(plan->workspace_bytes);
+          for (const auto& [worth, helpers] :
+               {std::pair<double, int>(1.99, 0), {2.01, 1}, {4.99, 3}, {5.01, 4}, {100, 7}}) {
+            int asked = 0;
+            plan->run({all[static_cast<int>(a)], all[static_cast<int>(b)],
+                       all[static_cast<int>(result_of(op))], workspace.data()},
+                      {8, [&](const std::function<void()>&) { ++asked; }, cycles / worth});
+            check(asked == helpers, std::string(by.name) + ": " + describe(op, g) + ", worth " +
+                                        std::to_string(worth) + ": " + std::to_string(asked));
+          }
+        }
 }
 
 TF_DWBP_TEST(a_problem_is_explained) {

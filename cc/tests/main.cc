@@ -7,6 +7,7 @@
 //   --one-of N         of long tests one case in so many; TF_DWBP_TEST_ONE_OF
 //   --stop             after the first test that fails
 //   --quick            few cases of long tests, and --stop
+//   --plans            prints the plans of fixed problems, and nothing else
 //
 // Exits with 1 when a check failed, with 2 when it was called wrongly.
 
@@ -25,6 +26,7 @@ namespace tf_dwbp::testing {
 namespace {
 
 constexpr const char* kRandomTest = "random_calls";
+constexpr const char* kPlansTest = "plans_are_made_again";
 constexpr int kFailuresTold = 20;
 constexpr int kQuickOneOf = 29;
 
@@ -150,6 +152,9 @@ int main(int count, char** arguments) {
     } else if (argument == "--quick") {
       asked.one_of = std::max(asked.one_of, kQuickOneOf);
       stop = true;
+    } else if (argument == "--plans") {
+      asked.plans = true;
+      parts = {kPlansTest};
     } else if (argument == "--stop") {
       stop = true;
     } else if (argument[0] == '-') {
