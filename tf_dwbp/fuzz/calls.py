@@ -5,8 +5,6 @@ import tensorflow as tf
 
 from tf_dwbp.fuzz.case import Case
 
-EAGER, FUNCTION, JIT = EXECUTIONS = ("eager", "function", "jit")
-
 _BOUNDARY = 64  # bytes, on which TensorFlow's own tensors begin
 
 

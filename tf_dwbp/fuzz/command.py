@@ -5,15 +5,15 @@ import random
 import re
 import sys
 
-from tf_dwbp import _library
+from tf_dwbp import _library, _native
 from tf_dwbp.fuzz import case as cases
 from tf_dwbp.fuzz import invalid, report
 from tf_dwbp.fuzz.case import INTEGERS, Case
 from tf_dwbp.fuzz.draw import Filters
 from tf_dwbp.fuzz.pool import Broken, UnusableTarget
 from tf_dwbp.fuzz.runner import Plan, Runner
-from tf_dwbp.fuzz.ways import Ways
-from tf_dwbp.tools import console, problem
+from tf_dwbp.fuzz.ways import ANY, Ways
+from tf_dwbp.tools import console, problem, targets
 
 _DESCRIPTION = """\
 Makes random calls over all that the ops support, at sizes from 1 to whole layers. Half of them have
@@ -23,7 +23,6 @@ the data. The same bits must come from repeated calls, every number of threads, 
 from AVX2 and AVX-512. A call that fails is made as small as possible and printed as a line that
 makes it again. Exit status: 0 if no call fails, 1 if one does, 2 on wrong usage."""
 
-_EXECUTIONS = ("eager", "function", "jit")
 _THREADS = (1, 2, 4)
 _CASES = 1000  # unless told otherwise
 
@@ -37,7 +36,7 @@ def register(subparsers) -> None:
         ("op", problem.OPS),
         ("dtype", problem.DTYPES),
         ("layout", problem.LAYOUTS),
-        ("execution", _EXECUTIONS),
+        ("execution", targets.EXECUTIONS),
     ):
         parser.add_argument(
             f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
@@ -48,6 +47,14 @@ def register(subparsers) -> None:
         choices=_library.build_info()["cpu_isas"],
         default=[],
         help="only these instruction sets",
+    )
+    parser.add_argument(
+        "--impl",
+        nargs="+",
+        choices=[ANY, *_names()],
+        default=[],
+        help=f"force these implementations, and skip what they decline; {ANY}: whatever takes a "
+        f"call. Unless given, {ANY}, and of a share of the cases others that might take them",
     )
     parser.add_argument(
         "--threads",
@@ -198,11 +205,30 @@ def _ways(parser, arguments):
     if invalid_only:
         isas, threads = isas or [None], threads or [1, 4]
     isas = isas or _library.build_info()["cpu_isas"]
+    forced = arguments.impl or [ANY]
+    if not (arguments.impl or arguments.target or invalid_only or arguments.case):
+        forced = [ANY, *_others()]
     return Ways(
         tuple(dict.fromkeys(isas)),
         tuple(dict.fromkeys(threads or _THREADS)),
-        tuple(name for name in _EXECUTIONS if name in executions or not executions),
+        tuple(name for name in targets.EXECUTIONS if name in executions or not executions),
+        tuple(None if name == ANY else name for name in dict.fromkeys(forced)),
     )
+
+
+def _names():
+    """The names of all implementations."""
+    lists = _native.implementations().values()
+    return list(dict.fromkeys(name for names in lists for name in names))
+
+
+def _others():
+    """Implementations that could compute calls which others, earlier in the list, take.
+
+    The first is for results without products, and the second takes all that it does not decline.
+    """
+    lists = _native.implementations().values()
+    return list(dict.fromkeys(name for names in lists for name in names[2:]))
 
 
 def _case(arguments):

@@ -52,13 +52,16 @@ def differences(case: Case, answers: list[tuple[Setting, dict]]) -> list[Finding
     for setting, answer in answers:
         # Without fused multiply-add there is more rounding, unless all is exact.
         fused = setting.isa != "baseline" or case.exact
+        # Each implementation adds in an order of its own.
+        kind = fused, None if case.exact else setting.implementation
         for digest in answer.get("digests", ()):
-            seen, where, execution = first.setdefault(fused, (digest, setting, answer["execution"]))
+            seen, where, execution = first.setdefault(kind, (digest, setting, answer["execution"]))
             if digest != seen:
                 ways = Ways(
                     tuple(dict.fromkeys([where.isa, setting.isa])),
                     tuple(dict.fromkeys([where.threads, setting.threads])),
                     tuple(dict.fromkeys([execution, answer["execution"]])),
+                    tuple(dict.fromkeys([where.implementation, setting.implementation])),
                 )
                 there = f"{setting}, {answer['execution']}"
                 message = f"{there}: not the bits of {where}, {execution}"
@@ -67,4 +70,4 @@ def differences(case: Case, answers: list[tuple[Setting, dict]]) -> list[Finding
 
 
 def _ways(setting, execution):
-    return Ways((setting.isa,), (setting.threads,), (execution,))
+    return Ways((setting.isa,), (setting.threads,), (execution,), (setting.implementation,))

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tf_dwbp.fuzz import calls, checks, invalid, judge
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import console, reference
+from tf_dwbp.tools import console, reference, targets
 from tf_dwbp.tools.problem import ARGUMENTS, DTYPES
 
 _LONGEST = 500  # characters, of an error
@@ -41,10 +41,10 @@ def _made(case, arguments):
 
 def _outcome(function, case, arguments, faults, execution):
     try:
-        if execution == calls.EAGER:
+        if execution == targets.EAGER:
             result = function(**arguments)
         else:
-            result = _traced(function, case, arguments, execution == calls.JIT)
+            result = _traced(function, case, arguments, execution == targets.JIT)
         array = calls.as_array(result)
     except Exception as error:
         if not faults:

@@ -1,4 +1,4 @@
-"""Hands jobs to worker processes, one for each instruction set."""
+"""Hands jobs to worker processes, one for each instruction set and each forced implementation."""
 
 import collections
 import dataclasses
@@ -28,9 +28,16 @@ class Setting:
 
     isa: str | None  # None: the best that there is
     threads: int
+    implementation: str | None = None  # that is forced; None: whatever takes a call
+
+    @property
+    def process(self) -> tuple[str | None, str | None]:
+        """What distinguishes processes that can serve all numbers of threads."""
+        return self.isa, self.implementation
 
     def __str__(self):
-        return f"{self.isa or 'best isa'}, {self.threads} threads"
+        forced = f"{self.implementation} forced, " if self.implementation else ""
+        return f"{self.isa or 'best isa'}, {forced}{self.threads} threads"
 
 
 @dataclasses.dataclass(eq=False)
@@ -70,7 +77,7 @@ class Pool:
         self._queue = collections.deque()
         self._paths = collections.Counter()  # of processes that have ended
         self._cores = len(os.sched_getaffinity(0))
-        self._shared = len({setting.isa for setting in settings}) >= self._cores
+        self._shared = len({setting.process for setting in settings}) >= self._cores
 
     def submit(self, job: Job, soon: bool = False) -> Job:
         self._queue.appendleft(job) if soon else self._queue.append(job)
@@ -122,10 +129,10 @@ class Pool:
         for job in list(self._queue):
             if busy >= self._cores:
                 return
-            key = job.setting.isa if self._shared else job.setting
+            key = job.setting.process if self._shared else job.setting
             seat = self._seats.get(key)
             if seat is None:
-                seat = self._seats[key] = _Seat(key, job.setting.isa, self._target)
+                seat = self._seats[key] = _Seat(key, job.setting, self._target)
             if seat.job is None:
                 self._queue.remove(job)
                 seat.give(job, self._limit_seconds)
@@ -170,7 +177,7 @@ class Pool:
 class _Seat:
     """A worker process and its job."""
 
-    def __init__(self, key, isa, target):
+    def __init__(self, key, setting, target):
         self.key = key
         self.job = None
         self.ready = False
@@ -182,8 +189,9 @@ class _Seat:
             # Half of XLA's compile time is LLVM's optimization, of which our ops have no use.
             "XLA_FLAGS": f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}",
         }
-        if isa:
-            environment["TF_DWBP_CPU_ISA"] = isa
+        if setting.isa:
+            environment["TF_DWBP_CPU_ISA"] = setting.isa
+        environment["TF_DWBP_IMPL"] = setting.implementation or ""
         self.worker = process.Worker(_WORKER_MODULE, [target], environment)
 
     def end(self, casualty=None):

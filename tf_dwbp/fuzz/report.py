@@ -54,6 +54,7 @@ def write_json(path, plan: Plan, results: Results) -> None:
         "isas": list(plan.ways.isas),
         "threads": list(plan.ways.threads),
         "executions": list(plan.ways.executions),
+        "forced": [name for name in plan.ways.implementations if name],
         "cases": results.cases,
         "calls": results.calls,
         "cases_of_ops": dict(results.by_op),

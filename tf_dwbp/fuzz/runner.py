@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +15,13 @@ from tf_dwbp.fuzz.findings import Finding
 from tf_dwbp.fuzz.pool import Job, Pool
 from tf_dwbp.fuzz.shrink import shrink
 from tf_dwbp.fuzz.ways import Ways
+from tf_dwbp.tools.targets import EAGER
 
 _BATCH_CASES = 24  # of which a program of TensorFlow is made
 _BATCH_ELEMENTS = 4_000_000
 _IN_FLIGHT = 3  # batches, so that no core waits
 _REPEATS, _REPEATS_ALONE = 2, 5
+_SHARE = 3  # of so many cases one is computed by an implementation that is forced, too
 _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
 _SHRINK_SECONDS = 120  # in all
@@ -113,11 +116,11 @@ class Runner:
     def run(self) -> Results:
         """Runs all cases. Raises `pool.UnusableTarget` if the target cannot be loaded."""
         with self:
-            batches = self._batches()
+            batches, turns = self._batches(), itertools.count()
             in_flight = []
             while True:
                 while len(in_flight) < _IN_FLIGHT and (batch := next(batches, None)):
-                    self._submit(batch, len(in_flight) + batch.numbers[0])
+                    self._submit(batch, next(turns))
                     in_flight.append(batch)
                 if self._late():
                     self._forget_unbegun(in_flight)
@@ -204,24 +207,32 @@ class Runner:
 
     def _submit(self, batch, turn):
         settings = self.plan.ways.settings
-        judging = {}  # the first of each of the two kinds of arithmetic
+        judging = {}  # the first of each of the two kinds of arithmetic, in each implementation
         for setting in settings:
-            judging.setdefault(setting.isa == "baseline", setting)
+            judging.setdefault((setting.isa == "baseline", setting.implementation), setting)
         if self.plan.invalid:  # an error is the same in all
             settings = [settings[turn % len(settings)]]
+        every = list(range(len(batch.cases)))
+        beside = []
+        if None in self.plan.ways.implementations:
+            beside = [setting for setting in settings if setting.implementation]
         for setting in settings:
-            self._add_job(
-                batch,
-                setting,
-                list(range(len(batch.cases))),
-                judge=setting in judging.values(),
-            )
+            if setting not in beside:
+                self._add_job(batch, setting, every, judge=setting in judging.values())
+        if beside:  # one of them for each batch, and a share of its cases
+            share = every[turn % _SHARE :: _SHARE]
+            setting = beside[turn // _SHARE % len(beside)]
+            if share:
+                self._add_job(batch, setting, share, judge=True)
 
     def _add_job(self, batch, setting, indices, judge, soon=False):
+        executions = list(self.plan.ways.executions)
+        if setting.implementation and EAGER in executions:
+            executions = [EAGER]  # a program is refused for one case that is declined
         job = Job(
             setting,
             [batch.cases[i].to_json() for i in indices],
-            list(self.plan.ways.executions),
+            executions,
             _REPEATS,
             judge,
             [batch.changes[i] for i in indices] if batch.changes else [],

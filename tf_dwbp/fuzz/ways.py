@@ -6,24 +6,40 @@ from collections.abc import Iterator
 
 from tf_dwbp.fuzz.pool import Setting
 
+ANY = "any"  # what takes a call by itself, where names of implementations stand
+
 
 @dataclasses.dataclass(frozen=True)
 class Ways:
-    """Each instruction set, with each number of threads, in each execution."""
+    """Each instruction set, with each number of threads, in each execution.
+
+    Where calls go to whatever implementation takes them (None), implementations that are forced
+    besides are so for the last instruction set alone: each is a process, which has TensorFlow.
+    """
 
     isas: tuple[str | None, ...]
     threads: tuple[int, ...]
     executions: tuple[str, ...]
+    implementations: tuple[str | None, ...] = (None,)
 
     @property
     def settings(self) -> list[Setting]:
-        return [Setting(*pair) for pair in itertools.product(self.isas, self.threads)]
+        """Those in which nothing is forced come first."""
+        settings = []
+        for implementation in sorted(self.implementations, key=lambda name: name is not None):
+            beside = implementation is not None and None in self.implementations
+            isas = self.isas[-1:] if beside else self.isas
+            pairs = itertools.product(isas, self.threads)
+            settings += [Setting(*pair, implementation) for pair in pairs]
+        return settings
 
     @property
     def options(self) -> str:
         """What `tf-dwbp fuzz` takes for this."""
         parts = [] if None in self.isas else ["--isa", *self.isas]
         parts += ["--threads", *map(str, self.threads), "--execution", *self.executions]
+        if self.implementations != (None,):
+            parts += ["--impl", *(name or ANY for name in self.implementations)]
         return " ".join(parts)
 
     def fewer(self) -> Iterator["Ways"]:

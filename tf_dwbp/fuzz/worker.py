@@ -157,10 +157,10 @@ def _answer(functions, job, send):
     for one in batch:
         send(begin=[one.number])
         one.draw()
-        if calls.EAGER in job["executions"]:
+        if targets.EAGER in job["executions"]:
             send(**one.eager(functions, job["repeats"]))
     for execution in job["executions"]:
-        if execution != calls.EAGER:
+        if execution != targets.EAGER:
             _answer_program(functions, batch, execution, send)
 
 
@@ -172,7 +172,7 @@ def _answer_program(functions, batch, execution, send):
             functions,
             [one.case for one in batch],
             [one.tensors for one in batch],
-            execution == calls.JIT,
+            execution == targets.JIT,
         )
     except Exception as error:
         if len(batch) == 1:
@@ -207,10 +207,12 @@ class _Batch:
             for _ in range(repeats):
                 answers.append(function(**arguments))
         except Exception as error:  # of whatever type: the call is valid
-            return self.report(calls.EAGER, answers, console.one_line(error))
-        return self.report(calls.EAGER, answers)
+            return self.report(targets.EAGER, answers, console.one_line(error))
+        return self.report(targets.EAGER, answers)
 
     def report(self, execution, answers, refusal=""):
+        if _declined(self.case, refusal):
+            refusal = ""
         digests = []
         for answer in answers:
             array = calls.as_array(answer)
@@ -228,6 +230,14 @@ class _Batch:
             "fault": faults[0] if faults else "",
             "calls": len(answers) + bool(refusal),
         }
+
+
+def _declined(case, refusal):
+    """Whether the implementation that is forced does not compute the case: no call is made then."""
+    forced = os.environ.get("TF_DWBP_IMPL")
+    return bool(forced) and (
+        f"TF_DWBP_IMPL is '{forced}', which does not compute {case.problem}: " in refusal
+    )
 
 
 if __name__ == "__main__":
