@@ -86,9 +86,7 @@ class EigenPlan : public Plan {
 
 }  // namespace
 
-std::string eigen_declines(const Problem& problem) {
-  return zeros_declines(problem).empty() ? "there are no products to sum" : "";
-}
+std::string eigen_declines(const Problem& problem) { return declines_without_products(problem); }
 
 PlanPointer plan_eigen(const Problem& problem, int64_t workers) {
   return with_dtype(problem.dtype, [&](auto t) -> PlanPointer {
