@@ -42,6 +42,8 @@ MACHINE = {
     "forced_cpu_isa": None,
 }
 
+_TEXT = "forward:float:NHWC:b1:4x4x2m1:k3x3:s1x1:d1x1:SAME"
+
 
 def _skip_without(test, module):
     if not importlib.util.find_spec(module):
@@ -145,6 +147,16 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         text = self._bench("--rounds", "1", "--json", str(path), *arguments)
         return text, Run.from_json(json.loads(path.read_text(encoding="utf-8")))
 
+    def test_a_problem_of_ones_own(self):
+        text = "filter_grad:half:NCHW:b2:9x8x3m2:k3x2:s2x1:d1x2:EXPLICIT(1,2,3,0)"
+        printed, run = self._measure("--case", text, "--peer", "copy", "--threads", "1")
+        (row,) = run.rows
+        self.assertEqual((row.shape.name, row.refusals), (text, {}))
+        self.assertEqual(str(run.call(row).problem), text)
+        self.assertIn(text, printed)
+        again = self._bench("--load", str(self.directory / "run.json"))
+        self.assertEqual(again, printed)
+
     @parameterized.parameters(
         ("onednn", {"ours", "onednn", "copy"}, "1"),
         ("eigen", {"ours", "eigen", "copy"}, "0"),
@@ -239,6 +251,10 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--peer", "jax"], r"--peer: invalid choice: 'jax' .*onednn.*copy"),
         (["--execution", "graph"], r"--execution: invalid choice: 'graph' .*eager.*jit"),
         (["--op", "gradient"], r"--op: invalid choice: 'gradient' .*input_grad"),
+        (["--case", "forward"], r"--case: 'forward' is no problem such as"),
+        (["--case", _TEXT, "--group", "core"], r"not allowed with"),
+        (["--case", _TEXT, "--op", "filter_grad"], r"--op has no place beside it"),
+        (["--case", _TEXT, "--train"], r"--case has no place beside --train"),
         (["--group", "all"], r"--group: invalid choice: 'all' .*core.*quick"),
         (["--quick", "--group", "core"], r"not allowed with"),
         (["--threads", "0"], r"--threads: '0' is not a whole number of at least 1"),

@@ -67,6 +67,21 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
     def test_ours(self, shape, layout, dtype, op):
         self._assert_right(peers.prepare_ours, Call(shape, dtype, layout, op))
 
+    @parameterized.product(
+        text=(
+            "forward:float:NHWC:b2:9x7x5m2:k3x2:s2x1:d1x2:EXPLICIT(1,2,3,0)",
+            "forward:float:NHWC:b1:9x8x3m1:k2x3:s1x1:d2x3:VALID",
+        ),
+        op=list(OPS),
+    )
+    def test_any_problem(self, text, op):
+        call = Call(shapes.Given(text), "float32", "NHWC", op)
+        self.assertEqual(call.shape.name, text)
+        for prepare in (peers.prepare_ours, peers.PEERS["xla"].prepare):
+            self._assert_right(prepare, call)
+        if call.problem.padding == "VALID":
+            self._assert_right(peers.PEERS["dilated"].prepare, call)
+
     @parameterized.product(op=list(OPS), layout=("NHWC", "NCHW"))
     def test_ours_in_a_function(self, op, layout):
         self._test_execution("function", Call(DILATED, "float32", layout, op))

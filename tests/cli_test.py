@@ -22,6 +22,7 @@ from tf_dwbp.tools import targets
 
 _NARROW = ["--quick", "--dtype", "float", "--layout", "NHWC", "--padding", "SAME"]
 _EXECUTIONS = targets.EXECUTIONS if _library.build_info()["xla"] else targets.EXECUTIONS[:2]
+_TEXT = "forward:double:NHWC:b1:4x4x2m1:k3x3:s1x1:d1x1:SAME"
 _PROGRAM = [sys.executable, "-m", "tf_dwbp"]
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -107,6 +108,28 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLen(failures, int(suite.get("failures")))
         self.assertTrue(any("WRONG" in failure.text for failure in failures))
 
+    def test_a_case_that_fails_names_itself(self):
+        stdout = io.StringIO()
+        text = "forward:float:NHWC:b2:7x30x30m1:k3x3:s1x2:d2x2:EXPLICIT(0,1,2,3)"
+        with contextlib.redirect_stdout(stdout):
+            status = cli.main(["conformance", "--target", "stock", "--case", text, _TEXT, _TEXT])
+        self.assertEqual(status, 1)
+        self.assertIn("2 cells: ", stdout.getvalue())
+        command = f"  tf-dwbp conformance --target stock --case '{text}'\n"
+        self.assertIn(f"\n{text}\n", stdout.getvalue())
+        self.assertIn(command, stdout.getvalue())
+        self.assertNotIn(f"--case {_TEXT}", stdout.getvalue())  # which agrees
+
+    def test_our_ops_are_judged_case_by_case(self):
+        path = self.directory / "json"
+        arguments = ["--case", _TEXT, "--order", "0", "2", "--no-stock", "--json", str(path)]
+        with contextlib.redirect_stdout(io.StringIO()):
+            status = cli.main(["conformance", *arguments, "--execution", "eager"])
+        self.assertEqual(status, 0)
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        self.assertEqual([cell["id"] for cell in cells], [_TEXT, f"{_TEXT} order 2"])
+        self.assertEqual([cell["problem"] for cell in cells], [_TEXT, _TEXT])
+
     def test_info_tells_what_the_build_depends_on(self):
         build = {
             "tensorflow_version": "1.2.3",
@@ -147,6 +170,8 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             "stock is judged by its implementations",
         ),
         (["conformance", "--target", "module"], "neither stock nor MODULE:FUNCTION"),
+        (["conformance", "--case", "forward"], "'forward' is no problem such as"),
+        (["conformance", "--case", _TEXT, "--quick"], "--quick has no place beside it"),
         (["conformance", "--json", "/no/such/place/file"], "cannot write /no/such/place/file"),
         (["conformance", "--html", "/"], "cannot write /"),
         (["conformance", "--target", "no_such_module:f"], "No module named 'no_such_module'"),

@@ -43,7 +43,8 @@ def test_the_text_of_a_problem():
         ("", "no problem such as"),
         (_EXAMPLE.replace("float", "int8"), "dtype 'int8' is none of half"),
         (_EXAMPLE.replace("k3x3", "k0x3"), "filter_height 0 is not between 1"),
-        (_EXAMPLE.replace("b32", "b4294967296"), "batch 4294967296 is not between 0"),
+        (_EXAMPLE.replace("56x56", "56x2147483648"), "width 2147483648 is not between 0"),
+        (_EXAMPLE.replace("b32", "b9999999999999"), "input .* has more than 11529.* elements"),
         (_EXAMPLE + "(1,1,1,1)", "EXPLICIT"),
         (_EXAMPLE.replace("SAME", "EXPLICIT"), "EXPLICIT"),
     ],
@@ -189,6 +190,33 @@ def test_bits_may_differ_only_without_fused_multiply_add():
     assert found(case, "a", "a", "b") == [Ways(("avx2", "avx512"), (1,), ("eager",))]
     exact = dataclasses.replace(case, data=INTEGERS)
     assert found(exact, "a", "b", "b") == [Ways(("baseline", "avx2"), (1,), ("eager",))]
+
+
+def test_implementations_may_differ_unless_sums_are_exact():
+    case = Case(problem.parse(_EXAMPLE), REAL, 1)
+
+    def found(case, *digests):
+        names = (None, "packed", "packed")
+        answers = [
+            (Setting("avx2", threads, name), {"execution": "eager", "digests": [digest]})
+            for threads, (name, digest) in enumerate(zip(names, digests, strict=True), 1)
+        ]
+        return [finding.ways for finding in findings.differences(case, answers)]
+
+    assert found(case, "a", "b", "b") == []
+    assert found(case, "a", "b", "c") == [Ways(("avx2",), (2, 3), ("eager",), ("packed",))]
+    exact = dataclasses.replace(case, data=INTEGERS)
+    ways = Ways(("avx2",), (1, 2), ("eager",), (None, "packed"))
+    assert found(exact, "a", "b", "b") == [ways]
+    assert ways.options == "--isa avx2 --threads 1 2 --execution eager --impl any packed"
+
+
+def test_implementations_are_forced_for_one_instruction_set():
+    both = Ways(("avx2", "avx512"), (1,), ("eager",), (None, "packed"))
+    plain = [Setting("avx2", 1), Setting("avx512", 1)]
+    assert both.settings == [*plain, Setting("avx512", 1, "packed")]
+    alone = dataclasses.replace(both, implementations=("packed",))
+    assert alone.settings == [dataclasses.replace(s, implementation="packed") for s in plain]
 
 
 def test_shrinking_ends_at_the_smallest():

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tf_dwbp import cli
+from tf_dwbp import _native, cli
 from tf_dwbp.tools import problem
 
 _TESTS = pathlib.Path(__file__).parent
@@ -148,10 +148,37 @@ def test_our_ops_in_two_ways():
     assert status == 0, printed
 
 
+def test_implementations_that_others_come_before(tmp_path):
+    """Each of them is reached, and what it declines is no failure."""
+    path = tmp_path / "json"
+    options = ("--cases", 72, "--seed", 8, "--isa", "baseline", "--threads", 1, "--json", path)
+    status, printed = _fuzz(*options, "--op", "filter_grad", "--execution", "eager")
+    assert status == 0, printed
+    found = json.loads(path.read_text(encoding="utf-8"))
+    names = [name for names in _native.implementations().values() for name in names[2:]]
+    assert found["forced"] == list(dict.fromkeys(names))
+    assert found["calls"] > 2 * found["cases"]
+    assert found["implementations"]["filter tapwise"] > 0
+
+
+def test_a_forced_implementation_makes_the_calls_that_it_takes(tmp_path):
+    path = tmp_path / "json"
+    text = "filter_grad:half:NHWC:b2:9x8x64m1:k3x3:s1x1:d1x1:VALID"
+    options = ("--impl", "tapwise", "--threads", 1, "--isa", "baseline", "--json", path)
+    # Five calls eagerly and one in a function; or none, since it is declined.
+    for case, calls in ((text, 6), (text.replace("filter_grad", "forward"), 0)):
+        executions = ("eager", "function")
+        status, printed = _fuzz("--case", case, *options, "--execution", *executions)
+        assert status == 0, printed
+        found = json.loads(path.read_text(encoding="utf-8"))
+        assert found["calls"] == found["implementations"]["filter tapwise"] == calls
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("--target", "nonsense"),
+        ("--impl", "nonsense"),
         ("--target", "no_such_module:function"),
         ("--target", "fuzz_targets:right", "--op", "forward", "input_grad"),
         ("--case", "input_grad:float"),

@@ -1,20 +1,17 @@
 """What is timed, as each contender is given it: an op on a shape, in a type and a layout."""
 
 import dataclasses
+import functools
 
-import ml_dtypes
 import numpy as np
 
-from tf_dwbp.bench.shapes import Shape
-from tf_dwbp.tools import reference
+from tf_dwbp.bench.shapes import AnyShape
+from tf_dwbp.tools import problem
+from tf_dwbp.tools.problem import Problem
 
-DTYPES = {
-    "float32": np.dtype(np.float32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "float16": np.dtype(np.float16),
-    "float64": np.dtype(np.float64),
-}
-LAYOUTS = ("NHWC", "NCHW")
+# By the names that users and NumPy know them by.
+DTYPES = {dtype.name: dtype for dtype in problem.DTYPES.values()}
+_NAMES = {dtype.name: name for name, dtype in problem.DTYPES.items()}
 
 # What can be timed -> the ops that it calls, one after the other.
 OPS = {
@@ -25,39 +22,17 @@ OPS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """SAME padding along rows or columns."""
-
-    size: int
-    filter: int
-    stride: int
-    dilation: int
-
-    @property
-    def out_size(self) -> int:
-        return -(-self.size // self.stride)
-
-    @property
-    def padding(self) -> tuple[int, int]:
-        """Before and after; where the sum is odd, after gets the one more."""
-        reach = (self.filter - 1) * self.dilation + 1
-        total = max(0, (self.out_size - 1) * self.stride + reach - self.size)
-        return total // 2, total - total // 2
-
-    @property
-    def products(self) -> int:
-        """Pairs of an output and a tap that meet a pixel, and not the padding."""
-        first = [out * self.stride - self.padding[0] for out in range(self.out_size)]
-        taps = [tap * self.dilation for tap in range(self.filter)]
-        return sum(0 <= at + tap < self.size for at in first for tap in taps)
+def fields_of(given: Problem) -> dict[str, str]:
+    """Op, dtype and layout of a problem, as a call names them."""
+    dtype = problem.DTYPES[given.dtype].name
+    return {"op": given.op, "dtype": dtype, "layout": given.layout}
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
     """What both contenders compute."""
 
-    shape: Shape
+    shape: AnyShape
     dtype: str
     layout: str
     op: str = "input_grad"
@@ -67,41 +42,31 @@ class Call:
         """The ops to call."""
         return OPS[self.op]
 
-    @property
-    def rows(self) -> Axis:
-        shape = self.shape
-        return Axis(shape.height, shape.filter, shape.stride, shape.dilation)
+    def problem_of(self, step: str) -> Problem:
+        """What one of the ops has to compute."""
+        return self.shape.problem(step, _NAMES[self.dtype], self.layout)
 
-    @property
-    def columns(self) -> Axis:
-        shape = self.shape
-        return Axis(shape.width, shape.filter, shape.stride, shape.dilation)
+    @functools.cached_property
+    def problem(self) -> Problem:
+        """That of the first op, whose sizes are those of all."""
+        return self.problem_of(self.steps[0])
 
     @property
     def input_sizes(self) -> tuple[int, ...]:
-        shape = self.shape
-        return self._ordered(shape.batch, shape.height, shape.width, shape.channels)
+        return self.problem.input_sizes
 
     @property
     def filter_shape(self) -> tuple[int, ...]:
-        shape = self.shape
-        return (shape.filter, shape.filter, shape.channels, shape.depth_multiplier)
+        return self.problem.filter_sizes
 
     @property
     def out_backprop_shape(self) -> tuple[int, ...]:
-        channels = self.shape.channels * self.shape.depth_multiplier
-        return self._ordered(self.shape.batch, self.rows.out_size, self.columns.out_size, channels)
+        return self.problem.shapes["output"]
 
     @property
     def attributes(self) -> dict:
         """The op's keyword arguments other than its tensors."""
-        stride, dilation = self.shape.stride, self.shape.dilation
-        return {
-            "strides": list(self._ordered(1, stride, stride, 1)),
-            "padding": "SAME",
-            "data_format": self.layout,
-            "dilations": list(self._ordered(1, dilation, dilation, 1)),
-        }
+        return self.problem.attributes
 
     @property
     def moved_bytes(self) -> int:
@@ -112,36 +77,26 @@ class Call:
     @property
     def products(self) -> int:
         """Multiplications that the results need; those with padding are none."""
-        shape = self.shape
-        planes = shape.batch * shape.channels * shape.depth_multiplier
-        return len(self.steps) * planes * self.rows.products * self.columns.products
+        sizes = self.problem
+        planes = sizes.batch * sizes.channels * sizes.multiplier
+        return len(self.steps) * planes * sizes.rows.products * sizes.columns.products
 
     def terms(self, step: str) -> int:
         """How many products an element of the op's result is the sum of, at most."""
-        if step == "filter_grad":
-            return self.shape.batch * self.rows.out_size * self.columns.out_size
-        multiplier = self.shape.depth_multiplier if step == "input_grad" else 1
-        return self.shape.filter**2 * multiplier
+        return self.problem_of(step).products_each
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Input, filter and output (`out_backprop`) by role: random, the same each time."""
         random = np.random.default_rng(0)
-        shapes = (self.input_sizes, self.filter_shape, self.out_backprop_shape)
         return {
             role: random.standard_normal(shape, np.float32).astype(DTYPES[self.dtype])
-            for role, shape in zip(reference.ROLES, shapes, strict=True)
+            for role, shape in self.problem.shapes.items()
         }
 
     def arguments(self, step: str, tensors: dict, sizes: dict) -> dict:
         """The keyword arguments of an op, given its tensors, and sizes of results, by role."""
-        names = {"input": "input", "filter": "filter", "output": "out_backprop"}
-        named = {names[role]: tensors[role] for role in reference.operands(step)}
-        result = reference.RESULTS[step]
-        if result != "output":  # whose sizes follow from the operands
-            named[f"{result}_sizes"] = sizes[result]
-        return named | self.attributes
-
-    def _ordered(self, batch, height, width, channels):
-        if self.layout == "NHWC":
-            return (batch, height, width, channels)
-        return (batch, channels, height, width)
+        described = self.problem_of(step)
+        named = described.arguments(tensors)
+        if described.result != "output":
+            named[f"{described.result}_sizes"] = sizes[described.result]
+        return named

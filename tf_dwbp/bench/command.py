@@ -6,7 +6,7 @@ import sys
 from tf_dwbp.bench import call, peers, plot, report, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
-from tf_dwbp.tools import console, digits, run_files, targets
+from tf_dwbp.tools import console, digits, problem, run_files, targets
 from tf_dwbp.tools.models import MODELS, POLICIES
 
 _DESCRIPTION = """\
@@ -21,7 +21,8 @@ depthwise ops have in them; on handwritten digits that scikit-learn brings along
 those of `tf-dwbp train`."""
 
 # What only one of the two kinds of benchmark takes.
-_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "shapes", "group")
+_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "shapes", "group", "case")
+_OF_CASES = ("op", "dtype", "layout", "shapes")  # what a problem says
 _OF_TRAINING = ("model", "policy", "image_size", "batch")
 
 _EPILOG = """\
@@ -42,8 +43,8 @@ def register(subparsers) -> None:
     )
     for name, values in (
         ("op", list(call.OPS)),
-        ("dtype", list(call.DTYPES)),
-        ("layout", call.LAYOUTS),
+        ("dtype", sorted(call.DTYPES, key=lambda name: name != "float32")),
+        ("layout", problem.LAYOUTS),
         ("peer", [*peers.PEERS, peers.COPY]),
     ):
         parser.add_argument(
@@ -65,6 +66,13 @@ def register(subparsers) -> None:
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--group", choices=shapes.GROUPS, help="only the shapes of this group")
+    group.add_argument(
+        "--case",
+        type=problem.argument,
+        metavar="PROBLEM",
+        help="only this problem, which says op, dtype and layout as well; for its text see "
+        "`tf-dwbp explain --help`",
+    )
     group.add_argument(
         "--quick",
         action="store_const",
@@ -141,7 +149,14 @@ def _measure_ops(parser, arguments):
     if reason := peers.missing(arguments.peer, arguments.execution):
         with_jit = " with --execution jit" if arguments.execution == targets.JIT else ""
         parser.error(f"cannot use --peer {arguments.peer}{with_jit}: {reason}")
-    selected = shapes.select(arguments.shapes, arguments.group)
+    if arguments.case:
+        for name in _OF_CASES:
+            if getattr(arguments, name) != parser.get_default(name):
+                parser.error(f"--case says all of a call: --{name} has no place beside it")
+        vars(arguments).update(call.fields_of(arguments.case))
+        selected = [shapes.Given(str(arguments.case))]
+    else:
+        selected = shapes.select(arguments.shapes, arguments.group)
     if not selected:
         models = ", ".join(dict.fromkeys(shape.model for shape in shapes.SHAPES))
         parser.error(

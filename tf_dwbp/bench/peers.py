@@ -52,7 +52,7 @@ def _ours(execution):
 
 def _prepare_stock(call, threads):
     del threads
-    if call.shape.dilation != 1:
+    if (call.problem.dilation_y, call.problem.dilation_x) != (1, 1):
         raise Refused("stock's ops ignore dilations on CPU, so their results are wrong")
     return _one_by_one(call, targets.load(targets.STOCK))
 
@@ -88,19 +88,18 @@ def _prepare_space_to_batch(call, threads):
     A tape would compute both gradients, and a tf.function costs more per call.
     """
     del threads
-    shape = call.shape
-    if shape.stride != 1:
+    problem = call.problem
+    if (problem.stride_y, problem.stride_x) != (1, 1):
         raise Refused("tf.nn.depthwise_conv2d takes no stride with dilations")
     tensors, sizes = _tensors(call)
     # The dimensions after the batch that are divided into blocks. Those of NCHW begin with the
     # channels, which stay whole.
-    whole = [] if call.layout == "NHWC" else [(shape.channels, 1, (0, 0))]
-    lengths, blocks, base = zip(
-        *whole,
-        (shape.height, shape.dilation, call.rows.padding),
-        (shape.width, shape.dilation, call.columns.padding),
-        strict=True,
+    whole = [] if call.layout == "NHWC" else [(problem.channels, 1, (0, 0))]
+    spatial = (
+        (axis.size, axis.dilation, (axis.pad_before, axis.pad_after))
+        for axis in (problem.rows, problem.columns)
     )
+    lengths, blocks, base = zip(*whole, *spatial, strict=True)
     paddings, crops = map(
         tf.constant, tf.required_space_to_batch_paddings(lengths, blocks, base_paddings=base)
     )
@@ -111,7 +110,8 @@ def _prepare_space_to_batch(call, threads):
     image = to_batch(input=tensors["input"], paddings=paddings)
     batched_sizes = {"input": tf.constant(image.shape), "filter": sizes["filter"]}
     functions = targets.load(targets.STOCK)
-    plain = {"strides": [1, 1, 1, 1], "padding": "VALID", "dilations": [1, 1, 1, 1]}
+    plain = {"strides": [1, 1, 1, 1], "padding": "VALID", "explicit_paddings": []}
+    plain["dilations"] = [1, 1, 1, 1]
 
     def step_of(step, batched):
         result = functions[step](**call.arguments(step, batched, batched_sizes) | plain)

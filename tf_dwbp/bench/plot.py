@@ -112,7 +112,7 @@ def _write_texts(figure, axes, run):
         f"Its worst is {worst}: {found.worst_shape.name}."
     )
     left = axes.get_position().x0
-    title = f"{run.plan.op}, {run.plan.dtype} {run.plan.layout}, SAME padding"
+    title = f"{run.plan.op}, {run.plan.dtype} {run.plan.layout}"
     figure.text(left, 0.945, title, fontsize=15, fontweight="bold")
     figure.text(left, 0.925, note or "", fontsize=10.5, va="top", linespacing=1.5)
     figure.text(left, 0.02, report.machine_line(run), fontsize=8.5, color="#777777")

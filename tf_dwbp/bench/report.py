@@ -115,7 +115,9 @@ def _rows_table(run, text, spreads):
         "of matmul": lambda row: percent(run.share_of_matmul(row)),
     }
     table = new_table(collapse_padding=True)
-    table.add_column("shape", no_wrap=True)
+    # A problem's text may be long, and is shown whole.
+    short = all(isinstance(row.shape, shapes.Shape) for row in run.rows)
+    table.add_column("shape", no_wrap=short, overflow="fold")
     for heading in columns:
         narrow = heading.replace(" ", "\n").replace("/", "/\n")
         table.add_column(heading if spreads else narrow, justify="right", no_wrap=True)

@@ -7,7 +7,7 @@ import pathlib
 from tf_dwbp.bench import shapes
 from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.peers import COPY, PEERS
-from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.bench.shapes import AnyShape
 from tf_dwbp.tools import files
 from tf_dwbp.tools.statistics import Spread, geometric_mean
 from tf_dwbp.tools.targets import EAGER
@@ -19,7 +19,7 @@ OURS = "ours"
 class Row:
     """One shape: seconds a call, block by block, of each contender that can compute it."""
 
-    shape: Shape
+    shape: AnyShape
     seconds: dict[str, list[float]]
     refusals: dict[str, str] = dataclasses.field(default_factory=dict)  # contender -> why not
 
@@ -38,15 +38,14 @@ class Row:
 
     def to_json(self) -> dict:
         return {
-            "shape": dataclasses.asdict(self.shape),
+            "shape": shapes.to_json(self.shape),
             "seconds": self.seconds,
             "refusals": self.refusals,
         }
 
     @classmethod
     def from_json(cls, data: dict) -> "Row":
-        shape = Shape(**data["shape"] | {"tags": tuple(data["shape"]["tags"])})
-        return cls(shape, data["seconds"], data["refusals"])
+        return cls(shapes.from_json(data["shape"]), data["seconds"], data["refusals"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Summary:
     count: int
     mean: float  # geometric
     worst: float
-    worst_shape: Shape
+    worst_shape: AnyShape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Plan:
     @property
     def title(self) -> str:
         contenders = f"{self.our_title} and {self.peer_title}"
-        return f"{self.op}, {self.dtype} {self.layout}, SAME: {contenders}"
+        return f"{self.op}, {self.dtype} {self.layout}: {contenders}"
 
 
 @dataclasses.dataclass

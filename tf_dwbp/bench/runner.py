@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tf_dwbp.bench.peers import PEERS
 from tf_dwbp.bench.results import OURS, Plan, Row, Run
-from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.bench.shapes import AnyShape
 from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun
 from tf_dwbp.tools import process
 
@@ -40,7 +40,7 @@ Progress = Callable[[str, int, int], None]
 
 def run(
     plan: Plan,
-    selected: list[Shape],
+    selected: list[AnyShape],
     progress: Progress = lambda what, done, total: None,
 ) -> Run:
     """Measures the shapes; `progress` hears which is next, and how many are done of how many."""

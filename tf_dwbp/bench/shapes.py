@@ -4,6 +4,9 @@ Every shape is padded SAME. A shape added here is measured everywhere.
 """
 
 import dataclasses
+import functools
+
+from tf_dwbp.tools.problem import Problem, parse
 
 # The shapes that speed was first compared on; goals are stated for these.
 CORE = "core"
@@ -36,6 +39,12 @@ class Shape:
             f"-k{self.filter}-s{self.stride}{multiplier}{dilation}"
         )
 
+    def problem(self, op: str, dtype: str, layout: str) -> Problem:
+        """What an op computes on it."""
+        taps, strides, dilations = [self.filter] * 2, [self.stride] * 2, [self.dilation] * 2
+        image = (self.batch, self.height, self.width, self.channels, self.depth_multiplier)
+        return Problem(op, dtype, layout, *image, *taps, *strides, *dilations)
+
     @property
     def groups(self) -> frozenset[str]:
         """The groups among GROUPS that the shape belongs to."""
@@ -48,6 +57,51 @@ class Shape:
             "dilated": self.dilation > 1,
         }
         return frozenset([*self.tags, *(group for group, holds in by_size.items() if holds)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """The sizes of any problem, which is measured instead of the list."""
+
+    text: str
+    groups = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.text
+
+    @functools.cached_property
+    def _parsed(self):
+        return parse(self.text)
+
+    @property
+    def filter(self) -> int:
+        """The filter's height."""
+        return self._parsed.filter_height
+
+    @property
+    def dilation(self) -> int:
+        """The larger of the two."""
+        return max(self._parsed.dilation_y, self._parsed.dilation_x)
+
+    def problem(self, op: str, dtype: str, layout: str) -> Problem:
+        """What an op computes on these sizes."""
+        return dataclasses.replace(self._parsed, op=op, dtype=dtype, layout=layout)
+
+
+AnyShape = Shape | Given
+
+
+def to_json(shape: AnyShape) -> dict:
+    """Its fields."""
+    return dataclasses.asdict(shape)
+
+
+def from_json(fields: dict) -> AnyShape:
+    """The shape of these fields. Raises KeyError or TypeError if they are none's."""
+    if "text" in fields:
+        return Given(**fields)
+    return Shape(**fields | {"tags": tuple(fields["tags"])})
 
 
 # "odd": channels that do not fill vectors of 16, few channels among them.
@@ -153,6 +207,6 @@ def select(substrings=(), group=None) -> list[Shape]:
     ]
 
 
-def named(name: str) -> Shape:
-    """The shape of this name."""
-    return next(shape for shape in SHAPES if shape.name == name)
+def named(name: str) -> AnyShape:
+    """The shape of this name, which may be a problem's text."""
+    return next((shape for shape in SHAPES if shape.name == name), None) or Given(name)

@@ -9,24 +9,26 @@ from tf_dwbp.bench.contender import Contender, Refused
 def prepare_torch(call: Call, threads: int) -> Contender:
     """PyTorch's own ops; `torch.nn.grad.conv2d_input` calls them on a slower path.
 
-    Where SAME pads by one more after than before, PyTorch, which pads both alike, is given the
-    mirror image: it pads before by as much, and after by what stride 2 leaves over. The
-    arithmetic is the same.
+    PyTorch pads both ends alike: by the larger amount, where stride 2, say, leaves over what is
+    padded too much at the end. Where there is more padding after than before, as SAME has it, it is
+    given the mirror image. The arithmetic is the same.
     """
     import torch
 
     torch.set_num_threads(threads)
     padding, mirrored = [], []
-    for dimension, axis in ((2, call.rows), (3, call.columns)):
-        before, after = axis.padding
-        reach = (axis.filter - 1) * axis.dilation + 1
-        if (axis.size + 2 * after - reach) // axis.stride + 1 != axis.out_size:
-            raise Refused("PyTorch cannot express this SAME padding")
-        padding.append(after)
-        if after > before:
+    for dimension, axis in ((2, call.problem.rows), (3, call.problem.columns)):
+        both = max(axis.pad_before, axis.pad_after)
+        if (axis.size + 2 * both - axis.extent) // axis.stride + 1 != axis.outputs:
+            raise Refused("PyTorch cannot express this padding")
+        padding.append(both)
+        if axis.pad_after > axis.pad_before:
             mirrored.append(dimension)
+            used = (axis.outputs - 1) * axis.stride + axis.extent
+            if used != axis.size + axis.pad_before + axis.pad_after:
+                raise Refused("PyTorch cannot express this padding")
 
-    shape, arrays = call.shape, call.tensors()
+    problem, arrays = call.problem, call.tensors()
     channels_last = call.layout == "NHWC"
     memory = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -40,11 +42,12 @@ def prepare_torch(call: Call, threads: int) -> Contender:
         nchw = array.transpose(0, 3, 1, 2) if channels_last else array
         return tensor(nchw).contiguous(memory_format=memory)
 
-    taps = (shape.filter, shape.filter)
+    taps = problem.filter_sizes[:2]
     weight = tensor(arrays["filter"].transpose(2, 3, 0, 1).reshape(-1, 1, *taps))
     input, upstream = image(arrays["input"]), image(arrays["output"])
-    strides, dilations = [shape.stride] * 2, [shape.dilation] * 2
-    transposed, output_padding, groups = False, [0, 0], shape.channels
+    strides = [problem.stride_y, problem.stride_x]
+    dilations = [problem.dilation_y, problem.dilation_x]
+    transposed, output_padding, groups = False, [0, 0], problem.channels
     geometry = (strides, padding, dilations, transposed, output_padding, groups)
 
     def forward():

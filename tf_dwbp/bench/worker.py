@@ -35,7 +35,7 @@ def main(send, plan, names):
     send(matmul_rate=limits.matmul_rate(plan.dtype))
 
 
-def measure_row(plan: Plan, shape: shapes.Shape) -> Row:
+def measure_row(plan: Plan, shape: shapes.AnyShape) -> Row:
     """Times all contenders that can compute the shape, once the peer's answer agrees with ours."""
     call = Call(shape, plan.dtype, plan.layout, plan.op)
     peer = peers.PEERS.get(plan.peer)  # none where that is the copy
