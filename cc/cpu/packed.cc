@@ -85,9 +85,7 @@ class Packed : public Plan {
 }  // namespace
 
 // It takes every problem that has products.
-std::string packed_declines(const Problem& problem) {
-  return declines_without_products(problem);
-}
+std::string packed_declines(const Problem& problem) { return declines_without_products(problem); }
 
 PlanPointer plan_packed(const Problem& problem, int64_t workers) {
   return with_dtype(problem.dtype, [&](auto t) -> PlanPointer {

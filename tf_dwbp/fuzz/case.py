@@ -4,9 +4,10 @@ import dataclasses
 import functools
 import shlex
 
+import ml_dtypes
 import numpy as np
 
-from tf_dwbp.tools import problem
+from tf_dwbp.tools import bounds, problem
 from tf_dwbp.tools.problem import DTYPES, Problem
 
 # Small integers, whose sums are exact; numbers with random bits; and these, with Inf, NaN, -0,
@@ -14,8 +15,11 @@ from tf_dwbp.tools.problem import DTYPES, Problem
 INTEGERS, REAL, SPECIAL = KINDS = ("integers", "real", "special")
 
 # Sums of at most this are exact in the type that they are kept in.
-_EXACT = {"half": 2**24, "bfloat16": 2**24, "float": 2**24, "double": 2**53}
-_MANTISSA = {"half": 10, "bfloat16": 7, "float": 23, "double": 52}  # bits that are stored
+_EXACT = {
+    name: 2 ** (ml_dtypes.finfo(DTYPES[accumulator]).nmant + 1)
+    for name, accumulator in bounds.ACCUMULATOR.items()
+}
+_MANTISSA = {name: ml_dtypes.finfo(dtype).nmant for name, dtype in DTYPES.items()}  # bits stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +87,6 @@ def _real(problem, shape, random):
 
 def _special(problem, shape, random):
     """A few of some of the numbers that arithmetic treats in a way of its own."""
-    import ml_dtypes
-
     dtype = DTYPES[problem.dtype]
     info = ml_dtypes.finfo(dtype)
     tensor = _real(problem, shape, random)

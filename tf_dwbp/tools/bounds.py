@@ -27,7 +27,7 @@ from tf_dwbp.tools import reference
 from tf_dwbp.tools.problem import DTYPES
 
 # The type that sums are kept in.
-ACCUMULATOR = {"half": "float", "bfloat16": "float", "float": "float", "double": "double"}
+ACCUMULATOR = {name: "double" if name == "double" else "float" for name in DTYPES}
 
 # The sums of a filter's gradient grow with batch and image, and a bound that grew with them would
 # find nothing. They can be taken in short runs, whose sums are added with compensation at a cost of
