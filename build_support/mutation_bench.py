@@ -123,7 +123,7 @@ class Bench:
         """The changed file's objects, or None if it does not compile."""
         made = []
         for unit in [*self.original.units_of(file), *self.original.tests_of(file)]:
-            output = self.directory / unit.object.relative_to(native.BUILD)
+            output = self.directory / "objects" / unit.object.relative_to(native.BUILD)
             output.parent.mkdir(parents=True, exist_ok=True)
             flags = [*unit.flags, *self.original.eigen, "-w"]
             command = [*unit.compiler, *flags, "-c", unit.source, "-o", str(output)]
