@@ -20,8 +20,9 @@ Makes random calls over all that the ops support, at sizes from 1 to whole layer
 small integers, whose sums are exact: one answer is right, to the bit. Others are compared with
 a float64 reference within a derived bound; Inf, NaN, denormals and the largest numbers are among
 the data. The same bits must come from repeated calls, every number of threads, every execution, and
-from AVX2 and AVX-512. A call that fails is made as small as possible and printed as a line that
-makes it again. Exit status: 0 if no call fails, 1 if one does, 2 on wrong usage."""
+from AVX2 and AVX-512. A share of the calls goes to implementations that others come before, too. A
+call that fails is made as small as possible and printed as a line that makes it again. Exit status:
+0 if no call fails, 1 if one does, 2 on wrong usage."""
 
 _THREADS = (1, 2, 4)
 _CASES = 1000  # unless told otherwise
