@@ -220,8 +220,8 @@ class Runner:
             if setting not in beside:
                 self._add_job(batch, setting, every, judge=setting in judging.values())
         if beside:  # one of them for each batch, and a share of its cases
-            share = every[turn % _SHARE :: _SHARE]
-            setting = beside[turn // _SHARE % len(beside)]
+            setting = beside[turn % len(beside)]
+            share = every[turn // len(beside) % _SHARE :: _SHARE]
             if share:
                 self._add_job(batch, setting, share, judge=True)
 
