@@ -51,7 +51,9 @@ class Original:
 
     def __init__(self):
         # Without debug information, which knows lines, objects of the same code are the same.
-        flags = [flag for flag in test_programs.test_flags("plain") if flag != "-g"]
+        flags = [
+            flag for flag in test_programs.test_flags("plain") if flag != test_programs.DEBUG_FLAG
+        ]
         sources = native.read_sources()
         self.directory = DIRECTORY / "original"
         plain = test_programs.core_test_directory("plain")

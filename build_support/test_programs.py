@@ -7,7 +7,9 @@ import platform
 from build_support import native
 
 SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-_FLAGS = [*native.BASE_FLAGS, "-O1", "-g", "-fno-omit-frame-pointer"]
+# Lines are all that reports need: more would double the time that sanitized kernels take.
+DEBUG_FLAG = "-g1"
+_FLAGS = [*native.BASE_FLAGS, "-O1", DEBUG_FLAG, "-fno-omit-frame-pointer"]
 # The driver calls kernels by way of functions that count the calls.
 _COUNTED_FLAGS = ["-DTF_DWBP_COUNT_KERNELS"]
 # What the program that tests the core is built with -> flags besides, of compiler and linker.
@@ -63,7 +65,10 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
         units = [u if u.source == kernels else _unoptimized(u) for u in units]
     if flavour == "tsan":
         # Compiling the unrolled kernels takes half an hour with it. Threads meet in the drivers.
-        units = [_uninstrumented(u, besides) if u.source == kernels else u for u in units]
+        plain = native.units(
+            [], test_flags("plain"), core_test_directory("plain", machine), machine
+        )
+        units = [*plain, *(unit for unit in units if unit.source != kernels)]
     objects = native.compile_all(units, *native.eigen_flags())
     # An emulator has no other machine's libraries.
     static = ["-static"] if _unless_native(machine) else []
@@ -73,11 +78,6 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
 
 def _unoptimized(unit: native.Unit) -> native.Unit:
     return dataclasses.replace(unit, flags=[*unit.flags, "-O0"])
-
-
-def _uninstrumented(unit: native.Unit, instrumentation: list[str]) -> native.Unit:
-    flags = [flag for flag in unit.flags if flag not in instrumentation]
-    return dataclasses.replace(unit, flags=flags)
 
 
 def _unless_native(machine: str) -> list[str]:
