@@ -128,6 +128,7 @@ TEST_SOURCES = [
     "cc/tests/direct_plan_test.cc",
     "cc/tests/dispatch_test.cc",
     "cc/tests/eigen_test.cc",
+    "cc/tests/explain_test.cc",
     "cc/tests/filter_grad_plan_test.cc",
     "cc/tests/filter_grad_tiles_test.cc",
     "cc/tests/gather_test.cc",
