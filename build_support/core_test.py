@@ -81,6 +81,7 @@ def _coverage(arguments: list[str], isas: list[str]) -> None:
     for isa in isas:
         what = f"With the kernels for {isa}, for coverage"
         _run([program, *arguments], what, TF_DWBP_CPU_ISA=isa, **_COVERAGE)
+    _run_forced(program, **_COVERAGE)
     if _uncovered(directory) != 0:
         sys.exit("lines of cc/conv or cc/cpu are run by no test")
 
@@ -131,6 +132,8 @@ def main() -> None:
         environment = _TSAN if options.tsan else {}
         what = f"With the kernels for {isa}"
         _run([program, *arguments], what, TF_DWBP_CPU_ISA=isa, **environment)
+    if not arguments:
+        _run_forced(program, **environment)
 
 
 if __name__ == "__main__":
