@@ -176,8 +176,8 @@ inline void pack_few(const PackJob<const T>& job) {
   for (int64_t row = 0; row < job.rows; ++row, slots.next()) {
     const T* from = job.tensor + row * job.row_stride;
     Acc* to = job.packed + slots.row();
-    // Neither a read nor a write may pass the end of the row, its last pixel's last channel: columns
-    // may be several pixels apart.
+    // Neither a read nor a write may pass the end of the row, its last pixel's last channel:
+    // columns may be several pixels apart.
     int64_t x = 0;
     for (; (job.columns - 1 - x) * job.column_stride + channels >= kLanes && x + 1 < job.columns;
          ++x) {
