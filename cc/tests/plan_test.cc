@@ -253,8 +253,11 @@ void check_packed_plan(const PackedCase& c) {
 }
 
 TF_DWBP_TEST(packed_plans_hold_what_is_needed_and_fit_the_caches) {
-  const std::vector<Axis> widths = {
-      {9, 9, 3, 1, 1, 1}, {56, 56, 3, 1, 1, 1}, {300, 150, 5, 2, 2, 4}, {130, 44, 5, 3, 1, 1}};
+  const std::vector<Axis> widths = {{9, 9, 3, 1, 1, 1},
+                                    {48, 48, 3, 1, 1, 1},
+                                    {56, 56, 3, 1, 1, 1},
+                                    {300, 150, 5, 2, 2, 4},
+                                    {130, 44, 5, 3, 1, 1}};
   int64_t number = 0;
   for (const Axis& height : planned_axes())
     for (const Axis& width : widths)
