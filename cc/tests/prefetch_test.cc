@@ -5,7 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "cc/cpu/filter_grad_plan.h"
 #include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/runtime/dispatch.h"
 #include "cc/tests/compare.h"
 #include "cc/tests/counted_kernels.h"
 #include "cc/tests/links.h"
@@ -88,6 +90,41 @@ TF_DWBP_TEST(the_next_pair_of_rows_is_prefetched) {
   // (3 + 2 + 1) * 40 + 4 * 40 columns of 4096 bytes are 2.5 times the cache's share.
   check_prefetches({Op::kForward, nhwc(1024, same, same), 2, 2});
   check_prefetches({Op::kInputGrad, nhwc(1024, odd, same), 2, 2});
+}
+
+// A visit of the filter gradient prefetches as many bytes as the next one reads, in lines that its
+// tiles share; of the first visit, which has a next one.
+TF_DWBP_TEST(the_next_visit_is_prefetched) {
+  using FilterJob = cpu::FilterGradJob<float>;
+  const Axis height{130, 130, 3, 1, 1, 1}, width{128, 128, 3, 1, 1, 1};
+  const Geometry g{Layout::kNHWC, 1, 128, 1, height, width};
+  const cpu::FilterGradPlan plan(cpu::FilterGradPlan::Mode::kDirect, g, cpu::dispatch(), 4, 4, 1);
+  check(plan.prefetches && plan.vertical.size() == 1 && plan.horizontal.size() == 1, "its plan");
+  const Tensor<float> input(std::vector<float>(g.input_elements()));
+  const Tensor<float> out(std::vector<float>(g.output_elements()));
+  const Tensor<float> filter(g.filter_elements());
+  std::vector<FilterJob> jobs;
+  observer<FilterJob> = [&jobs](const FilterJob& job) { jobs.push_back(job); };
+  const cpu::PlanPointer made =
+      implementation(Op::kFilterGrad, "direct").plan({Op::kFilterGrad, Dtype::kFloat, g}, 1);
+  const Memory workspace(made->workspace_bytes);
+  made->run({input.data(), out.data(), filter.data(), workspace.data()}, {1, nullptr});
+  observer<FilterJob> = nullptr;
+
+  const int64_t row = 128 * 128, rows = plan.visit_rows;
+  const auto* next_out = reinterpret_cast<const char*>(out.data() + rows * row);
+  // Rows of the first visit meet one more than there are of them, since one lies outside.
+  const auto* next_source = reinterpret_cast<const char*>(input.data() + (rows + 1) * row);
+  int64_t steps = 0;
+  for (int64_t i = 0; i < plan.channel_blocks; ++i) steps += jobs[i].row_count * jobs[i].tile_count;
+  const int64_t bytes = rows * row * 4, lines = (bytes + 64 * steps - 1) / (64 * steps);
+  for (int64_t i = 0; i < plan.channel_blocks; ++i) {
+    const FilterJob& job = jobs[i];
+    check(job.next_out == next_out && job.next_source == next_source, "where");
+    check(job.out_lines == lines && job.source_lines == lines, "how much");
+    next_out += job.row_count * job.tile_count * lines * 64;
+    next_source += job.row_count * job.tile_count * lines * 64;
+  }
 }
 
 }  // namespace
