@@ -26,12 +26,14 @@ _EMULATED = {"TF_DWBP_TEST_ONE_OF": "7"}
 # The same where each load and store is watched, with more threads than this machine may have.
 _TSAN = {"TF_DWBP_TEST_WORKERS": "4", "TF_DWBP_TEST_ONE_OF": "7"}
 _COVERAGE = {"TF_DWBP_TEST_ONE_OF": "7"}
-# What is read from the environment once: the tests of it, and settings of it.
-_FORCED = ["an_implementation_may_be_forced", "explained", "results_a_little_ahead"]
-_SETTINGS = [
-    {"TF_DWBP_IMPL": "packed", "TF_DWBP_VERBOSE": "1"},
-    {"TF_DWBP_IMPL": "tapwise"},
-    {"TF_DWBP_IMPL": "nothing"},
+# What is read from the environment once: settings of it, and the tests of each.
+_FORCED = ["an_implementation_may_be_forced", "explained"]
+SETTINGS = [
+    ({"TF_DWBP_IMPL": "packed", "TF_DWBP_VERBOSE": "1"}, [*_FORCED, "results_a_little_ahead"]),
+    ({"TF_DWBP_IMPL": "tapwise", "TF_DWBP_VERBOSE": "0"}, _FORCED),
+    ({"TF_DWBP_IMPL": "nothing", "TF_DWBP_VERBOSE": "-"}, _FORCED),
+    ({"TF_DWBP_IMPL": "", "TF_DWBP_VERBOSE": "-"}, _FORCED),
+    ({"TF_DWBP_IMPL": "", "TF_DWBP_VERBOSE": ""}, _FORCED),
 ]
 
 
@@ -43,8 +45,7 @@ def _run(command: list, what: str, **environment: str) -> None:
 
 
 def _run_forced(program: pathlib.Path, **environment: str) -> None:
-    for setting in _SETTINGS:
-        tests = _FORCED if setting["TF_DWBP_IMPL"] == "packed" else _FORCED[:2]
+    for setting, tests in SETTINGS:
         what = "With " + " ".join(f"{name}={value}" for name, value in setting.items())
         _run([program, *tests], what, **setting, **environment)
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from build_support import native, test_programs
+from build_support import core_test, native, test_programs
 
 DIRECTORY = native.BUILD / "mutation"
 # A mutant may count to 2^63, or wait for ever. The tests take 3 seconds of CPU time. The machine
@@ -181,10 +181,16 @@ class Bench:
         return self._run([*command, "-o", "core_test"], _COMPILE_CPU_SECONDS).returncode == 0
 
     def _why_it_fails(self) -> str:
-        # Which instruction set is chosen, for each wish; then all tests, for the best.
+        # Which instruction set is chosen for each wish, and what else the environment says; then
+        # all tests, for the best.
         program = ["./core_test", "the_instruction_set"]
         for target in native.cpu_isas():
             done = self._run(program, _CPU_SECONDS, watch=True, TF_DWBP_CPU_ISA=target)
+            if done.returncode != 0:
+                return _reason(done)
+        for setting, tests in core_test.SETTINGS:
+            program = ["./core_test", "--stop", *tests]
+            done = self._run(program, _CPU_SECONDS, watch=True, **setting)
             if done.returncode != 0:
                 return _reason(done)
         done = self._run(["./core_test", "--quick"], _CPU_SECONDS, watch=True)

@@ -142,6 +142,7 @@ TEST_SOURCES = [
     "cc/tests/parallel_test.cc",
     "cc/tests/plan_test.cc",
     "cc/tests/plans_test.cc",
+    "cc/tests/prefetch_test.cc",
     "cc/tests/problem_test.cc",
     "cc/tests/random_problem.cc",
     "cc/tests/random_test.cc",

@@ -255,6 +255,7 @@ TF_DWBP_TEST(sizes_given_as_data) {
   check(check_sizes("input_sizes", {0, 1, 2, 3}).empty(), "accepted");
   expect_error(check_sizes("input_sizes", {1, 2, 3}), "input_sizes must have 4 elements");
   expect_error(check_sizes("input_sizes", {1, 2, -3, 4}), "[1, 2, -3, 4]");
+  expect_error(check_sizes("input_sizes", {1, 2, 3, -1}), "[1, 2, 3, -1]");
 }
 
 }  // namespace

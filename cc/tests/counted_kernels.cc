@@ -70,6 +70,7 @@ struct InPlace {
   static void run(const Job& job) {
     runs.fetch_add(1, std::memory_order_relaxed);
     observe(job);
+    if (observer<Job>) observer<Job>(job);
     kernel(job);
   }
 };

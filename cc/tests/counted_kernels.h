@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ struct KernelCount {
   std::string name;  // such as "float direct[0][2][3]"
   int64_t runs;
 };
+
+// If set, called with each job of the kind before its kernel is.
+template <typename Job>
+inline std::function<void(const Job&)> observer;
 
 // All kernels of the table in use, and all kinds of jobs that a test has to see.
 std::vector<KernelCount> kernel_counts();

@@ -3,10 +3,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "cc/cpu/depthwise.h"
 #include "cc/cpu/runtime/isa.h"
@@ -106,10 +109,65 @@ TF_DWBP_TEST(paths_have_names_and_counts) {
   }
   check(tf_dwbp_path_name(paths) == nullptr && tf_dwbp_path_name(-1) == nullptr, "no more names");
   check(tf_dwbp_path_count(paths) == 0 && tf_dwbp_path_count(-1) == 0, "no more counts");
+  constexpr int kFar = 1 << 28;
+  check(tf_dwbp_path_name(kFar) == nullptr && tf_dwbp_path_count(kFar) == 0, "nor far beyond");
   const int64_t before = count_of(cpu::Path::kZeros);
   const Axis axis{3, 3, 3, 1, 1, 1};
   compare<float>(Op::kForward, {Layout::kNHWC, 0, 3, 1, axis, axis}, serially());
   check(count_of(cpu::Path::kZeros) == before + 1, "counted once");
+}
+
+// What is written to stderr while `f` runs.
+template <typename Function>
+std::string said(const Function& f) {
+  std::FILE* const file = std::tmpfile();
+  if (file == nullptr) return "no temporary file";
+  std::fflush(stderr);
+  const int saved = dup(STDERR_FILENO);
+  dup2(fileno(file), STDERR_FILENO);
+  f();
+  std::fflush(stderr);
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  std::rewind(file);
+  char text[1024];
+  const size_t length = std::fread(text, 1, sizeof text, file);
+  std::fclose(file);
+  return std::string(text, length);
+}
+
+// A line for each, if TF_DWBP_VERBOSE asks for it; computed they are either way.
+TF_DWBP_TEST(calls_are_told_of_and_explained) {
+  const char* const set = std::getenv("TF_DWBP_VERBOSE");
+  const std::string wish = set == nullptr ? "" : set;
+  const Axis axis{3, 3, 3, 1, 1, 1};
+  const Geometry g{Layout::kNHWC, 1, 64, 1, axis, axis};
+  const conv::Problem problem{Op::kForward, Dtype::kFloat, g};
+  cpu::PlanPointer plan;
+  if (!cpu::make_plan(problem, 1, &plan).empty()) {
+    check(plan == nullptr, "no plan where there is an error");
+    return;
+  }
+  const Tensor<float> input(std::vector<float>(g.input_elements(), 1));
+  const Tensor<float> filter(std::vector<float>(g.filter_elements(), 1));
+  const Tensor<float> output(g.output_elements());
+  const Memory workspace(plan->workspace_bytes);
+  const std::string text = said([&] {
+    cpu::run(*plan, {input.data(), filter.data(), output.data(), workspace.data()}, {1, nullptr});
+  });
+  check(output.data()[0] == 4 && output.data()[4 * 64] == 9, "computed");
+  const std::string expected = std::string("tf_dwbp,cpu,") + cpu::isa().name + "," +
+                               plan->implementation + "," + to_text(problem) + ",";
+  if (wish.empty() || wish == "0") {
+    check(text.empty(), "nothing is told: " + text);
+  } else {
+    check(text.find(expected) == 0, text);
+    double milliseconds = -1;
+    char rest[8] = "";
+    std::sscanf(text.c_str() + std::min(expected.size(), text.size()), "%lf %7s", &milliseconds,
+                rest);
+    check(milliseconds >= 0 && milliseconds < 1e5 && std::string(rest) == "ms", text);
+  }
 }
 
 }  // namespace

@@ -222,9 +222,9 @@ void check_filter_plan(const FilterCase& c) {
 }
 
 TF_DWBP_TEST(filter_grad_plans_hold_what_is_needed_and_fit_the_caches) {
-  const std::vector<Axis> widths = {{9, 9, 3, 1, 1, 1},     {56, 56, 7, 1, 1, 3},
-                                    {300, 150, 5, 2, 2, 4}, {130, 44, 5, 3, 1, 1},
-                                    {57, 29, 8, 2, 1, 1},   {700, 700, 16, 1, 1, 1}};
+  const std::vector<Axis> widths = {
+      {9, 9, 3, 1, 1, 1},   {56, 56, 7, 1, 1, 3}, {300, 150, 5, 2, 2, 4}, {130, 44, 5, 3, 1, 1},
+      {57, 29, 8, 2, 1, 1}, {57, 29, 3, 2, 1, 1}, {20, 10, 6, 2, 1, 2},   {700, 700, 16, 1, 1, 1}};
   int64_t number = 0;
   for (const Axis& height : planned_axes())
     for (const Axis& width : widths)

@@ -142,6 +142,7 @@ TF_DWBP_TEST(a_position_has_so_many_taps) {
 // Stride 1, no dilation, no padding: a plain convolution, where nothing else is said.
 TF_DWBP_TEST(a_call_is_plain_where_nothing_is_said) {
   const Axis axis;
+  check(axis.in == 0 && axis.out == 0 && axis.filter == 0, "an axis without positions");
   check(axis.stride == 1 && axis.dilation == 1 && axis.pad_before == 0 && axis.pad_after == 0,
         "an axis");
   const Attributes all;

@@ -90,6 +90,9 @@ TF_DWBP_TEST(an_implementation_says_why_it_declines) {
         why("direct", op, {Layout::kNHWC, 2, 64, 2, axis, axis}) == "the depth multiplier is not 1",
         "multiplier");
     check(!why("direct", op, {Layout::kNHWC, 2, 3, 1, axis, axis}).empty(), "few channels");
+    const int64_t vector = op == Op::kFilterGrad ? 16 : cpu::lanes<float>();
+    check(why("direct", op, {Layout::kNHWC, 2, vector, 1, axis, axis}).empty(), "a vector's");
+    check(!why("direct", op, {Layout::kNHWC, 2, vector - 1, 1, axis, axis}).empty(), "one less");
     for (const char* name : {"direct", "packed"}) {
       check(why(name, op, {Layout::kNHWC, 2, 64, 1, empty, axis}) == "there are no products to sum",
             std::string(name) + ", empty");

@@ -72,11 +72,21 @@ TF_DWBP_TEST(large_tensors) {
     const auto columns = [](int64_t bytes, int64_t rows, int64_t channels) {
       return bytes / static_cast<int64_t>(sizeof(T)) / (rows * channels) + 1;
     };
-    const int64_t near = columns(1 << 20, 6, 72), far = columns(33 << 20, 2, 128);
+    const int64_t near = columns(1 << 20, 6, 72), far = columns(32 << 20, 2, 128) - 1;
     compare<T>(Op::kForward,
                {Layout::kNHWC, 1, 72, 1, {6, 6, 1, 1, 1, 0}, {near, near, 1, 1, 1, 0}});
     const Geometry large{Layout::kNHWC, 1, 128, 1, {2, 2, 1, 1, 1, 0}, {far, far, 1, 1, 1, 0}};
+    // 32 MB of the result are written past the caches, less is not.
+    const int64_t before = count_of(cpu::Path::kDirectNonTemporal);
+    const int64_t direct = count_of(cpu::Path::kDirect);
+    Geometry less = large;
+    less.width.in = --less.width.out;
+    compare<T>(Op::kForward, less, serially());
+    check(count_of(cpu::Path::kDirectNonTemporal) == before, "less than 32 MB");
     compare<T>(Op::kForward, large, serially());
+    check(count_of(cpu::Path::kDirectNonTemporal) - before ==
+              (count_of(cpu::Path::kDirect) - direct) / 2,
+          "32 MB");
     compare<T>(Op::kFilterGrad, large, serially());
     compare<T>(Op::kForward, {Layout::kNHWC,
                               1,

@@ -1,6 +1,10 @@
 // Copies of parts of tensors: that rows in them are used again, and what is too large to be copied.
 
+#include <utility>
+
+#include "cc/cpu/runtime/paths.h"
 #include "cc/tests/compare.h"
+#include "cc/tests/planned.h"
 
 namespace tf_dwbp::testing {
 namespace {
@@ -42,6 +46,33 @@ TF_DWBP_TEST(huge_filters) {
     compare<double>(Op::kFilterGrad, {layout, 1, 17, 1, strided, w});
     compare<Bfloat16>(Op::kFilterGrad, {layout, 1, 3, 3, h, shifted});
   }
+}
+
+// Which way a call takes is counted.
+TF_DWBP_TEST(images_share_vectors_where_channels_are_few) {
+  const Axis axis{5, 5, 3, 1, 1, 1};
+  for (const Op op : {Op::kForward, Op::kInputGrad, Op::kFilterGrad})
+    for (const auto& [batch, channels] : {std::pair<int64_t, int64_t>(5, 1), {1, 1}, {5, 40}}) {
+      const cpu::Path path =
+          op == Op::kFilterGrad ? cpu::Path::kFilterShared : cpu::Path::kPackedShared;
+      How how = serially();
+      how.implementation = &implementation(op, "packed");
+      const int64_t before = count_of(path);
+      compare<float>(op, {Layout::kNHWC, batch, channels, 1, axis, axis}, how);
+      const bool shared = batch > 1 && channels == 1;
+      check(count_of(path) - before == (shared ? 1 : 0), describe(op, {}) + ", shared vectors");
+    }
+}
+
+// Tap by tap, where a tap links one column, one row, or none.
+TF_DWBP_TEST(taps_that_link_little) {
+  const Axis one{3, 3, 3, 1, 2, 2}, none{2, 2, 3, 1, 2, 2}, point{1, 1, 3, 1, 1, 1};
+  How how = serially();
+  how.implementation = &implementation(Op::kFilterGrad, "tapwise");
+  for (const Axis& height : {one, none, point})
+    for (const Axis& width : {one, none, point}) {
+      compare<float>(Op::kFilterGrad, {Layout::kNHWC, 2, 20, 1, height, width}, how);
+    }
 }
 
 // Visits that end within an image, go on in the next, and are one row of many columns; parts.

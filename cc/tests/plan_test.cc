@@ -253,8 +253,11 @@ void check_packed_plan(const PackedCase& c) {
 }
 
 TF_DWBP_TEST(packed_plans_hold_what_is_needed_and_fit_the_caches) {
-  const std::vector<Axis> widths = {
-      {9, 9, 3, 1, 1, 1}, {56, 56, 3, 1, 1, 1}, {300, 150, 5, 2, 2, 4}, {130, 44, 5, 3, 1, 1}};
+  const std::vector<Axis> widths = {{9, 9, 3, 1, 1, 1},
+                                    {48, 48, 3, 1, 1, 1},
+                                    {56, 56, 3, 1, 1, 1},
+                                    {300, 150, 5, 2, 2, 4},
+                                    {130, 44, 5, 3, 1, 1}};
   int64_t number = 0;
   for (const Axis& height : planned_axes())
     for (const Axis& width : widths)
@@ -271,7 +274,7 @@ TF_DWBP_TEST(packed_plans_hold_what_is_needed_and_fit_the_caches) {
           check_packed_plan(
               {op, {layout, batch, channels, multiplier, height, width}, lanes, bytes, workers});
         }
-  const Axis axis{3, 3, 3, 1, 1, 1};
+  const Axis axis{10, 10, 3, 1, 1, 1};
   // More than 2 MB, the last less, for a row's needs: those of 3 rows.
   for (const int64_t multiplier : {218, 219, 4000})
     for (const Layout layout : {Layout::kNHWC, Layout::kNCHW}) {

@@ -45,6 +45,11 @@ TF_DWBP_TEST(a_text_that_stands_for_none_is_refused) {
   for (size_t length = 0; length < good.size(); ++length) {
     check(!read_problem(good.substr(0, length), &problem).empty(), good.substr(0, length));
   }
+  for (size_t at = 0; at < good.size(); ++at) {
+    std::string bad = good;
+    bad[at] = '!';
+    check(!read_problem(bad, &problem).empty(), bad);
+  }
   const auto refused = [&](const std::string& text, const std::string& why) {
     const Error error = read_problem(text, &problem);
     check(error.find(why) != std::string::npos, "'" + text + "': " + error);
