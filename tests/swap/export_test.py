@@ -7,7 +7,6 @@ import tempfile
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
-from swap_cases import FILTER, IMAGE, OURS, STOCK, SwapTestCase
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
@@ -15,6 +14,7 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 from tensorflow.python.grappler import tf_optimizer
 
+from swap_cases import FILTER, IMAGE, OURS, STOCK, SwapTestCase
 from tf_dwbp import swap
 
 

@@ -4,12 +4,12 @@ import inspect
 import sys
 
 import keras
-import keras_layers as kl
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import keras_layers as kl
 import tf_dwbp.keras
 from tf_dwbp.tools import reference
 

@@ -6,11 +6,11 @@ import sys
 import textwrap
 from unittest import mock
 
-import lone_worker
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import lone_worker
 from tf_dwbp.conformance import cases, paths, runner, summary
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import targets

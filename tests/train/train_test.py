@@ -11,14 +11,14 @@ import sys
 import tempfile
 from unittest import mock
 
-import executed
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_model
 from absl.testing import parameterized
 
+import executed
+import tiny_model
 from tf_dwbp import cli, swap
 from tf_dwbp.swap import plug_in
 from tf_dwbp.tools import digits, models
@@ -27,7 +27,7 @@ from tf_dwbp.tools.trainer import Ops, Trainer
 from tf_dwbp.train import compare, results
 from tf_dwbp.train.results import CONTROL, STOCK, SWAPPED, Plan, Run, Training
 
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("sklearn"), reason="scikit-learn is not installed"

@@ -18,7 +18,7 @@ import tf_dwbp
 from tf_dwbp import _library
 from tf_dwbp.tools.problem import DTYPES
 
-ROOT = pathlib.Path(__file__).absolute().parent.parent
+ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 
 def _read_setup():

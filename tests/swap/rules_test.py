@@ -2,9 +2,12 @@
 
 import sys
 
-import executed
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.grappler import cluster, tf_optimizer
+
+import executed
 from swap_cases import (
     FILTER,
     IMAGE,
@@ -12,9 +15,6 @@ from swap_cases import (
     STOCK,
     SwapTestCase,
 )
-from tensorflow.core.protobuf import config_pb2
-from tensorflow.python.grappler import cluster, tf_optimizer
-
 from tf_dwbp import family, swap
 
 

@@ -16,13 +16,13 @@ import pytest
 from tf_dwbp import _native, cli
 from tf_dwbp.tools import problem
 
-_TESTS = pathlib.Path(__file__).parent
+_SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "support"
 
 
 @pytest.fixture(autouse=True)
 def _targets(monkeypatch):
     monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
+        "PYTHONPATH", os.pathsep.join([str(_SUPPORT), os.environ.get("PYTHONPATH", "")])
     )
 
 

@@ -12,15 +12,15 @@ import sys
 import tempfile
 from unittest import mock
 
-import lone_worker
 import pytest
 from absl.testing import absltest, parameterized
 
+import lone_worker
 from tf_dwbp import cli, info
 from tf_dwbp.conformance import cases, runner
 from tf_dwbp.tools import console
 
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PROGRAM = f"{sys.executable} -m tf_dwbp"
 
 

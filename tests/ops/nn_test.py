@@ -3,11 +3,11 @@
 import sys
 
 import numpy as np
-import oracle
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import oracle
 import tf_dwbp
 from tf_dwbp import nn
 

@@ -3,10 +3,12 @@
 import functools
 import sys
 
-import executed
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
+from tensorflow.core.protobuf import config_pb2
+
+import executed
 from swap_cases import (
     ATTRIBUTES,
     FILTER,
@@ -20,8 +22,6 @@ from swap_cases import (
     names_of,
     random,
 )
-from tensorflow.core.protobuf import config_pb2
-
 from tf_dwbp import swap
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
-from swap_cases import ATTRIBUTES, FILTER, IMAGE, OURS, SwapTestCase, eagerly
 from tensorflow.python.framework import op_callbacks
 
+from swap_cases import ATTRIBUTES, FILTER, IMAGE, OURS, SwapTestCase, eagerly
 from tf_dwbp import swap
 
 _REMOTE = """

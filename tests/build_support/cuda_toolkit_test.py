@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import tensorflow as tf
 
-_ROOT = pathlib.Path(__file__).absolute().parent.parent
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 sys.path.insert(0, str(_ROOT))
 
 from build_support import cuda_toolkit  # noqa: E402

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from unittest import mock
 
-import executed
 import keras
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from tensorflow.core.protobuf import saved_model_pb2
 
+import executed
 from tf_dwbp import _library, family, swap
 
 _IMAGES = np.random.default_rng(1).standard_normal([2, 9, 8, 3]).astype(np.float32)

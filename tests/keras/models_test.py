@@ -7,12 +7,12 @@ import sys
 import unittest.mock
 
 import keras
-import keras_layers as kl
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import keras_layers as kl
 import tf_dwbp.keras
 
 

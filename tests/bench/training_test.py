@@ -11,10 +11,10 @@ from unittest import mock
 
 import pytest
 import tensorflow as tf
-import tiny_model
 from absl.testing import parameterized
 
 import tf_dwbp
+import tiny_model
 from tf_dwbp import cli
 from tf_dwbp.bench import runner, share, train_worker
 from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun

@@ -4,10 +4,12 @@ import re
 import sys
 from unittest import mock
 
-import executed
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
+from tensorflow.core.protobuf import config_pb2
+
+import executed
 from swap_cases import (
     FILTER,
     IMAGE,
@@ -16,8 +18,6 @@ from swap_cases import (
     SwapTestCase,
     all_three,
 )
-from tensorflow.core.protobuf import config_pb2
-
 from tf_dwbp import nn, swap
 from tf_dwbp.swap import plug_in
 

@@ -15,18 +15,18 @@ import textwrap
 import time
 from unittest import mock
 
-import lone_worker
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import lone_worker
 from tf_dwbp import cli
 from tf_dwbp.bench import runner, shapes
 from tf_dwbp.bench.call import OPS
 from tf_dwbp.bench.results import Plan, Row, Run
 from tf_dwbp.bench.shapes import Shape
 
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 PLAIN = Shape("plain", 2, 6, 7, 5, 3)
 STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
@@ -265,7 +265,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--peer", "dilated", "--group", "core"], r"--peer dilated is for dilated shapes"),
         (["--json", "/no/such/place/file"], r"--json: cannot write /no/such/place/file"),
         (["--load", "/no/such/file"], r"--load: cannot read /no/such/file"),
-        (["--load", __file__], r"--load: .*bench_command_test.py is not what --json writes"),
+        (["--load", __file__], r"--load: .*command_test.py is not what --json writes"),
     )
     def test_usage_errors(self, arguments, pattern):
         self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)

@@ -2,13 +2,13 @@
 
 import sys
 
-import executed
 import keras  # noqa: F401  (whose modules must be left as they are)
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 from tensorflow.python.ops import gen_nn_ops
 
+import executed
 from tf_dwbp import family, swap
 
 STOCK = {op: names.stock for op, names in family.OPS.items()}

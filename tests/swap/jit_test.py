@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
-from swap_cases import FILTER, IMAGE, OURS, STOCK, SwapTestCase, all_three, random
 
+from swap_cases import FILTER, IMAGE, OURS, STOCK, SwapTestCase, all_three, random
 from tf_dwbp import swap
 
 pytestmark = pytest.mark.xla

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
+from tensorflow.python.ops import gen_nn_ops
+
 from swap_cases import (
     ATTRIBUTES,
     FILTER,
@@ -19,8 +21,6 @@ from swap_cases import (
     eagerly,
     names_of,
 )
-from tensorflow.python.ops import gen_nn_ops
-
 from tf_dwbp import swap
 
 

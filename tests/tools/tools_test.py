@@ -13,13 +13,13 @@ import threading
 import time
 from unittest import mock
 
-import lone_worker
 import pytest
 from absl.testing import absltest, parameterized
 
+import lone_worker
 from tf_dwbp.tools import files, process
 
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class FilesTest(parameterized.TestCase):
