@@ -67,7 +67,7 @@ def writable(text: str) -> pathlib.Path:
         files.check_writable(text)
     except (OSError, ValueError) as error:  # ValueError: a null character
         why = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(f"cannot write {text}: {why}") from None
+        raise argparse.ArgumentTypeError(f"cannot write {text or repr(text)}: {why}") from None
     return pathlib.Path(text)
 
 
