@@ -132,6 +132,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_info_tells_what_the_build_depends_on(self):
         build = {
+            "native": True,
             "tensorflow_version": "1.2.3",
             "compiler": "a compiler",
             "cpu_isas": ["baseline", "avx2"],

@@ -104,6 +104,12 @@ def register(subparsers) -> None:
 
 def _run(parser, arguments):
     target = arguments.target
+    if target is None and not build_info()["native"]:
+        parser.exit(
+            2,
+            f"{parser.prog}: built with TF_DWBP_NATIVE=0, without ops to judge: give --target "
+            "stock or --target MODULE:FUNCTION\n",
+        )
     ops, orders = arguments.op or _ops(arguments.case), arguments.order
     if target is not None:
         orders = orders or [0]
@@ -125,7 +131,7 @@ def _run(parser, arguments):
                 executions=executions,
             )
     except runner.UnusableTarget as error:
-        parser.error(f"cannot use {error}")
+        parser.exit(2, f"{parser.prog}: cannot use {error}\n")
     # Files first: a terminal that is gone must not cost the minutes that the run took.
     complete = console.write_files(
         [

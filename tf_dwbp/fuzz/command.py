@@ -45,15 +45,15 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--isa",
         nargs="+",
-        choices=_library.build_info()["cpu_isas"],
         default=[],
-        help="only these instruction sets",
+        metavar="ISA",
+        help="only these instruction sets, of those that `tf-dwbp info` names",
     )
     parser.add_argument(
         "--impl",
         nargs="+",
-        choices=[ANY, *_names()],
         default=[],
+        metavar="NAME",
         help=f"force these implementations, and skip what they decline; {ANY}: whatever takes a "
         f"call. Unless given, {ANY}, and of a share of the cases others that might take them",
     )
@@ -144,7 +144,7 @@ def _run(parser, arguments):
             else:
                 runner.run()
         except UnusableTarget as error:
-            parser.error(f"cannot use {error}")
+            parser.exit(2, f"{parser.prog}: cannot use {error}\n")
         except Broken as error:
             last = str(error).strip().split("\n")[-1]
             print(f"tf-dwbp fuzz: a fault of this program in a worker: {last}", file=sys.stderr)
@@ -194,6 +194,9 @@ def _plan(parser, arguments):
 
 def _ways(parser, arguments):
     """Ours is tested in all ways there are, anybody's function in the one it is called."""
+    if arguments.target is None:
+        _library.load_or_exit()  # which knows the names of implementations
+    _check_names(parser, arguments)
     invalid_only = arguments.invalid or arguments.change
     isas, threads, executions = arguments.isa, arguments.threads, arguments.execution
     if arguments.target:
@@ -205,7 +208,7 @@ def _ways(parser, arguments):
         executions = executions or ["eager", "function"]
     if invalid_only:
         isas, threads = isas or [None], threads or [1, 4]
-    isas = isas or _library.build_info()["cpu_isas"]
+    isas = isas or _isas()
     forced = arguments.impl or [ANY]
     if not (arguments.impl or arguments.target or invalid_only or arguments.case):
         forced = [ANY, *_others()]
@@ -217,10 +220,22 @@ def _ways(parser, arguments):
     )
 
 
-def _names():
-    """The names of all implementations."""
+def _check_names(parser, arguments):
+    """Refuses instruction sets and implementations that our ops do not have."""
+    for option, known in (("isa", _isas), ("impl", _implementations)):
+        for name in getattr(arguments, option):
+            _library.load_or_exit()
+            if name not in known():
+                parser.error(f"argument --{option}: {name!r} is none of {', '.join(known())}")
+
+
+def _isas():
+    return _library.build_info()["cpu_isas"]
+
+
+def _implementations():
     lists = _native.implementations().values()
-    return list(dict.fromkeys(name for names in lists for name in names))
+    return list(dict.fromkeys([ANY, *(name for names in lists for name in names)]))
 
 
 def _others():

@@ -76,7 +76,7 @@ class Pool:
         self._seats = {}
         self._queue = collections.deque()
         self._paths = collections.Counter()  # of processes that have ended
-        self._cores = len(os.sched_getaffinity(0))
+        self._cores = process.cores()
         self._shared = len({setting.process for setting in settings}) >= self._cores
 
     def submit(self, job: Job, soon: bool = False) -> Job:
@@ -167,7 +167,9 @@ class Pool:
     def _bury(self, seat, verdict):
         evidence = seat.worker.last_words("no answer within the limit" if verdict == HANGS else "")
         if not seat.ready:
-            raise UnusableTarget(f"{self._target}: the process that loads it {verdict}: {evidence}")
+            raise UnusableTarget(
+                f"{self._target}: the process that loads it {verdict}: {process.brief(evidence)}"
+            )
         for paths in seat.paths.values():
             self._paths.update(paths)
         del self._seats[seat.key]

@@ -34,6 +34,8 @@ _JOBS_OF_CHILD = 15
 
 def main(channel, target):
     children = {}
+    if target == targets.OURS:  # whose library is loaded once
+        targets.load(target)
     channel.send(ready=True)
     for job in channel:
         threads = job["threads"]

@@ -175,6 +175,12 @@ class Worker:
         return f"signal {state.si_status}"
 
 
+def brief(words: str) -> str:
+    """A process's last words in one line: how it ended, and the last thing that it printed."""
+    how, *printed = words.split("\n")
+    return f"{how}: {printed[-1].strip()}" if printed else how
+
+
 def wait(workers: Sequence[Worker], seconds: float) -> list[Worker]:
     """Waits for messages or ends; returns the workers that `receive` has news of, if any."""
     deadline = time.monotonic() + seconds
@@ -216,6 +222,13 @@ class Channel:
         while chunk := self._socket.recv(1 << 16):
             *lines, received = (received + chunk).split(b"\n")
             yield from map(json.loads, lines)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS does not tell of processes
 
 
 @contextlib.contextmanager
