@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,8 +16,10 @@ from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools import process, targets
 
-# Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
+# Seconds that a process may be silent, while compiling a batch, and while loading TensorFlow, on a
+# machine that has other things to do.
 LIMIT_SECONDS = 180
+_START_SECONDS = 300
 
 # Cases in one job: one program for XLA, which takes about a second to compile.
 _JOB_CASES = 20
@@ -96,8 +99,8 @@ _XLA_FLAGS = (
 )
 
 
-def _xla_flags():
-    return " ".join([*_XLA_FLAGS, os.environ.get("XLA_FLAGS", "")])
+# How XLA ends a process that has flags which this version of TensorFlow does not know.
+_UNKNOWN_FLAGS = re.compile(r"Unknown flags? in XLA_FLAGS: (.*)")
 
 
 def _tensorflow_version():
@@ -141,8 +144,9 @@ class _Exchange:
                 for queue in queues if asked else []:
                     queue.append(_Job(number, path, list(asked)))
         names = sorted({path.target for path in paths})
+        self._xla_flags = list(_XLA_FLAGS)
         self._workers = [
-            _Worker(environment, names, jobs, limit_seconds)
+            _Worker(environment, self._xla_flags, names, jobs, limit_seconds)
             for environment, jobs in zip(ENVIRONMENTS, own, strict=True)
         ]
 
@@ -202,8 +206,16 @@ class _Exchange:
     def _bury(self, worker, verdict):
         """Turns the case that a worker died of into an outcome, and starts the worker anew."""
         evidence = worker.bury("no answer within the limit" if verdict is Verdict.HANGS else "")
+        if unknown := worker.unknown_flags(evidence):  # no verdict: its version has no such flags
+            self._xla_flags[:] = [flag for flag in self._xla_flags if flag not in unknown]
+            worker.jobs.appendleft(worker.job)
+            worker.start()
+            return
         if not worker.ready:
-            raise UnusableTarget(f"the process that loads it {verdict.value}: {evidence}")
+            raise UnusableTarget(
+                f"{worker.names}: the process that loads it {verdict.value}: "
+                f"{process.brief(evidence)}"
+            )
         job, unanswered = worker.job, worker.unanswered
         suspects = [case for case in unanswered if case in worker.begun] or unanswered[:1]
         innocent = [case for case in unanswered if case not in suspects]
@@ -226,12 +238,18 @@ class _Exchange:
 class _Worker:
     """A worker process and those that follow it: environment, jobs, and what is being done."""
 
-    def __init__(self, environment, target_names, jobs, limit_seconds):
+    def __init__(self, environment, xla_flags, target_names, jobs, limit_seconds):
         self.jobs = jobs
         self.process = None
+        self._xla_flags = xla_flags
         self._environment = environment
         self._target_names = target_names
         self._limit_seconds = limit_seconds
+
+    @property
+    def names(self):
+        """Of the targets that it loads."""
+        return ", ".join(self._target_names)
 
     @property
     def running(self):
@@ -244,7 +262,9 @@ class _Worker:
 
     def start(self):
         self.job, self.begun, self.ready = None, [], False
-        environment = self._environment | {"XLA_FLAGS": _xla_flags()}
+        self._flags = list(self._xla_flags)
+        flags = " ".join([*self._flags, os.environ.get("XLA_FLAGS", "")])
+        environment = self._environment | {"XLA_FLAGS": flags}
         self.process = process.Worker(_WORKER_MODULE, self._target_names, environment)
         self._heard()
 
@@ -260,6 +280,11 @@ class _Worker:
             self._heard()
         return messages
 
+    def unknown_flags(self, evidence):
+        """Those of the flags that we gave the process which it has died of."""
+        found = _UNKNOWN_FLAGS.search(evidence)
+        return [flag for flag in self._flags if found and flag in found[1].split()]
+
     def bury(self, how):
         """Ends the process; returns why it will say no more, which is `how` if that is known."""
         words = self.process.last_words(how)
@@ -273,5 +298,5 @@ class _Worker:
             self.process = None
 
     def _heard(self):
-        limit = self._limit_seconds if self.ready else LIMIT_SECONDS
+        limit = self._limit_seconds if self.ready else _START_SECONDS
         self.deadline = time.monotonic() + limit
