@@ -7,7 +7,7 @@ import sys
 
 from tf_dwbp import build_info
 from tf_dwbp.conformance import cases, export, runner, terminal
-from tf_dwbp.tools import console, problem, targets
+from tf_dwbp.tools import console, placement, problem, targets
 
 _DESCRIPTION = """\
 Computes every cell of a matrix of configurations with each op that is judged and with stock
@@ -31,9 +31,11 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--target",
         type=_target,
-        metavar="stock|MODULE:FUNCTION",
-        help="judge stock TensorFlow, or any function with an op's signature, instead of our ops",
+        metavar="ours|stock|MODULE:FUNCTION",
+        help="judge our ops, stock TensorFlow, or any function with an op's signature; ours unless "
+        "given, stock's with --device",
     )
+    placement.add_options(parser)
     parser.add_argument(
         "--op",
         nargs="+",
@@ -103,7 +105,10 @@ def register(subparsers) -> None:
 
 
 def _run(parser, arguments):
-    target = arguments.target
+    if arguments.device:
+        arguments.target = arguments.target or targets.STOCK
+    target, place = arguments.target, placement.of(arguments)
+    target = None if target == targets.OURS else target
     ops, orders = arguments.op or _ops(arguments.case), arguments.order
     if target is not None:
         orders = orders or [0]
@@ -123,9 +128,11 @@ def _run(parser, arguments):
                 progress.update,
                 stock=not arguments.no_stock,
                 executions=executions,
+                placement=place,
             )
     except runner.UnusableTarget as error:
-        parser.error(f"cannot use {error}")
+        print(f"tf-dwbp conformance: cannot use {error}", file=sys.stderr)
+        return 2
     # Files first: a terminal that is gone must not cost the minutes that the run took.
     complete = console.write_files(
         [
@@ -163,9 +170,11 @@ def _selected(arguments, ops, orders):
 def _executions(parser, arguments):
     """The ways to call what is judged, in their own order."""
     asked = arguments.execution
-    if asked and arguments.target == targets.STOCK:
+    if arguments.device:
+        asked = asked or [targets.EAGER, targets.FUNCTION]
+    elif asked and arguments.target == targets.STOCK:
         parser.error("stock is judged by its implementations: --execution is for other targets")
-    if arguments.target is not None:
+    if arguments.target not in (None, targets.OURS):
         asked = asked or [targets.EAGER]
     elif why := build_info()["why_no_xla"]:
         if targets.JIT in asked:
@@ -176,6 +185,6 @@ def _executions(parser, arguments):
 
 
 def _target(text):
-    if text != targets.STOCK and not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither stock nor MODULE:FUNCTION")
+    if text not in (targets.OURS, targets.STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
     return text

@@ -17,6 +17,7 @@ def to_json(run: Run) -> dict:
     """Every verdict with its evidence, as plain data."""
     return {
         "target": run.target,
+        "device": run.device,
         "tensorflow_version": run.tensorflow_version,
         "seconds": round(run.seconds, 1),
         "summary": summary.line(run),
@@ -52,7 +53,7 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
     """One test case for each cell."""
     suite = ElementTree.Element(
         "testsuite",
-        name=f"tf-dwbp conformance of {run.target}",
+        name=f"tf-dwbp conformance of {run.subject}",
         tests=str(len(run.cells)),
         failures=str(len(run.failing)),
         errors="0",

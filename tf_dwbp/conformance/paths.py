@@ -7,8 +7,10 @@ from tf_dwbp.tools.targets import EAGER, JIT, OURS, STOCK
 
 EIGEN, ONEDNN, XLA = "stock Eigen", "stock oneDNN", "stock XLA"
 
-# TensorFlow reads its oneDNN switch while loading: two processes show both CPU paths.
-ENVIRONMENTS = ({"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "1"})
+# TensorFlow reads its oneDNN switch while loading: two processes show both CPU paths. A device gets
+# one process, since it may not take two, in the environment that the user has made for it.
+ENVIRONMENTS = ({"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "1"}, {})
+_DEVICES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,24 @@ STOCK_PATHS = (
     Path(ONEDNN, STOCK, (1,)),
     Path(XLA, STOCK, (0, 1), everywhere=False, execution=JIT),
 )
+
+
+def on_device(device, target, executions) -> tuple[list[Path], list[str]]:
+    """The paths to ask when `target` is judged on a device: one lane, and nothing beside it."""
+    name = device if target == STOCK else f"{target.rpartition(':')[2]} on {device}"
+    judged = [
+        Path(
+            f"{name} {execution}",
+            target,
+            (_DEVICES,),
+            execution=execution,
+            orders=cases.ORDERS,
+            large=True,
+            lane=name,
+        )
+        for execution in executions
+    ]
+    return judged, [path.name for path in judged]
 
 
 def to_ask(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], list[str]]:

@@ -40,6 +40,8 @@ class Cell:
                 continue
             worst = self.outcome(path)
             digests = {outcome.digest for outcome in self.outcomes[path]}
+            if worst.verdict is Verdict.BARRED:
+                continue
             if worst.verdict is not Verdict.AGREES:
                 reason = f"{worst.verdict.value}: {worst.evidence}"
                 self.failures.append(Failure(path, worst.verdict, reason))
@@ -66,6 +68,12 @@ class Run:
     cells: list[Cell]
     seconds: float
     tensorflow_version: str
+    device: str | None = None  # on which alone it ran
+
+    @property
+    def subject(self) -> str:
+        """What is judged, and where."""
+        return f"{self.target} on {self.device}" if self.device else self.target
 
     @property
     def failing(self) -> list[Cell]:

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from tf_dwbp.conformance.cases import Case
-from tf_dwbp.conformance.paths import ENVIRONMENTS, Path, to_ask
+from tf_dwbp.conformance.paths import ENVIRONMENTS, Path, on_device, to_ask
 from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools import process, targets
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
 # Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
 LIMIT_SECONDS = 180
@@ -39,22 +40,27 @@ def run(
     xla: bool = True,
     stock: bool = True,
     executions: Sequence[str] = (targets.EAGER,),
+    placement: Placement = ANYWHERE,
 ) -> Run:
     """Judges `target` (None: our ops; "stock"; "MODULE:FUNCTION") beside stock TensorFlow.
 
     `progress` is called with the path just heard from, and how many cells are complete of how
     many. Without `xla`, stock's XLA path, which takes most of the time, is left out, and without
     `stock` all of stock's, unless it is what is judged. `executions` are the ways in which a target
-    other than stock is called; our ops must compute the same bits in all of them.
-    Raises UnusableTarget if the target cannot be imported.
+    other than stock is called; our ops must compute the same bits in all of them. With a device in
+    `placement`, `target` is judged there alone, stock too in these ways.
+    Raises UnusableTarget if the target or a library cannot be loaded, or there is no such device.
     """
     start = time.monotonic()
-    paths, judged = to_ask(target, stock, executions)
+    if placement.device:
+        paths, judged = on_device(placement.device, target or targets.OURS, executions)
+    else:
+        paths, judged = to_ask(target, stock, executions)
     paths = [path for path in paths if (xla or not path.is_slow) and any(map(path.is_asked, cases))]
     judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
     complete = 0
-    exchange = _Exchange(cases, paths, limit_seconds)
+    exchange = _Exchange(cases, paths, limit_seconds, placement)
     answers_missing = collections.Counter(
         case_id for job in exchange.jobs() for case_id in job.cases
     )
@@ -77,6 +83,7 @@ def run(
         cells=list(cells.values()),
         seconds=time.monotonic() - start,
         tensorflow_version=_tensorflow_version(),
+        device=placement.device,
     )
 
 
@@ -125,7 +132,7 @@ def _batches(cases):
 class _Exchange:
     """Hands jobs to one process for each environment and collects outcomes from all."""
 
-    def __init__(self, cases, paths, limit_seconds):
+    def __init__(self, cases, paths, limit_seconds, placement):
         self._casualties = collections.Counter()
         self._shared = collections.deque()
         own = [collections.deque() for _ in ENVIRONMENTS]
@@ -140,10 +147,10 @@ class _Exchange:
                     queues = [self._shared]
                 for queue in queues if asked else []:
                     queue.append(_Job(number, path, list(asked)))
-        names = sorted({path.target for path in paths})
+        words = [*placement.words, *sorted({path.target for path in paths})]
         self._workers = [
-            _Worker(environment, names, jobs, limit_seconds)
-            for environment, jobs in zip(ENVIRONMENTS, own, strict=True)
+            _Worker(ENVIRONMENTS[i], words, own[i], limit_seconds)
+            for i in sorted({i for path in paths for i in path.environments})
         ]
 
     def jobs(self):
@@ -176,7 +183,7 @@ class _Exchange:
             return
         for message in messages:
             if "unusable" in message:
-                raise UnusableTarget(f"{message['unusable']}: {message['message']}")
+                raise UnusableTarget(message["unusable"])
             worker.ready = True
             if "begin" in message:
                 worker.begun = message["begin"]
@@ -226,11 +233,11 @@ class _Exchange:
 class _Worker:
     """A worker process and those that follow it: environment, jobs, and what is being done."""
 
-    def __init__(self, environment, target_names, jobs, limit_seconds):
+    def __init__(self, environment, words, jobs, limit_seconds):
         self.jobs = jobs
         self.process = None
         self._environment = environment
-        self._target_names = target_names
+        self._words = words
         self._limit_seconds = limit_seconds
 
     @property
@@ -245,7 +252,7 @@ class _Worker:
     def start(self):
         self.job, self.begun, self.ready = None, [], False
         environment = self._environment | {"XLA_FLAGS": _xla_flags()}
-        self.process = process.Worker(_WORKER_MODULE, self._target_names, environment)
+        self.process = process.Worker(_WORKER_MODULE, self._words, environment)
         self._heard()
 
     def give(self, job):

@@ -9,18 +9,22 @@ from tf_dwbp.conformance.verdicts import Verdict
 
 GLYPHS = {
     Verdict.AGREES: "✓",
+    Verdict.BARRED: "·",
     Verdict.IMPRECISE: "~",
     Verdict.SKIPPED: "?",
     Verdict.REFUSES: "–",
+    Verdict.ELSEWHERE: "@",
     Verdict.WRONG: "✗",
     Verdict.HANGS: "∞",
     Verdict.DIES: "†",
 }
 MEANINGS = {
     Verdict.AGREES: "agrees with the float64 reference",
+    Verdict.BARRED: "barred by TensorFlow from every device",
     Verdict.IMPRECISE: "imprecise: as if accumulated in the dtype",
     Verdict.SKIPPED: "not asked",
     Verdict.REFUSES: "refuses",
+    Verdict.ELSEWHERE: "ran elsewhere than on the device",
     Verdict.WRONG: "WRONG",
     Verdict.HANGS: "hangs",
     Verdict.DIES: "dies",

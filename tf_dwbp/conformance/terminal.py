@@ -15,15 +15,17 @@ from tf_dwbp.tools.targets import OURS
 
 STYLES = {
     Verdict.AGREES: "green",
+    Verdict.BARRED: "dim",
     Verdict.IMPRECISE: "yellow",
     Verdict.SKIPPED: "yellow",
     Verdict.REFUSES: "cyan",
+    Verdict.ELSEWHERE: "bold yellow",
     Verdict.WRONG: "bold red",
     Verdict.HANGS: "bold magenta",
     Verdict.DIES: "bold magenta",
 }
 _SHORT_NAMES = {OURS: "us", EIGEN: "Eig", ONEDNN: "DNN", XLA: "XLA"}
-_ASCII = str.maketrans("✓–✗∞†│", "v-X8+|")
+_ASCII = str.maketrans("✓·–✗∞†│", "v.-X8+|")
 _FULL_WIDTH = 120  # of the table with all three paddings side by side
 _MOST_FAILURES = 20
 

@@ -1,8 +1,8 @@
 """A process that asks implementations for answers. `runner` starts it, and outlives its death.
 
-Started as `python -m tf_dwbp.conformance.worker CHANNEL TARGET...`. Jobs come in and verdicts go
-out over the channel, which an implementation's own input and output cannot touch. Whatever it
-raises is a refusal, SystemExit and KeyboardInterrupt too.
+Started as `python -m tf_dwbp.conformance.worker CHANNEL [--device NAME] [--load-library PATH]...
+TARGET...`. Jobs come in and verdicts go out over the channel, which an implementation's own input
+and output cannot touch. Whatever it raises is a refusal, SystemExit and KeyboardInterrupt too.
 """
 
 import functools
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import console, process, reference, targets
+from tf_dwbp.tools import console, placement, process, reference, targets
 
 # What paths that are asked for the same cases one after the other need: a job's, or a large one's.
 _small_tensors, _large_tensors = (
@@ -32,32 +32,42 @@ def _expectations(case):
     return (_large_expectations if case.is_large else _small_expectations)(case)
 
 
-def main(channel, names):
+def main(channel, words):
+    place, names = placement.Placement.split(words)
+    try:
+        place.prepare()
+    except placement.Unusable as error:
+        channel.send(unusable=str(error))
+        return
     functions = {}  # by target, then by op
     for name in names:
         try:
             functions[name] = targets.load(name)
         except BaseException as error:  # whatever importing somebody's module raises
-            channel.send(unusable=name, message=console.one_line(error))
+            channel.send(unusable=f"{name}: {console.one_line(error)}")
             return
     channel.send(ready=True)
     for job in channel:
         batch = [cases.Case.of_id(name) for name in job["cases"]]
         jit = job["execution"] == targets.JIT
         ask = _ask if job["execution"] == targets.EAGER else functools.partial(_ask_program, jit)
-        for answered, outcome in ask(functions[job["target"]], batch, channel.send):
+        for answered, outcome in ask(functions[job["target"]], place, batch, channel.send):
+            if place.device and job["target"] == targets.STOCK:
+                outcome = _barred(functions[targets.STOCK], answered, job["execution"], outcome)
             channel.send(case=answered.id, outcome=outcome.to_json())
 
 
-def _ask(functions, batch, send):
+def _ask(functions, place, batch, send):
     """Calls the ops' functions eagerly, case by case."""
     for case in batch:
         send(begin=[case.id])
         try:
-            tensors = _constants(_tensors(case))
-            _litter(case)
-            answers = _answers(functions[case.op], case, tensors)
-            outcome = verdicts.judge_all(map(_array, answers), case, _expectations(case))
+            with place.scope():
+                tensors = _constants(_tensors(case))
+            _litter(case, place)
+            with place.recorded() as record:
+                answers = _answers(functions[case.op], case, tensors)
+            outcome = _judged(case, answers, record.elsewhere())
         except BaseException as error:  # a refusal, of whatever type
             outcome = Outcome(Verdict.REFUSES, console.one_line(error))
         yield case, outcome
@@ -91,34 +101,56 @@ def _connected(gradient):
     return gradient
 
 
-def _ask_program(jit, functions, batch, send):
+def _barred(functions, case, execution, outcome):
+    """Of a refusal in a graph: barred, if it is TensorFlow's own, and no fault of the device."""
+    if outcome.verdict is not Verdict.REFUSES or execution == targets.EAGER:
+        return outcome
+
+    def call():
+        _answers(functions[case.op], case, _constants(_tensors(case)))
+
+    refusal = placement.refusal_anywhere(call)
+    return Outcome(Verdict.BARRED, refusal) if refusal else outcome
+
+
+def _judged(case, answers, elsewhere):
+    if elsewhere:  # whatever it computed, it is not the device's answer
+        return Outcome(Verdict.ELSEWHERE, elsewhere)
+    return verdicts.judge_all(map(_array, answers), case, _expectations(case))
+
+
+def _ask_program(jit, functions, place, batch, send):
     """Makes one program of all cases, which takes half as long; if refused, one of each.
 
     Without AutoGraph, which takes a quarter of the time, and which an op has no use for.
     """
     send(begin=[case.id for case in batch])
-    inputs = [_constants(_tensors(case)) for case in batch]
+    with place.scope():
+        inputs = [_constants(_tensors(case)) for case in batch]
 
     @tf.function(jit_compile=jit, autograph=False)
     def program(inputs):
-        return [
-            _answers(functions[case.op], case, tensors)
-            for case, tensors in zip(batch, inputs, strict=True)
-        ]
+        answers = []
+        for number, (case, tensors) in enumerate(zip(batch, inputs, strict=True)):
+            with place.scope(), tf.name_scope(placement.mark(number)):
+                answers.append(_answers(functions[case.op], case, tensors))
+        return answers
 
     for case in batch:
-        _litter(case)
+        _litter(case, place)
     try:
-        answers = program(inputs)
+        with place.recorded() as record:
+            answers = program(inputs)
     except BaseException as error:
         if len(batch) == 1:
             yield batch[0], Outcome(Verdict.REFUSES, console.one_line(error))
         else:
             for case in batch:
-                yield from _ask_program(jit, functions, [case], send)
+                yield from _ask_program(jit, functions, place, [case], send)
         return
-    for case, answer in zip(batch, answers, strict=True):
-        yield case, verdicts.judge_all(map(_array, answer), case, _expectations(case))
+    for number, (case, answer) in enumerate(zip(batch, answers, strict=True)):
+        elsewhere = record.results_elsewhere(answer) if jit else record.elsewhere(number)
+        yield case, _judged(case, answer, elsewhere)
 
 
 def _constants(arrays):
@@ -129,11 +161,14 @@ def _array(answer):
     return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)
 
 
-def _litter(case):
+def _litter(case, place):
     """Leaves NaNs where the allocator will likely put results: elements never written show."""
-    nan = tf.constant(np.nan, cases.DTYPES[case.dtype])
     for _, role in reference.derivatives(case.op, case.order):
-        tf.fill(case.shapes[role], nan)
+        with tf.device("CPU:0" if place.device else None):
+            litter = tf.fill(case.shapes[role], tf.constant(np.nan, cases.DTYPES[case.dtype]))
+        if place.device:  # which may have no kernel that fills, but has memory to copy to
+            with place.scope():
+                tf.identity(litter)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_dwbp.fuzz.case import Case
+from tf_dwbp.tools import placement
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
 _BOUNDARY = 64  # bytes, on which TensorFlow's own tensors begin
 
@@ -28,8 +30,14 @@ def operands(case: Case, arrays: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
     return {role: tensor_at(arrays[role], offset) for role, offset in pairs}
 
 
-def program(functions: dict, cases: list[Case], inputs: list[dict], jit: bool) -> list:
-    """The answers of one program that makes all the calls.
+def program(
+    functions: dict,
+    cases: list[Case],
+    inputs: list[dict],
+    jit: bool,
+    place: Placement = ANYWHERE,
+) -> list:
+    """The answers of one program that makes all the calls, marked by their numbers, in a place.
 
     Half the cases' shapes are unknown while a `tf.function` is traced, so that sizes are fed in.
     """
@@ -46,11 +54,12 @@ def program(functions: dict, cases: list[Case], inputs: list[dict], jit: bool) -
     @tf.function(jit_compile=jit, autograph=False, input_signature=[signature])
     def called(inputs):
         answers = []
-        for case, tensors in zip(cases, inputs, strict=True):
+        for number, (case, tensors) in enumerate(zip(cases, inputs, strict=True)):
             arguments = case.problem.arguments(tensors)
             if (sizes := f"{case.problem.result}_sizes") in arguments:
                 arguments[sizes] = tensors.get("sizes", arguments[sizes])
-            answers.append(functions[case.problem.op](**arguments))
+            with place.scope(), tf.name_scope(placement.mark(number)):
+                answers.append(functions[case.problem.op](**arguments))
         return answers
 
     return called(inputs)

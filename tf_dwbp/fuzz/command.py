@@ -13,7 +13,7 @@ from tf_dwbp.fuzz.draw import Filters
 from tf_dwbp.fuzz.pool import Broken, UnusableTarget
 from tf_dwbp.fuzz.runner import Plan, Runner
 from tf_dwbp.fuzz.ways import ANY, Ways
-from tf_dwbp.tools import console, problem, targets
+from tf_dwbp.tools import console, placement, problem, targets
 
 _DESCRIPTION = """\
 Makes random calls over all that the ops support, at sizes from 1 to whole layers. Half of them have
@@ -68,10 +68,12 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--target",
         type=_target,
-        metavar="MODULE:FUNCTION",
-        help="test a function with an op's signature, the one of --op, input_grad unless given; "
-        "eagerly, in one process, unless told otherwise",
+        metavar="ours|stock|MODULE:FUNCTION",
+        help="test our ops, stock TensorFlow's, or a function with an op's signature, the one of "
+        "--op, input_grad unless given; eagerly, in one process, unless told otherwise. Ours "
+        "unless given, stock's with --device",
     )
+    placement.add_options(parser)
     parser.add_argument(
         "--seed", type=_number, metavar="N", help="the same calls for the same seed"
     )
@@ -144,7 +146,8 @@ def _run(parser, arguments):
             else:
                 runner.run()
         except UnusableTarget as error:
-            parser.error(f"cannot use {error}")
+            print(f"tf-dwbp fuzz: cannot use {error}", file=sys.stderr)
+            return 2
         except Broken as error:
             last = str(error).strip().split("\n")[-1]
             print(f"tf-dwbp fuzz: a fault of this program in a worker: {last}", file=sys.stderr)
@@ -161,7 +164,10 @@ def _run(parser, arguments):
 
 def _plan(parser, arguments):
     ops = arguments.op
-    if arguments.target:
+    if arguments.device:
+        arguments.target = arguments.target or targets.STOCK
+    arguments.target = None if arguments.target == targets.OURS else arguments.target
+    if arguments.target not in (None, targets.STOCK):
         ops = ops or ["input_grad"]
         if len(set(ops)) > 1:
             parser.error(f"{arguments.target} is one op's function: give one --op")
@@ -189,6 +195,7 @@ def _plan(parser, arguments):
         seconds=60 * arguments.minutes if timed else None,
         invalid=arguments.invalid,
         limit_seconds=arguments.limit,
+        placement=placement.of(arguments),
     )
 
 
@@ -196,8 +203,10 @@ def _ways(parser, arguments):
     """Ours is tested in all ways there are, anybody's function in the one it is called."""
     invalid_only = arguments.invalid or arguments.change
     isas, threads, executions = arguments.isa, arguments.threads, arguments.execution
-    if arguments.target:
+    if arguments.target or arguments.device:
         isas, threads = isas or [None], threads or [1]
+        if arguments.device:
+            executions = executions or ["eager", "function"]
         executions = executions or ["eager"]
     elif why := _library.build_info()["why_no_xla"]:
         if "jit" in executions:
@@ -207,7 +216,9 @@ def _ways(parser, arguments):
         isas, threads = isas or [None], threads or [1, 4]
     isas = isas or _library.build_info()["cpu_isas"]
     forced = arguments.impl or [ANY]
-    if not (arguments.impl or arguments.target or invalid_only or arguments.case):
+    if not (
+        arguments.impl or arguments.target or arguments.device or invalid_only or arguments.case
+    ):
         forced = [ANY, *_others()]
     return Ways(
         tuple(dict.fromkeys(isas)),
@@ -238,8 +249,8 @@ def _case(arguments):
 
 
 def _target(text):
-    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
+    if text not in (targets.OURS, targets.STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
     return text
 
 

@@ -7,9 +7,10 @@ from tf_dwbp.fuzz.pool import DIES, HANGS, Job, Setting
 from tf_dwbp.fuzz.ways import Ways
 
 WRONG, DIFFERS, REFUSES = "wrong", "differs", "refuses"
+ELSEWHERE = "elsewhere"  # than on the device that was asked for
 # Of calls that are not valid.
 ACCEPTS, UNCLEAR = "accepts", "unclear"
-VERDICTS = (DIES, HANGS, WRONG, DIFFERS, REFUSES, ACCEPTS, UNCLEAR)  # the worst first
+VERDICTS = (DIES, HANGS, WRONG, ELSEWHERE, DIFFERS, REFUSES, ACCEPTS, UNCLEAR)  # the worst first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,11 @@ def of_job(job: Job) -> dict[int, list[Finding]]:
         if "verdict" in answer:  # of a call that is not valid
             wrong = [(answer["verdict"], answer["text"])]
         else:
-            wrong = [(REFUSES, answer["refusal"]), (WRONG, answer["fault"])]
+            wrong = [
+                (REFUSES, answer["refusal"]),
+                (ELSEWHERE, answer["elsewhere"]),
+                (WRONG, answer["fault"]),
+            ]
         for verdict, message in wrong:
             if message and verdict:
                 found.setdefault(answer["case"], []).append(Finding(verdict, message, ways))

@@ -6,6 +6,7 @@ import os
 import time
 
 from tf_dwbp.tools import process
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
 _WORKER_MODULE = "tf_dwbp.fuzz.worker"
 _GRACE_SECONDS = 60
@@ -68,10 +69,18 @@ class Pool:
       limit_seconds: how long a call may take before it counts as hanging.
       settings: what is to be asked for. One process serves all numbers of threads, unless there
         would be fewer processes than cores.
+      placement: what is loaded first, and where calls run.
     """
 
-    def __init__(self, target: str, limit_seconds: float, settings: list[Setting]):
+    def __init__(
+        self,
+        target: str,
+        limit_seconds: float,
+        settings: list[Setting],
+        placement: Placement = ANYWHERE,
+    ):
         self._target = target
+        self._words = [*placement.words, target]
         self._limit_seconds = limit_seconds
         self._seats = {}
         self._queue = collections.deque()
@@ -132,7 +141,7 @@ class Pool:
             key = job.setting.process if self._shared else job.setting
             seat = self._seats.get(key)
             if seat is None:
-                seat = self._seats[key] = _Seat(key, job.setting, self._target)
+                seat = self._seats[key] = _Seat(key, job.setting, self._words)
             if seat.job is None:
                 self._queue.remove(job)
                 seat.give(job, self._limit_seconds)
@@ -146,7 +155,7 @@ class Pool:
         for message in messages:
             seat.heard(self._limit_seconds)
             if "unusable" in message:
-                raise UnusableTarget(f"{self._target}: {message['unusable']}")
+                raise UnusableTarget(message["unusable"])
             if "broken" in message:
                 raise Broken(message["broken"])
             if "ready" in message:
@@ -177,7 +186,7 @@ class Pool:
 class _Seat:
     """A worker process and its job."""
 
-    def __init__(self, key, setting, target):
+    def __init__(self, key, setting, words):
         self.key = key
         self.job = None
         self.ready = False
@@ -192,7 +201,7 @@ class _Seat:
         if setting.isa:
             environment["TF_DWBP_CPU_ISA"] = setting.isa
         environment["TF_DWBP_IMPL"] = setting.implementation or ""
-        self.worker = process.Worker(_WORKER_MODULE, [target], environment)
+        self.worker = process.Worker(_WORKER_MODULE, words, environment)
 
     def end(self, casualty=None):
         self.job.casualty = casualty

@@ -15,6 +15,7 @@ from tf_dwbp.fuzz.findings import Finding
 from tf_dwbp.fuzz.pool import Job, Pool
 from tf_dwbp.fuzz.shrink import shrink
 from tf_dwbp.fuzz.ways import Ways
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 from tf_dwbp.tools.targets import EAGER
 
 _BATCH_CASES = 24  # of which a program of TensorFlow is made
@@ -42,6 +43,7 @@ class Plan:
     invalid: bool = False
     limit_seconds: float = 120  # that a call may take
     most_failures: int = 20  # of which the calls are told
+    placement: Placement = ANYWHERE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Runner:
         self.results = Results()
         self._progress = progress
         self._tell = tell
-        self._pool = Pool(plan.target, plan.limit_seconds, plan.ways.settings)
+        self._pool = Pool(plan.target, plan.limit_seconds, plan.ways.settings, plan.placement)
         self._kinds = collections.Counter()
         self._found = []  # and not shrunk yet
         self._begun = time.monotonic()
@@ -385,9 +387,8 @@ class Runner:
         return findings.worst(found + findings.differences(case, answers))
 
     def _failure(self, finding, case, changes, drawn=None):
-        options = f"{case.options} {finding.ways.options}"
-        if self.plan.target != "ours":
-            options = f"--target {self.plan.target} --op {case.problem.op} {options}"
+        given = self.plan.placement.options(self.plan.target, case.problem.op)
+        options = f"{given}{case.options} {finding.ways.options}"
         for name, value in (changes or {}).items():
             options += f" --change '{name}={value}'"
         drawn = str((drawn or case).problem)

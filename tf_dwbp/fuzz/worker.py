@@ -1,11 +1,12 @@
 """A process that has calls made. `pool` starts it, and outlives its death.
 
-Started as `python -m tf_dwbp.fuzz.worker CHANNEL TARGET`, it loads TensorFlow and forks, before it
-has used that, a process for each number of threads. These make the calls. One that dies costs a
-third of a second, not the seconds that loading takes.
+Started as `python -m tf_dwbp.fuzz.worker CHANNEL [--device NAME] [--load-library PATH]... TARGET`,
+it loads TensorFlow and forks, before it has used that, a process for each number of threads. These
+make the calls. One that dies costs a third of a second, not the seconds that loading takes.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -21,7 +22,7 @@ import tensorflow as tf
 from tf_dwbp import _native
 from tf_dwbp.fuzz import calls, invalid_call, judge
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import console, process, targets
+from tf_dwbp.tools import console, placement, process, targets
 
 # What TensorFlow prints on its way, and the addresses of a trace.
 _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
@@ -32,23 +33,26 @@ _LOG_BYTES, _LOG_LINES = 1 << 14, 6  # of what a process printed before it died
 _JOBS_OF_CHILD = 15
 
 
-def main(channel, target):
+def main(channel, words):
+    place, (target,) = placement.Placement.split(words)
     children = {}
     channel.send(ready=True)
     for job in channel:
         threads = job["threads"]
-        child = children.get(threads) or children.setdefault(threads, _Child(target, threads))
+        child = children.get(threads) or children.setdefault(
+            threads, _Child(place, target, threads)
+        )
         if not child.make(job, channel.send):
             del children[threads]
         elif child.jobs >= _JOBS_OF_CHILD:
             child.end()
-            children[threads] = _Child(target, threads, child.paths)
+            children[threads] = _Child(place, target, threads, child.paths)
 
 
 class _Child:
     """A forked process, and the parent's end of the pipes to it."""
 
-    def __init__(self, target, threads, paths=None):
+    def __init__(self, place, target, threads, paths=None):
         self.jobs = 0
         self.paths = paths or {}  # how often each was reached, by earlier processes too
         self._earlier = self.paths
@@ -61,7 +65,7 @@ class _Child:
             for standard in (1, 2):
                 os.dup2(self._log.fileno(), standard)
             with open(jobs[0], encoding="utf-8") as lines, open(answers[1], "wb", 0) as pipe:
-                _work(target, threads, lines, pipe)
+                _work(place, target, threads, lines, pipe)
             os._exit(0)
         os.close(jobs[0])
         os.close(answers[1])
@@ -120,7 +124,7 @@ class _Child:
         return " | ".join([how, *lines[-_LOG_LINES:]])
 
 
-def _work(target, threads, jobs, pipe):
+def _work(place, target, threads, jobs, pipe):
     """Makes the calls of all jobs, in a process of their own."""
 
     def send(**message):
@@ -131,17 +135,22 @@ def _work(target, threads, jobs, pipe):
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.get_logger().setLevel("ERROR")  # of retracing, which is what we do
     try:
+        place.prepare()
         functions = targets.load(target)
+    except placement.Unusable as error:
+        send(unusable=str(error))
+        return
     except BaseException as error:  # whatever importing somebody's module raises
-        send(unusable=console.one_line(error))
+        send(unusable=f"{target}: {console.one_line(error)}")
         return
     for line in jobs:
         job = json.loads(line)
         try:
             if job["changes"]:
-                invalid_call.answer(functions, job, send)
+                with place.scope():
+                    invalid_call.answer(functions, job, send)
             else:
-                _answer(functions, job, send)
+                _answer(functions, place, target, job, send)
         except Exception:  # a fault of this program, which must not look like a target's
             send(broken=traceback.format_exc())
             return
@@ -149,48 +158,52 @@ def _work(target, threads, jobs, pipe):
         send(done=True, paths=_native.path_counts() if target == targets.OURS else {})
 
 
-def _answer(functions, job, send):
+def _answer(functions, place, target, job, send):
     """Makes the calls of a job, and sends for each case and execution what came of it."""
     batch = [
-        _Batch(i, Case.from_json(fields), job["judge"]) for i, fields in enumerate(job["cases"])
+        _Batch(i, Case.from_json(fields), job["judge"], functions, place, target == targets.STOCK)
+        for i, fields in enumerate(job["cases"])
     ]
     for one in batch:
         send(begin=[one.number])
         one.draw()
         if targets.EAGER in job["executions"]:
-            send(**one.eager(functions, job["repeats"]))
+            send(**one.eager(job["repeats"]))
     for execution in job["executions"]:
         if execution != targets.EAGER:
-            _answer_program(functions, batch, execution, send)
+            _answer_program(functions, place, batch, execution, send)
 
 
-def _answer_program(functions, batch, execution, send):
+def _answer_program(functions, place, batch, execution, send):
     """One program of all cases; if that is refused, one of each."""
     send(begin=[one.number for one in batch])
+    jit = execution == targets.JIT
     try:
-        answers = calls.program(
-            functions,
-            [one.case for one in batch],
-            [one.tensors for one in batch],
-            execution == targets.JIT,
-        )
+        with place.recorded() as record:
+            answers = calls.program(
+                functions, [one.case for one in batch], [one.tensors for one in batch], jit, place
+            )
     except Exception as error:
         if len(batch) == 1:
             send(**batch[0].report(execution, [], console.one_line(error)))
             return
         for one in batch:
-            _answer_program(functions, [one], execution, send)
+            _answer_program(functions, place, [one], execution, send)
         return
-    for one, answer in zip(batch, answers, strict=True):
-        send(**one.report(execution, [answer]))
+    for number, (one, answer) in enumerate(zip(batch, answers, strict=True)):
+        elsewhere = record.results_elsewhere([answer]) if jit else record.elsewhere(number)
+        send(**one.report(execution, [answer], elsewhere=elsewhere))
 
 
 class _Batch:
     """A case in a job: its tensors, and what is known of its answers."""
 
-    def __init__(self, number, case, judged):
+    def __init__(self, number, case, judged, functions, place, of_stock):
         self.number = number
         self.case = case
+        self._function = functions[case.problem.op]
+        self._place = place
+        self._of_stock = of_stock
         self._judged = judged
         self._expected = None
         self._faults = {}  # by digest
@@ -199,25 +212,33 @@ class _Batch:
         self._arrays = self.case.tensors()
         self.tensors = calls.operands(self.case, self._arrays)
 
-    def eager(self, functions, repeats):
+    def eager(self, repeats):
         arguments = self.case.problem.arguments(self.tensors)
-        function = functions[self.case.problem.op]
-        answers = []
+        answers, elsewhere = [], ""
         try:
             for _ in range(repeats):
-                answers.append(function(**arguments))
+                with self._place.recorded() as record:
+                    answers.append(self._function(**arguments))
+                elsewhere = elsewhere or record.elsewhere()
         except Exception as error:  # of whatever type: the call is valid
-            return self.report(targets.EAGER, answers, console.one_line(error))
-        return self.report(targets.EAGER, answers)
+            return self.report(targets.EAGER, answers, console.one_line(error), elsewhere)
+        return self.report(targets.EAGER, answers, elsewhere=elsewhere)
 
-    def report(self, execution, answers, refusal=""):
-        if _declined(self.case, refusal):
+    def _barred(self, execution):
+        """Whether TensorFlow refuses stock's op on every device while it makes a graph."""
+        if not (self._place.device and self._of_stock) or execution == targets.EAGER:
+            return False
+        call = functools.partial(self._function, **self.case.problem.arguments(self._arrays))
+        return bool(placement.refusal_anywhere(call))
+
+    def report(self, execution, answers, refusal="", elsewhere=""):
+        if _declined(self.case, refusal) or (refusal and self._barred(execution)):
             refusal = ""
         digests = []
         for answer in answers:
             array = calls.as_array(answer)
             digests.append(judge.digest(array))
-            if self._judged and digests[-1] not in self._faults:
+            if self._judged and not elsewhere and digests[-1] not in self._faults:
                 if self._expected is None:
                     self._expected = judge.expected(self.case, self._arrays)
                 self._faults[digests[-1]] = self._expected.fault(array)
@@ -227,6 +248,7 @@ class _Batch:
             "execution": execution,
             "digests": digests,
             "refusal": refusal,
+            "elsewhere": elsewhere,
             "fault": faults[0] if faults else "",
             "calls": len(answers) + bool(refusal),
         }
@@ -241,4 +263,4 @@ def _declined(case, refusal):
 
 
 if __name__ == "__main__":
-    main(process.Channel(sys.argv[1]), sys.argv[2])
+    main(process.Channel(sys.argv[1]), sys.argv[2:])
