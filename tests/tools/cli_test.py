@@ -169,7 +169,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             ["conformance", "--target", "stock", "--execution", "jit"],
             "stock is judged by its implementations",
         ),
-        (["conformance", "--target", "module"], "neither stock nor MODULE:FUNCTION"),
+        (["conformance", "--target", "module"], "neither ours, stock nor MODULE:FUNCTION"),
         (["conformance", "--case", "forward"], "'forward' is no problem such as"),
         (["conformance", "--case", _TEXT, "--quick"], "--quick has no place beside it"),
         (["conformance", "--json", "/no/such/place/file"], "cannot write /no/such/place/file"),

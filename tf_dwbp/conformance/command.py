@@ -131,8 +131,7 @@ def _run(parser, arguments):
                 placement=place,
             )
     except runner.UnusableTarget as error:
-        print(f"tf-dwbp conformance: cannot use {error}", file=sys.stderr)
-        return 2
+        parser.exit(2, console.complaint(parser.prog, f"cannot use {error}"))
     # Files first: a terminal that is gone must not cost the minutes that the run took.
     complete = console.write_files(
         [

@@ -146,8 +146,7 @@ def _run(parser, arguments):
             else:
                 runner.run()
         except UnusableTarget as error:
-            print(f"tf-dwbp fuzz: cannot use {error}", file=sys.stderr)
-            return 2
+            parser.exit(2, console.complaint(parser.prog, f"cannot use {error}"))
         except Broken as error:
             last = str(error).strip().split("\n")[-1]
             print(f"tf-dwbp fuzz: a fault of this program in a worker: {last}", file=sys.stderr)

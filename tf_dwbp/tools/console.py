@@ -92,6 +92,11 @@ def write_files(
     return complete
 
 
+def complaint(program: str, message: str) -> str:
+    """A message that ends a program, in one line, which no usage goes before."""
+    return f"{program}: error: {' | '.join(message.splitlines())}\n"
+
+
 def terminal(**options) -> rich.console.Console:
     """Standard output, or standard error with `stderr=True`."""
     return _Console(highlight=False, **options)
