@@ -90,12 +90,19 @@ def test_gradients_run_on_the_device():
     assert not run.failing, run.failing[0].failures
 
 
-def test_what_the_device_has_no_kernel_for_is_refused():
-    run = _run([cases.Case.of(problem.parse(_TEXT.replace("float", "half")))])
+@pytest.mark.parametrize(
+    "target, verdict, text",
+    [
+        (targets.STOCK, Verdict.REFUSES, "MY_NPU"),
+        ("device_targets:softly", Verdict.ELSEWHERE, "ran on CPU:0, not on MY_NPU:0"),
+    ],
+)
+def test_what_the_device_has_no_kernel_for(target, verdict, text):
+    run = _run([cases.Case.of(problem.parse(_TEXT.replace("float", "half")))], target)
     for path in run.paths:
         outcome = run.cells[0].outcome(path)
-        assert outcome.verdict is Verdict.REFUSES
-        assert "MY_NPU" in outcome.message
+        assert outcome.verdict is verdict
+        assert text in outcome.message
 
 
 def _run_by_batch():
@@ -150,19 +157,22 @@ def test_our_library_is_not_loaded_where_it_is_not_judged():
     assert outcome.message == "ValueError: loaded []"
 
 
-@pytest.mark.parametrize("program", ["conformance", "fuzz"])
+_CONFORMANCE = ["conformance", "--case", _TEXT]
+_FUZZ = ["fuzz", "--cases", "1"]
+
+
 @pytest.mark.parametrize(
-    "words, text",
+    "program, words, text",
     [
-        (["--device", "NO_NPU:3"], "cannot use device NO_NPU:3: there are CPU:0"),
-        (["--load-library", "no/such.so"], "cannot use library no/such.so: No such file"),
-        (["--load-library", __file__], "device_test.py"),
-        (["--load-library", os.devnull], f"cannot use library {os.devnull}: "),
+        (_CONFORMANCE, ["--device", "NO_NPU:3"], "cannot use device NO_NPU:3: there are CPU:0"),
+        (_FUZZ, ["--device", "NO_NPU:3"], "cannot use device NO_NPU:3: there are CPU:0"),
+        (_CONFORMANCE, ["--load-library", "no/such.so"], "library no/such.so: No such file"),
+        (_FUZZ, ["--load-library", __file__], f"library {__file__}: "),
+        (_CONFORMANCE, ["--load-library", os.devnull], f"library {os.devnull}: "),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(program, words, text):
-    command = [sys.executable, "-m", "tf_dwbp", program, *words]
-    command += ["--case", _TEXT] if program == "conformance" else ["--cases", "1"]
+    command = [sys.executable, "-m", "tf_dwbp", *program, *words]
     done = subprocess.run(command, capture_output=True, cwd=_ROOT, encoding="utf-8")
     said = [line for line in done.stderr.splitlines() if line.startswith("tf-dwbp")]
     assert done.returncode == 2

@@ -44,6 +44,12 @@ def numpy(input, **attributes):
     return tf.constant(np.zeros(input.shape, "float32"))
 
 
+def softly(**arguments):
+    """Wherever there is a kernel."""
+    tf.config.set_soft_device_placement(True)
+    return _OP(**arguments)
+
+
 BY_BATCH = (
     there,
     there_from_a_function_of_its_own,
