@@ -107,7 +107,8 @@ def test_each_call_in_a_graph_is_told_of_by_itself():
     assert record.elsewhere(0) == ""
     assert record.elsewhere(1) == "Conv2D ran on CPU:0, not on MY_NPU:0"
     assert "no record" in record.elsewhere(2)
-    # What an optimizer has named anew may be anybody's.
+    # What an optimizer has named anew may be anybody's: it speaks against each call, and for none.
+    assert "no record" in _record(("Conv2D", "fused", "MY_NPU:0", "float32")).elsewhere(0)
     record = _record(_NODE, ("Conv2D", "fused", "CPU:0", "float32"))
     assert record.elsewhere(0) == "Conv2D ran on CPU:0, not on MY_NPU:0"
     # Deeper in the graph, and behind what an optimizer puts before a name.

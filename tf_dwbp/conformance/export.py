@@ -17,7 +17,7 @@ def to_json(run: Run) -> dict:
     """Every verdict with its evidence, as plain data."""
     return {
         "target": run.target,
-        "device": run.device,
+        "device": run.placement.device,
         "tensorflow_version": run.tensorflow_version,
         "seconds": round(run.seconds, 1),
         "summary": summary.line(run),

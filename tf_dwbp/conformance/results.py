@@ -5,6 +5,7 @@ import dataclasses
 
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +69,13 @@ class Run:
     cells: list[Cell]
     seconds: float
     tensorflow_version: str
-    device: str | None = None  # on which alone it ran
+    placement: Placement = ANYWHERE
 
     @property
     def subject(self) -> str:
         """What is judged, and where."""
-        return f"{self.target} on {self.device}" if self.device else self.target
+        device = self.placement.device
+        return f"{self.target} on {device}" if device else self.target
 
     @property
     def failing(self) -> list[Cell]:

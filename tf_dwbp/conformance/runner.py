@@ -83,7 +83,7 @@ def run(
         cells=list(cells.values()),
         seconds=time.monotonic() - start,
         tensorflow_version=_tensorflow_version(),
-        device=placement.device,
+        placement=placement,
     )
 
 

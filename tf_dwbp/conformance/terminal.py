@@ -90,12 +90,15 @@ def _short(lane):
 
 
 def _show_failing(run, print_text):
-    target = f"--target {run.target} " if run.target != OURS else ""
+    given = run.placement.options(run.target)
+    if run.placement.device:
+        executions = " ".join(path.rpartition(" ")[2] for path in run.judged)
+        given += f"--execution {executions} "
     for cell in run.failing[:_MOST_FAILURES]:
         print_text("\n", (cell.case.id, "bold"))
         for failure in cell.failures:
             print_text("  ", str(failure))
-        print_text(f"  tf-dwbp conformance {target}{cell.case.options}")
+        print_text(f"  tf-dwbp conformance {given}{cell.case.options}")
     if len(run.failing) > _MOST_FAILURES:
         rest = len(run.failing) - _MOST_FAILURES
         print_text(f"\nand {rest:,} more failing cells: --json or --html FILE shows them all")

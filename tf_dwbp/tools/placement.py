@@ -108,11 +108,12 @@ class Placement:
         device = ["--device", self.device] if self.device else []
         return device + [word for path in self.libraries for word in ("--load-library", path)]
 
-    def options(self, target: str, op: str) -> str:
+    def options(self, target: str, op: str | None = None) -> str:
         """The beginning of a program's options that have a call of `target` made again here."""
         if target == targets.OURS and not self.words:
             return ""
-        return f"{shlex.join([*self.words, '--target', target, '--op', op])} "
+        words = [*self.words, "--target", target, *(["--op", op] if op else [])]
+        return f"{shlex.join(words)} "
 
     @classmethod
     def split(cls, words: Sequence[str]) -> tuple["Placement", list[str]]:
@@ -203,15 +204,15 @@ class Record:
         """
         if self._device is None:
             return ""
-        nodes = [
-            (op, device)
+        # A node that has lost its mark may be of any call: it speaks against each, and for none.
+        wrong = [
+            f"{op} ran on {device}"
             for number, op, device in self._nodes
-            if call in (None, number) or number is None
+            if device != self._device and (call is None or number in (call, None))
         ]
-        wrong = [f"{op} ran on {device}" for op, device in nodes if device != self._device]
         if wrong:
             return f"{', '.join(dict.fromkeys(wrong))}, not on {self._device}"
-        if not nodes:
+        if not any(call is None or number == call for number, _, _ in self._nodes):
             return f"TensorFlow has no record of an op that ran on {self._device}"
         return ""
 
