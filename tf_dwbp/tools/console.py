@@ -94,7 +94,7 @@ def write_files(
 
 def complaint(program: str, message: str) -> str:
     """A message that ends a program, in one line, which no usage goes before."""
-    return f"{program}: error: {' | '.join(message.splitlines())}\n"
+    return f"{program}: {' | '.join(message.splitlines())}\n"
 
 
 def terminal(**options) -> rich.console.Console:
