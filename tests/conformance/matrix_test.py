@@ -51,7 +51,7 @@ class CasesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(case.id, text)
         second = dataclasses.replace(case, order=2)
         self.assertEqual(second.id, f"{text} order 2")
-        self.assertEqual(second.options, f"--case '{text}' --order 2")
+        self.assertEqual(second.options, f"--case '{text}' --order 2 --seed 0")
 
     def test_any_problem_is_a_case(self):
         text = "forward:half:NCHW:b2:6x7x5m3:k2x4:s5x4:d7x6:EXPLICIT(9,8,7,6)"

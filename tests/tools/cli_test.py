@@ -115,7 +115,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             status = cli.main(["conformance", "--target", "stock", "--case", text, _TEXT, _TEXT])
         self.assertEqual(status, 1)
         self.assertIn("2 cells: ", stdout.getvalue())
-        command = f"  tf-dwbp conformance --target stock --case '{text}'\n"
+        command = f"  tf-dwbp conformance --target stock --case '{text}' --seed 0\n"
         self.assertIn(f"\n{text}\n", stdout.getvalue())
         self.assertIn(command, stdout.getvalue())
         self.assertNotIn(f"--case {_TEXT}", stdout.getvalue())  # which agrees

@@ -101,7 +101,8 @@ _NAMED = {
     for shape in (*SHAPES, *(large.shape for large in LARGE))
 }
 _GIVEN = "given"  # instead of a name
-_ORDER = " order "  # between the text and a number
+# Between the text and numbers, in a name.
+_ORDER, _SEED = " order ", " seed "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +118,10 @@ class Case:
     op: str = "input_grad"
     order: int = 0
     explicit: tuple[int, int, int, int] = (*EXPLICIT_ROWS, *EXPLICIT_COLUMNS)  # where it is that
+    seed: int = 0  # of its tensors; each case has others for the same seed
 
     @classmethod
-    def of(cls, problem: Problem, order: int = 0) -> "Case":
+    def of(cls, problem: Problem, order: int = 0, seed: int = 0) -> "Case":
         """The case of a problem; its shape has a name if it is one of those above."""
         sizes = tuple(getattr(problem, name) for name in _SIZES)
         shape = _NAMED.get(sizes) or Shape(_GIVEN, *sizes)
@@ -132,6 +134,7 @@ class Case:
             (problem.dilation_y, problem.dilation_x),
             problem.op,
             order,
+            seed=seed,
             **({"explicit": problem.explicit} if problem.padding == "EXPLICIT" else {}),
         )
 
@@ -153,20 +156,25 @@ class Case:
 
     @functools.cached_property
     def id(self) -> str:
-        """A name that stays from run to run: the problem's text, and the order if there is one."""
-        return f"{self.problem}{_ORDER}{self.order}" if self.order else str(self.problem)
+        """A name that stays from run to run: the problem's text; order and seed unless they are 0.
+
+        The tensors are drawn from it.
+        """
+        order = f"{_ORDER}{self.order}" if self.order else ""
+        return f"{self.problem}{order}" + (f"{_SEED}{self.seed}" if self.seed else "")
 
     @classmethod
     def of_id(cls, id: str) -> "Case":
         """The case of that name."""
-        text, _, order = id.partition(_ORDER)
-        return cls.of(parse(text), int(order or 0))
+        name, _, seed = id.partition(_SEED)
+        text, _, order = name.partition(_ORDER)
+        return cls.of(parse(text), int(order or 0), int(seed or 0))
 
     @property
     def options(self) -> str:
         """What `tf-dwbp conformance` takes to judge this case alone."""
         order = f" --order {self.order}" if self.order else ""
-        return f"--case {shlex.quote(str(self.problem))}{order}"
+        return f"--case {shlex.quote(str(self.problem))}{order} --seed {self.seed}"
 
     @property
     def dilated(self) -> bool:

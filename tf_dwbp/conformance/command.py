@@ -1,12 +1,13 @@
 """`tf-dwbp conformance`: the command line's view of the package."""
 
 import argparse
+import dataclasses
 import functools
 import re
 import sys
 
 from tf_dwbp import build_info
-from tf_dwbp.conformance import cases, export, runner, terminal
+from tf_dwbp.conformance import cases, export, repeat, runner, terminal
 from tf_dwbp.tools import console, problem, targets
 
 _DESCRIPTION = """\
@@ -88,6 +89,14 @@ def register(subparsers) -> None:
         help="only these calls, as printed for a cell that fails; with --order their gradients",
     )
     parser.add_argument(
+        "--seed",
+        type=lambda text: console.count(text, least=0),
+        default=0,
+        metavar="N",
+        help="draw other tensors; each cell's come from its problem, its order and N, 0 unless "
+        "given",
+    )
+    parser.add_argument(
         "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
     )
     for suffix, what in (
@@ -115,6 +124,7 @@ def _run(parser, arguments):
     selected = _given(parser, arguments) or _selected(arguments, ops, orders)
     if not selected:
         parser.error("no cell has all of these values: gradients are of small shapes")
+    selected = [dataclasses.replace(case, seed=arguments.seed) for case in selected]
     try:
         with console.Progress("cells") as progress:
             run = runner.run(
@@ -126,6 +136,7 @@ def _run(parser, arguments):
             )
     except runner.UnusableTarget as error:
         parser.error(f"cannot use {error}")
+    run.options = repeat.options(arguments)
     # Files first: a terminal that is gone must not cost the minutes that the run took.
     complete = console.write_files(
         [

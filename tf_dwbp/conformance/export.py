@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ElementTree
 
 import jinja2
 
-from tf_dwbp.conformance import summary
+from tf_dwbp.conformance import repeat, summary
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import files
+
+_MOST_FAILURES = 100  # of a run in Markdown, which is for pages of limited size
 
 
 def to_json(run: Run) -> dict:
@@ -38,6 +40,7 @@ def to_json(run: Run) -> dict:
                     for path in cell.outcomes
                 },
                 "failures": [str(failure) for failure in cell.failures],
+                **({"repeat": repeat.line(run, cell)} if cell.failures else {}),
             }
             for cell in run.cells
         ],
@@ -68,7 +71,7 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
         group = f"conformance.{op}.{case.dtype}-{case.layout}-{case.padding}"
         test = ElementTree.SubElement(suite, "testcase", classname=group, name=cell.case.id)
         if cell.failures:
-            reasons = "\n".join(map(str, cell.failures))
+            reasons = "\n".join([*map(str, cell.failures), repeat.line(run, cell)])
             failure = ElementTree.SubElement(
                 test, "failure", message=_printable(reasons.partition("\n")[0])
             )
@@ -88,8 +91,31 @@ def to_markdown(run: Run) -> str:
         listed = (f"{table.title}: {', '.join(table.lanes)}" for table in others)
         order += f" ({'; '.join(listed)})"
     return "\n".join(
-        [*lines, f"In each group, from left to right: {order}. {summary.legend(run)}", ""]
+        [
+            *lines,
+            f"In each group, from left to right: {order}. {summary.legend(run)}",
+            "",
+            *_markdown_failures(run),
+        ]
     )
+
+
+def _markdown_failures(run):
+    """The cells that fail, folded up."""
+    if not run.failing:
+        return
+    yield f"<details><summary>{len(run.failing):,} failing</summary>"
+    yield ""
+    for cell in run.failing[:_MOST_FAILURES]:
+        yield "```"
+        yield from (str(failure).replace("```", "~~~") for failure in cell.failures)
+        yield repeat.line(run, cell)
+        yield "```"
+    if len(run.failing) > _MOST_FAILURES:
+        yield f"And {len(run.failing) - _MOST_FAILURES:,} more, which `--json FILE` has."
+    yield ""
+    yield "</details>"
+    yield ""
 
 
 def _markdown_lines(table):
@@ -162,6 +188,7 @@ def _evidence(run):
                 compact(cell.outcome(path)) if path in cell.outcomes else None for path in run.paths
             ],
             "failures": [str(failure) for failure in cell.failures],
+            "repeat": repeat.line(run, cell) if cell.failures else "",
         }
         for cell in run.cells
     ]

@@ -40,7 +40,8 @@ function show(cell) {
   byId("panel").replaceChildren(
     element("strong", "id", cell.id),
     element("span", "faint", `   input ${input}, filter ${filter}, output ${output}`),
-    ...cell.failures.map((text) => element("div", "", `fails: ${text.split("\n")[0]}`)), list);
+    ...cell.failures.map((text) => element("div", "", `fails: ${text.split("\n")[0]}`)),
+    ...(cell.repeat ? [element("code", "", cell.repeat)] : []), list);
 }
 function keep(cell) {
   kept?.tiles.forEach((tile) => tile.classList.remove("chosen"));

@@ -6,6 +6,8 @@ import dataclasses
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 
+DIFFERS = "differs"  # what a failure is where every answer agrees, and bits do not
+
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
@@ -14,6 +16,11 @@ class Failure:
     path: str
     verdict: Verdict
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The verdict's name, or DIFFERS."""
+        return DIFFERS if self.verdict is Verdict.AGREES else self.verdict.value
 
     def __str__(self):
         return f"{self.path}: {self.reason}"
@@ -66,6 +73,7 @@ class Run:
     cells: list[Cell]
     seconds: float
     tensorflow_version: str
+    options: list[str] = dataclasses.field(default_factory=list)  # that a repetition needs
 
     @property
     def failing(self) -> list[Cell]:

@@ -6,7 +6,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from tf_dwbp.conformance import summary
+from tf_dwbp.conformance import repeat, summary
 from tf_dwbp.conformance.paths import EIGEN, ONEDNN, XLA
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
@@ -88,12 +88,11 @@ def _short(lane):
 
 
 def _show_failing(run, print_text):
-    target = f"--target {run.target} " if run.target != OURS else ""
     for cell in run.failing[:_MOST_FAILURES]:
         print_text("\n", (cell.case.id, "bold"))
         for failure in cell.failures:
             print_text("  ", str(failure))
-        print_text(f"  tf-dwbp conformance {target}{cell.case.options}")
+        print_text(f"  {repeat.line(run, cell)}")
     if len(run.failing) > _MOST_FAILURES:
         rest = len(run.failing) - _MOST_FAILURES
         print_text(f"\nand {rest:,} more failing cells: --json or --html FILE shows them all")
