@@ -7,7 +7,7 @@ import re
 import sys
 
 from tf_dwbp import build_info
-from tf_dwbp.conformance import cases, export, repeat, runner, terminal
+from tf_dwbp.conformance import cases, compact, expectations, export, repeat, runner, terminal
 from tf_dwbp.tools import console, problem, targets
 
 _DESCRIPTION = """\
@@ -15,8 +15,8 @@ Computes every cell of a matrix of configurations with each op that is judged an
 TensorFlow's Eigen, oneDNN and XLA implementations, and compares each answer with a float64
 reference. On a tenth of the cells, in which every pair of values is met, the gradients of our ops
 and the gradients of these are compared too. Our ops are called eagerly, from a tf.function and from
-one that XLA compiles. Exit status: 0 if every answer judged agrees, 1 if one does not, 2 on wrong
-usage, or where a file cannot be written."""
+one that XLA compiles. Exit status: 0 if every answer judged agrees, or fails as --expect says, 1 if
+not, 2 on wrong usage, or where a file cannot be written."""
 
 # What chooses cells, which --case does.
 _FILTERS = ("op", "dtype", "layout", "padding", "quick", "size")
@@ -99,6 +99,18 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
     )
+    parser.add_argument(
+        "--expect",
+        type=expectations.argument,
+        metavar="FILE",
+        help="what is known to fail (docs/expectations.md): the exit status is 0 if just that does",
+    )
+    parser.add_argument(
+        "--write-expect",
+        type=console.writable,
+        metavar="FILE",
+        help="write such a file of what fails",
+    )
     for suffix, what in (
         ("json", "every verdict with its evidence"),
         ("html", "a report to look at in a browser"),
@@ -137,12 +149,16 @@ def _run(parser, arguments):
     except runner.UnusableTarget as error:
         parser.error(f"cannot use {error}")
     run.options = repeat.options(arguments)
+    known = compact.to_text(run, compact.entries(run)) if arguments.write_expect else ""
+    if arguments.expect:
+        arguments.expect.apply(run)
     # Files first: a terminal that is gone must not cost the minutes that the run took.
     complete = console.write_files(
         [
             (getattr(arguments, suffix), functools.partial(write, run))
             for suffix, write in export.WRITERS.items()
         ]
+        + [(arguments.write_expect, functools.partial(compact.write, known))]
     )
     terminal.show(run)
     return 2 if not complete else 1 if run.failing else 0

@@ -30,6 +30,8 @@ def to_json(run: Run) -> dict:
             for path in run.paths
         },
         "failing": len(run.failing),
+        "known": len(run.known),
+        **({} if run.unmet is None else {"unmet": run.unmet}),
         "cells": [
             {
                 "id": cell.case.id,
@@ -41,6 +43,7 @@ def to_json(run: Run) -> dict:
                 },
                 "failures": [str(failure) for failure in cell.failures],
                 **({"repeat": repeat.line(run, cell)} if cell.failures else {}),
+                **({"known": [str(failure) for failure in cell.known]} if cell.known else {}),
             }
             for cell in run.cells
         ],
@@ -59,7 +62,7 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
         tests=str(len(run.cells)),
         failures=str(len(run.failing)),
         errors="0",
-        skipped="0",
+        skipped=str(len(run.known)),
         time=f"{run.seconds:.1f}",
     )
     properties = ElementTree.SubElement(suite, "properties")
@@ -76,6 +79,9 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
                 test, "failure", message=_printable(reasons.partition("\n")[0])
             )
             failure.text = _printable(reasons)
+        elif cell.known:  # as pytest reports an expected failure
+            reason = _printable("\n".join(map(str, cell.known)))
+            ElementTree.SubElement(test, "skipped", type="expected", message=reason)
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     files.write(path, ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True))
@@ -188,6 +194,7 @@ def _evidence(run):
                 compact(cell.outcome(path)) if path in cell.outcomes else None for path in run.paths
             ],
             "failures": [str(failure) for failure in cell.failures],
+            "known": [str(failure) for failure in cell.known],
             "repeat": repeat.line(run, cell) if cell.failures else "",
         }
         for cell in run.cells

@@ -41,6 +41,7 @@ function show(cell) {
     element("strong", "id", cell.id),
     element("span", "faint", `   input ${input}, filter ${filter}, output ${output}`),
     ...cell.failures.map((text) => element("div", "", `fails: ${text.split("\n")[0]}`)),
+    ...cell.known.map((text) => element("div", "", `expected: ${text.split("\n")[0]}`)),
     ...(cell.repeat ? [element("code", "", cell.repeat)] : []), list);
 }
 function keep(cell) {
@@ -61,7 +62,7 @@ const verdictOf = (outcome) => outcome ? verdicts[outcome[0]] : "not asked";
 const columns = [
   ...axes.map((name, i) => [name, (cell) => cell.axes[i]]),
   ...paths.map((name, i) => [name, (cell) => verdictOf(cell.outcomes[i])]),
-  ["failing", (cell) => (cell.failures.length ? "yes" : "no")],
+  ["failing", (cell) => (cell.failures.length ? "yes" : cell.known.length ? "as expected" : "no")],
 ];
 const selects = columns.map(([name, value]) => {
   const label = element("label", "", name), select = element("select");

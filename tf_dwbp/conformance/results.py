@@ -33,6 +33,7 @@ class Cell:
     case: Case
     outcomes: dict[str, list[Outcome]] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
+    known: list[Failure] = dataclasses.field(default_factory=list)  # failures that are expected
 
     def outcome(self, *paths: str) -> Outcome:
         """The worst of the paths' outcomes."""
@@ -74,6 +75,12 @@ class Run:
     seconds: float
     tensorflow_version: str
     options: list[str] = dataclasses.field(default_factory=list)  # that a repetition needs
+    unmet: list[str] | None = None  # entries that no cell meets, where there are expectations
+
+    @property
+    def known(self) -> list[Cell]:
+        """The cells that fail as expected, and in no other way."""
+        return [cell for cell in self.cells if cell.known and not cell.failures]
 
     @property
     def failing(self) -> list[Cell]:

@@ -144,7 +144,9 @@ def line(run: Run) -> str:
         ]
         if path in run.judged:
             failing = sum(any(f.path == path for f in cell.failures) for cell in run.cells)
-            counts.append(f"{failing:,} fail")
+            known = sum(any(f.path == path for f in cell.known) for cell in run.cells)
+            as_expected = [f"{known:,} fail as expected"] if known or run.unmet is not None else []
+            counts += [f"{failing:,} fail", *as_expected]
         parts.append(f"{path} {', '.join(counts)}")
     return f"{cells}: {' | '.join(parts)}"
 

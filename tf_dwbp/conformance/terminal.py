@@ -93,6 +93,10 @@ def _show_failing(run, print_text):
         for failure in cell.failures:
             print_text("  ", str(failure))
         print_text(f"  {repeat.line(run, cell)}")
+    for entry in (run.unmet or [])[:_MOST_FAILURES]:
+        print_text("\n", "no cell of this run meets ", (entry, "bold"))
+    if len(run.unmet or []) > _MOST_FAILURES:
+        print_text(f"\nnor {len(run.unmet) - _MOST_FAILURES:,} more, which --json FILE has")
     if len(run.failing) > _MOST_FAILURES:
         rest = len(run.failing) - _MOST_FAILURES
         print_text(f"\nand {rest:,} more failing cells: --json or --html FILE shows them all")
