@@ -15,6 +15,7 @@ import traceback
 
 _COMMANDS = (
     "tf_dwbp.conformance.command",
+    "tf_dwbp.conformance.diff",
     "tf_dwbp.fuzz.command",
     "tf_dwbp.bench.command",
     "tf_dwbp.run",

@@ -20,6 +20,7 @@ def to_json(run: Run) -> dict:
     return {
         "target": run.target,
         "tensorflow_version": run.tensorflow_version,
+        "options": run.options,
         "seconds": round(run.seconds, 1),
         "summary": summary.line(run),
         "paths": run.paths,

@@ -1,4 +1,4 @@
-"""Reads what --json wrote: the run again, but for the options that repeat a cell."""
+"""Reads what --json wrote: the run again, as it was before expectations."""
 
 import json
 import pathlib
@@ -37,4 +37,5 @@ def _run(data):
         cells,
         float(data["seconds"]),
         str(data["tensorflow_version"]),
+        [*map(str, data.get("options", []))],
     )

@@ -65,7 +65,7 @@ class Table:
     is_detailed: bool = True  # worth showing cell by cell where there is room
 
 
-_ORDERS = {1: "gradients", 2: "second order"}
+ORDERS = {1: "gradients", 2: "second order"}
 
 
 def tables(run: Run) -> list[Table]:
@@ -79,7 +79,7 @@ def tables(run: Run) -> list[Table]:
         for padding in PADDINGS
         for dilated in (False, True)
     }
-    by_order = {(op, order): f"{op}, {name}" for op in OPS for order, name in _ORDERS.items()}
+    by_order = {(op, order): f"{op}, {name}" for op in OPS for order, name in ORDERS.items()}
     by_kind = {
         (op, kind): f"{op}{', gradients' if kind else ''}" for op in OPS for kind in (False, True)
     }
