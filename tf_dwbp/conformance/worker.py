@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import console, process, reference, targets
+from tf_dwbp.tools import console, operands, process, reference, targets
 
 # What paths that are asked for the same cases one after the other need: a job's, or a large one's.
 _small_tensors, _large_tensors = (
@@ -58,6 +58,7 @@ def _ask(functions, batch, send):
             _litter(case)
             answers = _answers(functions[case.op], case, tensors)
             outcome = verdicts.judge_all(map(_array, answers), case, _expectations(case))
+            outcome = _with_operands(outcome, case, tensors)
         except BaseException as error:  # a refusal, of whatever type
             outcome = Outcome(Verdict.REFUSES, console.one_line(error))
         yield case, outcome
@@ -117,8 +118,15 @@ def _ask_program(jit, functions, batch, send):
             for case in batch:
                 yield from _ask_program(jit, functions, [case], send)
         return
-    for case, answer in zip(batch, answers, strict=True):
-        yield case, verdicts.judge_all(map(_array, answer), case, _expectations(case))
+    for case, answer, tensors in zip(batch, answers, inputs, strict=True):
+        outcome = verdicts.judge_all(map(_array, answer), case, _expectations(case))
+        yield case, _with_operands(outcome, case, tensors)
+
+
+def _with_operands(outcome, case, tensors):
+    """The outcome, unless the call has written where it may only read: that is wrong."""
+    change = operands.change(tensors, _tensors(case))
+    return Outcome(Verdict.WRONG, change) if change else outcome
 
 
 def _constants(arrays):

@@ -21,6 +21,8 @@ from tf_dwbp.tools.problem import DTYPES
 def digest(answer: np.ndarray) -> str:
     """Of an answer's type, shape and bits, where one NaN is like another."""
     answer = np.ascontiguousarray(answer)
+    if answer.dtype not in DTYPES.values():  # and wrong, whatever it is
+        return f"{answer.dtype}{list(answer.shape)}"
     nans = np.isnan(answer)
     if nans.any():
         answer = np.where(nans, np.array(np.nan, answer.dtype), answer)

@@ -5,15 +5,10 @@ has used that, a process for each number of threads. These make the calls. One t
 third of a second, not the seconds that loading takes.
 """
 
-import contextlib
 import gc
-import json
 import os
 import re
-import select
-import signal
 import sys
-import tempfile
 import traceback
 
 import tensorflow as tf
@@ -21,12 +16,10 @@ import tensorflow as tf
 from tf_dwbp import _native
 from tf_dwbp.fuzz import calls, invalid_call, judge
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import console, process, targets
+from tf_dwbp.tools import console, operands, process, targets
 
 # What TensorFlow prints on its way, and the addresses of a trace.
 _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
-_LOG_BYTES, _LOG_LINES = 1 << 14, 6  # of what a process printed before it died
-
 
 # TensorFlow keeps each program that it compiled: after so many jobs a process has some 300 MB.
 _JOBS_OF_CHILD = 15
@@ -52,40 +45,20 @@ class _Child:
         self.jobs = 0
         self.paths = paths or {}  # how often each was reached, by earlier processes too
         self._earlier = self.paths
-        jobs, answers = os.pipe(), os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (a death closes it)
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(jobs[1])
-            os.close(answers[0])
-            for standard in (1, 2):
-                os.dup2(self._log.fileno(), standard)
-            with open(jobs[0], encoding="utf-8") as lines, open(answers[1], "wb", 0) as pipe:
-                _work(target, threads, lines, pipe)
-            os._exit(0)
-        os.close(jobs[0])
-        os.close(answers[1])
-        self._jobs = open(jobs[1], "wb", 0)  # noqa: SIM115
-        self._answers = answers[0]
-        self._received = b""
+        self._fork = process.Fork(lambda channel: _work(target, threads, channel))
 
     def make(self, job, send):
         """Passes a job on, and its answers back; False if the process has died of it."""
-        with contextlib.suppress(BrokenPipeError):  # it has died since; reading tells
-            self._jobs.write((json.dumps(job) + "\n").encode())
+        self._fork.send(**job)
         while True:
-            found, _, _ = select.select([self._answers], [], [], job["limit_seconds"])
-            if not found:
-                os.kill(self._pid, signal.SIGKILL)
-                send(hung=f"no answer in {job['limit_seconds']} s | {self._last_words()}")
+            if not process.wait([self._fork], job["limit_seconds"]):
+                send(hung=self._last_words(f"no answer in {job['limit_seconds']} s"))
                 return False
-            received = os.read(self._answers, 1 << 16)
-            if not received:
+            messages = self._fork.receive()
+            if messages is None:
                 send(died=self._last_words())
                 return False
-            *lines, self._received = (self._received + received).split(b"\n")
-            for line in lines:
-                message = json.loads(line)
+            for message in messages:
                 if "done" in message:
                     self.jobs += 1
                     for path, count in self._earlier.items():
@@ -96,38 +69,16 @@ class _Child:
                     return True
 
     def end(self):
-        """Ends the process, which has nothing to do.
+        """Ends the process, which has nothing to do."""
+        self._fork.stop()
 
-        It would not see its pipe closed, whose end those that were forked later hold too.
-        """
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        self._jobs.close()
-        os.close(self._answers)
-        self._log.close()
-
-    def _last_words(self):
-        _, status = os.waitpid(self._pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - _LOG_BYTES))
-        printed = self._log.read().decode(errors="replace").split("\n")
-        lines = [line for line in printed if line.strip() and not _CHATTER.search(line)]
-        self._log.close()
-        self._jobs.close()
-        os.close(self._answers)
-        return " | ".join([how, *lines[-_LOG_LINES:]])
+    def _last_words(self, how=""):
+        return " | ".join(self._fork.last_words(how, but=_CHATTER).split("\n"))
 
 
-def _work(target, threads, jobs, pipe):
+def _work(target, threads, channel):
     """Makes the calls of all jobs, in a process of their own."""
-
-    def send(**message):
-        data = (json.dumps(message) + "\n").encode()
-        while data:
-            data = data[pipe.write(data) :]
-
+    send = channel.send
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.get_logger().setLevel("ERROR")  # of retracing, which is what we do
     try:
@@ -135,8 +86,7 @@ def _work(target, threads, jobs, pipe):
     except BaseException as error:  # whatever importing somebody's module raises
         send(unusable=console.one_line(error))
         return
-    for line in jobs:
-        job = json.loads(line)
+    for job in channel:
         try:
             if job["changes"]:
                 invalid_call.answer(functions, job, send)
@@ -174,7 +124,7 @@ def _answer_program(functions, batch, execution, send):
             [one.tensors for one in batch],
             execution == targets.JIT,
         )
-    except Exception as error:
+    except BaseException as error:
         if len(batch) == 1:
             send(**batch[0].report(execution, [], console.one_line(error)))
             return
@@ -206,16 +156,22 @@ class _Batch:
         try:
             for _ in range(repeats):
                 answers.append(function(**arguments))
-        except Exception as error:  # of whatever type: the call is valid
+        except BaseException as error:  # of whatever type: the call is valid
             return self.report(targets.EAGER, answers, console.one_line(error))
-        return self.report(targets.EAGER, answers)
+        report = self.report(targets.EAGER, answers)
+        report["fault"] = operands.change(self.tensors, self._arrays) or report["fault"]
+        return report
 
     def report(self, execution, answers, refusal=""):
         if _declined(self.case, refusal):
             refusal = ""
         digests = []
         for answer in answers:
-            array = calls.as_array(answer)
+            try:
+                array = calls.as_array(answer)
+            except BaseException as error:  # an object of somebody's class
+                refusal = refusal or console.one_line(error)
+                break
             digests.append(judge.digest(array))
             if self._judged and digests[-1] not in self._faults:
                 if self._expected is None:

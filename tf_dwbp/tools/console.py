@@ -104,7 +104,11 @@ class _Console(rich.console.Console):
 
 def one_line(error: BaseException) -> str:
     """An exception in one line, without TensorFlow's notes on where in the graph it arose."""
-    message = str(error).partition("\n\nStack trace")[0].partition("\n\t [[")[0]
+    try:
+        text = str(error)
+    except BaseException:  # an exception of somebody's class
+        text = "without a text, since making it fails"
+    message = text.partition("\n\nStack trace")[0].partition("\n\t [[")[0]
     message = re.sub(r"\{\{\w+ [^}]*\}\} ?", "", message)
     message = " ".join(re.sub(r" \[Op:\w+\].*", "", message).split())
     if len(message) > _LONGEST_LINE:
