@@ -58,12 +58,9 @@ def _applied(tmp_path, text, run):
 
 def test_lines():
     (found,) = [expectations._parse(line.split(), "") for line in ["WRONG *:half:* order 1 f *"]]
-    assert (found.kinds, found.problem, found.order, found.paths) == (
-        ("WRONG",),
-        "*:half:*",
-        1,
-        ("f *",),
-    )
+    assert found == expectations.Entry(("WRONG",), "*:half:*", (("order", "1"),), ("f *",))
+    (found,) = [expectations._parse(line.split(), "") for line in ["WRONG * order eager"]]
+    assert found == expectations.Entry(("WRONG",), "*", paths=("order eager",))
 
 
 def test_what_is_read_is_what_was_written(tmp_path):

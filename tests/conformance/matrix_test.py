@@ -13,15 +13,7 @@ from tf_dwbp.conformance import cases, results, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools import problem, reference, targets
 
-_AXES = {
-    "op": cases.OPS,
-    "dtype": cases.DTYPES,
-    "layout": cases.LAYOUTS,
-    "padding": cases.PADDINGS,
-    "shape": cases.SHAPES,
-    "stride": cases.STRIDES,
-    "dilation": cases.DILATIONS,
-}
+_AXES = {"op": cases.OPS} | cases.AXES
 
 
 def _case(name, op="input_grad"):

@@ -84,7 +84,7 @@ def test_executions_are_those_that_fail():
 @pytest.mark.parametrize("order_and_seed", [(0, 0), (2, 0), (1, 7)])
 def test_a_case_is_its_name(order_and_seed):
     order, seed = order_and_seed
-    case = cases.Case.of(cases.CASES[77].problem, order, seed)
+    case = cases.Case.of(cases.CASES[77].problem, order, seed=seed)
     assert cases.Case.of_id(case.id) == case
     assert case.options.endswith(f" --seed {seed}")
 

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import itertools
 import re
 import sys
 
@@ -18,8 +19,14 @@ and the gradients of these are compared too. Our ops are called eagerly, from a 
 one that XLA compiles. Exit status: 0 if every answer judged agrees, or fails as --expect says, 1 if
 not, 2 on wrong usage, or where a file cannot be written."""
 
+# The axes whose values have names that options can take.
+_AXES = {
+    name: values
+    for name, values in cases.AXES.items()
+    if all(isinstance(value, str) for value in values)
+}
 # What chooses cells, which --case does.
-_FILTERS = ("op", "dtype", "layout", "padding", "quick", "size")
+_FILTERS = ("op", *(name for name in _AXES if name not in cases.BESIDE), "quick", "size")
 
 
 def register(subparsers) -> None:
@@ -51,11 +58,7 @@ def register(subparsers) -> None:
         help="only the ops themselves (0), their gradients (1) or the gradients of these (2); "
         "all of our ops, 0 of another target",
     )
-    for name, values in (
-        ("dtype", cases.DTYPES),
-        ("layout", cases.LAYOUTS),
-        ("padding", cases.PADDINGS),
-    ):
+    for name, values in _AXES.items():
         parser.add_argument(
             f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
         )
@@ -175,16 +178,21 @@ def _given(parser, arguments):
     for name in _FILTERS:
         if getattr(arguments, name):
             parser.error(f"--case says all of a call: --{name} has no place beside it")
-    orders = arguments.order or [0]
-    found = (cases.Case.of(given, order) for given in arguments.case for order in orders)
+    beside = {name: getattr(arguments, name) for name in cases.BESIDE if name != "seed"}
+    values = [values or [cases.BESIDE[name]] for name, values in beside.items()]
+    found = (
+        cases.Case.of(given, **dict(zip(beside, combination, strict=True)))
+        for given in arguments.case
+        for combination in itertools.product(*values)
+    )
     return list(dict.fromkeys(found))
 
 
 def _selected(arguments, ops, orders):
     """The cases that have the values asked for."""
     sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
-    filters = (arguments.dtype, arguments.layout, arguments.padding)
-    return cases.select(*filters, arguments.quick, ops, orders, sizes)
+    axes = {name: getattr(arguments, name) for name in _AXES}
+    return cases.select(quick=arguments.quick, ops=ops, orders=orders, sizes=sizes, **axes)
 
 
 def _executions(parser, arguments):

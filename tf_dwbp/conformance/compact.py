@@ -10,15 +10,15 @@ import pathlib
 
 import numpy as np
 
-from tf_dwbp.conformance.expectations import AGREES, GIVEN_UP, SKIPPED, Entry, found
+from tf_dwbp.conformance.expectations import AGREES, BESIDE, GIVEN_UP, SKIPPED, Entry, found
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.tools import files
 from tf_dwbp.tools.targets import OURS
 
 _LEAST_GROUP = 4  # cells: fewer are listed one by one
 
-# The axes are a unit's path, its order, and the parts of its problem's text.
-_PATH, _ORDER, _TEXT = 0, 1, 2
+# The axes are a unit's path, what is beside its problem, and the parts of the problem's text.
+_TEXT = 1 + len(BESIDE)
 _LAYOUT = 2  # of the text's parts: those after it make less often a difference
 
 
@@ -31,7 +31,7 @@ def entries(run: Run) -> list[Entry]:
     table = np.ascontiguousarray(axes.T, np.int32)
     kinds = np.array(_numbers([kinds for _, kinds in units]))
     parts = range(_TEXT, table.shape[1])
-    turns = [_PATH, _ORDER, *parts[_LAYOUT + 1 :], *reversed(parts[: _LAYOUT + 1])]
+    turns = [*range(_TEXT), *parts[_LAYOUT + 1 :], *reversed(parts[: _LAYOUT + 1])]
     turns = [axis for axis in turns if table[:, axis].max() > 0]  # with several values in the run
     groups = []  # axes that are no wildcards, and the numbers of the units; the first is an example
     covered = np.zeros(len(units), bool)
@@ -65,7 +65,8 @@ def _units(run):
             if SKIPPED in listed:  # after too many deaths: nobody knows what it would do
                 given_up = [kind for kind in counts[path] if kind in GIVEN_UP]
                 listed |= dict.fromkeys([*given_up, AGREES])
-            yield (path, cell.case.order, *str(cell.case.problem).split(":")), tuple(listed)
+            beside = (str(getattr(cell.case, name)) for name in BESIDE)
+            yield (path, *beside, *str(cell.case.problem).split(":")), tuple(listed)
 
 
 def _numbers(values):
@@ -102,10 +103,12 @@ def _needed(groups, number):
 
 
 def _entry(values, kinds, kept):
-    path, order, *parts = (value if i in kept else "*" for i, value in enumerate(values))
+    path, *axes = (value if i in kept else "*" for i, value in enumerate(values))
+    beside, parts = axes[: len(BESIDE)], axes[len(BESIDE) :]
+    named = tuple((k, v) for k, v in zip(BESIDE, beside, strict=True) if v != "*")
     # One wildcard for neighbours: every part can be told from the others by its form.
     short = [part for i, part in enumerate(parts) if i == 0 or part != "*" or parts[i - 1] != "*"]
-    return Entry(kinds, ":".join(short), None if order == "*" else order, (path,))
+    return Entry(kinds, ":".join(short), named, (path,))
 
 
 def to_text(run: Run, listed: list[Entry]) -> str:

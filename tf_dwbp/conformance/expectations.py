@@ -26,6 +26,10 @@ from tf_dwbp.tools import problem
 AGREES, SKIPPED = Verdict.AGREES.value, Verdict.SKIPPED.value
 KINDS = (*(verdict.value for verdict in Verdict), DIFFERS)  # what a line can expect
 _WILDCARDS = set("*?[")
+# What a line can say beside the problem: not which tensors.
+BESIDE = {
+    name: [*map(str, cases.AXES.get(name, cases.ORDERS))] for name in cases.BESIDE if name != "seed"
+}
 GIVEN_UP = {Verdict.DIES.value, Verdict.HANGS.value}  # of too many of these others are skipped
 
 
@@ -35,14 +39,14 @@ class Entry:
 
     kinds: tuple[str, ...]  # those of KINDS that are as expected
     problem: str  # a pattern of the problem's text
-    order: int | None = None  # of differentiation; None: all
+    beside: tuple[tuple[str, str], ...] = ()  # values beside the problem: its order
     paths: tuple[str, ...] = ("*",)  # patterns of paths' names
     place: str = ""  # file and line
 
     def __str__(self):
-        order = "" if self.order is None else f"order {self.order}"
+        beside = " ".join(f"{name} {value}" for name, value in self.beside)
         paths = "" if self.paths == ("*",) else ", ".join(self.paths)
-        columns = (f"{','.join(self.kinds):<11}", f"{self.problem:<48}", f"{order:<7}", paths)
+        columns = (f"{','.join(self.kinds):<11}", f"{self.problem:<48}", f"{beside:<7}", paths)
         return " ".join(columns).rstrip()
 
     @property
@@ -94,7 +98,11 @@ class Expectations:
         text = str(case.problem)
         numbers = [number for number, matches in self._patterns if matches(text)]
         entries = [self.entries[n] for n in sorted([*numbers, *self._literal.get(text, [])])]
-        return [entry for entry in entries if entry.order in (None, case.order)]
+        return [
+            entry
+            for entry in entries
+            if all(str(getattr(case, name)) == value for name, value in entry.beside)
+        ]
 
     def apply(self, run: Run) -> None:
         """Moves the failures that are expected to `Cell.known`, and adds what passes unexpectedly.
@@ -171,17 +179,20 @@ def _parse(words, place):
     text, *rest = rest
     if not _WILDCARDS.intersection(text):
         problem.parse(text)  # what is no problem never matches
-    order = None
-    if rest[:1] == ["order"] and len(rest) > 1 and rest[1].isdecimal():
-        order = int(rest[1])
-        if order not in cases.ORDERS:
-            raise ValueError(f"order {rest[1]} is none of {', '.join(map(str, cases.ORDERS))}")
+    beside = []
+    while len(rest) > 1 and rest[0] in BESIDE:
+        (name, value), values = rest[:2], BESIDE[rest[0]]
+        if value not in values:
+            if not value.isdecimal():  # a path of that name
+                break
+            raise ValueError(f"{name} {value} is none of {', '.join(values)}")
+        beside.append((name, value))
         rest = rest[2:]
     kinds = tuple(dict.fromkeys(known[kind.lower()] for kind in listed))
     paths = [path.strip() for path in " ".join(rest or ["*"]).split(",")]
     if not all(paths):
         raise ValueError(f"no path on one side of a comma: {' '.join(rest)!r}")
-    return Entry(kinds, text, order, tuple(paths), place)
+    return Entry(kinds, text, tuple(beside), tuple(paths), place)
 
 
 def argument(text: str) -> Expectations:

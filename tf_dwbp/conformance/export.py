@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import jinja2
 
 from tf_dwbp.conformance import repeat, summary
+from tf_dwbp.conformance.cases import AXES
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import files
@@ -171,6 +172,7 @@ def write_html(run: Run, path: pathlib.Path) -> None:
 def _evidence(run):
     """What the page's script shows; messages, which repeat, are kept once and numbered."""
     messages = {}
+    axes = list(dict.fromkeys(["op", "order", *AXES]))
 
     def compact(outcome):
         message = messages.setdefault(outcome.message, len(messages))
@@ -180,16 +182,7 @@ def _evidence(run):
     cells = [
         {
             "id": cell.case.id,
-            "axes": [
-                cell.case.op,
-                cell.case.order,
-                cell.case.dtype,
-                cell.case.layout,
-                cell.case.padding,
-                "x".join(map(str, cell.case.stride)),
-                "x".join(map(str, cell.case.dilation)),
-                cell.case.shape.name,
-            ],
+            "axes": [_text(getattr(cell.case, axis)) for axis in axes],
             "sizes": list(cell.case.shapes.values()),
             "outcomes": [
                 compact(cell.outcome(path)) if path in cell.outcomes else None for path in run.paths
@@ -201,11 +194,19 @@ def _evidence(run):
         for cell in run.cells
     ]
     return {
+        "axes": axes,
         "paths": run.paths,
         "verdicts": [verdict.value for verdict in Verdict],
         "messages": list(messages),
         "cells": cells,
     }
+
+
+def _text(value):
+    """An axis value, for a page."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return getattr(value, "name", value)
 
 
 def _printable(text):

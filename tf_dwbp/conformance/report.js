@@ -1,6 +1,5 @@
 const evidence = JSON.parse(document.getElementById("evidence").textContent);
-const {paths, verdicts, messages, cells} = evidence;
-const axes = ["op", "order", "dtype", "layout", "padding", "stride", "dilation", "shape"];
+const {axes, paths, verdicts, messages, cells} = evidence;
 const listed = 300;
 const byId = (id) => document.getElementById(id);
 
