@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import pathlib
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -208,15 +208,28 @@ def test_a_file_that_cannot_be_written(tmp_path):
 
 
 def test_neither_tensorflow_nor_the_library_is_loaded(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise ImportError('loaded')", encoding="utf-8")
+    """Nor are they needed: the package here is one that loads nothing of itself."""
+    program = """
+        import argparse, pathlib, sys, types
+        sys.modules["tf_dwbp"] = types.ModuleType("tf_dwbp")
+        sys.modules["tf_dwbp"].__path__ = [sys.argv[1]]
+        from tf_dwbp.conformance import diff
+        parser = argparse.ArgumentParser()
+        diff.register(parser.add_subparsers())
+        arguments = parser.parse_args(["diff", *sys.argv[2:]])
+        status = arguments.run(arguments)
+        assert not [name for name in sys.modules if name.startswith("tensorflow")]
+        assert "_tf_dwbp" not in pathlib.Path("/proc/self/maps").read_text()
+        sys.exit(status)
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "tf_dwbp", "diff", *_write(tmp_path)],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{_ROOT}"},
+        [sys.executable, "-c", textwrap.dedent(program), _ROOT / "tf_dwbp", *_write(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         encoding="utf-8",
     )
     assert (done.returncode, done.stderr) == (1, "")
+    assert "worse: " in done.stdout
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import pathlib
 import random
 import re
 import sys
@@ -104,6 +105,14 @@ def test_files_that_cannot_be_read(tmp_path, capsys, content, message):
         cli.main(["conformance", "--expect", str(path)])
     assert stop.value.code == 2
     assert re.search(message, capsys.readouterr().err.splitlines()[-1])
+
+
+def test_the_example_of_the_docs(tmp_path):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "expectations.md"
+    blocks = page.read_text(encoding="utf-8").split("```")[1::2]
+    (example,) = (block for block in blocks if "dies,agrees" in block)
+    found = _read(tmp_path, example).entries
+    assert [entry.kinds[0] for entry in found] == ["refuses", "WRONG", "dies", "agrees"]
 
 
 def test_an_expected_failure_is_none(tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 from tf_dwbp.conformance.expectations import AGREES, BESIDE, GIVEN_UP, SKIPPED, Entry, found
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.tools import files
-from tf_dwbp.tools.targets import OURS
+from tf_dwbp.tools.targets import OURS, STOCK
 
 _LEAST_GROUP = 4  # cells: fewer are listed one by one
 
@@ -66,7 +66,9 @@ def _units(run):
                 given_up = [kind for kind in counts[path] if kind in GIVEN_UP]
                 listed |= dict.fromkeys([*given_up, AGREES])
             beside = (str(getattr(cell.case, name)) for name in BESIDE)
-            yield (path, *beside, *str(cell.case.problem).split(":")), tuple(listed)
+            # The file is of use for the same function under another name.
+            name = path if run.target == STOCK else f"* {path.rpartition(' ')[2]}"
+            yield (name, *beside, *str(cell.case.problem).split(":")), tuple(listed)
 
 
 def _numbers(values):
