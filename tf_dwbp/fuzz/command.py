@@ -11,7 +11,8 @@ from tf_dwbp.fuzz import invalid, report
 from tf_dwbp.fuzz.case import INTEGERS, Case
 from tf_dwbp.fuzz.draw import Filters
 from tf_dwbp.fuzz.pool import Broken, UnusableTarget
-from tf_dwbp.fuzz.runner import Plan, Runner
+from tf_dwbp.fuzz.results import Plan
+from tf_dwbp.fuzz.runner import Runner
 from tf_dwbp.fuzz.ways import ANY, Ways
 from tf_dwbp.tools import console, problem, targets
 
@@ -20,9 +21,11 @@ Makes random calls over all that the ops support, at sizes from 1 to whole layer
 small integers, whose sums are exact: one answer is right, to the bit. Others are compared with
 a float64 reference within a derived bound; Inf, NaN, denormals and the largest numbers are among
 the data. The same bits must come from repeated calls, every number of threads, every execution, and
-from AVX2 and AVX-512. A share of the calls goes to implementations that others come before, too. A
-call that fails is made as small as possible and printed as a line that makes it again. Exit status:
-0 if no call fails, 1 if one does, 2 on wrong usage."""
+from AVX2 and AVX-512. Calls that are related must have related results: with operands scaled,
+channels in another order, the batch in parts, padding as zeros, and gradients as adjoints. A share
+of the calls goes to implementations that others come before, too. A call that fails is made as
+small as possible and printed as a line that makes it again. Exit status: 0 if no call fails, 1 if
+one does, 2 on wrong usage."""
 
 _THREADS = (1, 2, 4)
 _CASES = 1000  # unless told otherwise
@@ -68,15 +71,21 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--target",
         type=_target,
-        metavar="MODULE:FUNCTION",
-        help="test a function with an op's signature, the one of --op, input_grad unless given; "
-        "eagerly, in one process, unless told otherwise",
+        metavar="stock|MODULE:FUNCTION",
+        help="test stock TensorFlow's ops, or a function with an op's signature, the one of --op, "
+        "input_grad unless given; eagerly, in one process, unless told otherwise",
     )
     parser.add_argument(
         "--seed", type=_number, metavar="N", help="the same calls for the same seed"
     )
     parser.add_argument(
         "--start", type=_number, default=0, metavar="N", help="begin with the seed's case N"
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="a target whose repeated calls differ in any bit fails; our ops always do, others "
+        "are only reported unless this is given",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -161,7 +170,7 @@ def _run(parser, arguments):
 
 def _plan(parser, arguments):
     ops = arguments.op
-    if arguments.target:
+    if arguments.target not in (None, targets.STOCK):
         ops = ops or ["input_grad"]
         if len(set(ops)) > 1:
             parser.error(f"{arguments.target} is one op's function: give one --op")
@@ -189,6 +198,7 @@ def _plan(parser, arguments):
         seconds=60 * arguments.minutes if timed else None,
         invalid=arguments.invalid,
         limit_seconds=arguments.limit,
+        deterministic=arguments.deterministic or not arguments.target,
     )
 
 
@@ -238,8 +248,8 @@ def _case(arguments):
 
 
 def _target(text):
-    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
+    if text != targets.STOCK and not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither stock nor MODULE:FUNCTION")
     return text
 
 

@@ -6,10 +6,10 @@ from tf_dwbp.fuzz.case import Case
 from tf_dwbp.fuzz.pool import DIES, HANGS, Job, Setting
 from tf_dwbp.fuzz.ways import Ways
 
-WRONG, DIFFERS, REFUSES = "wrong", "differs", "refuses"
+WRONG, INCONSISTENT, DIFFERS, REFUSES = "wrong", "inconsistent", "differs", "refuses"
 # Of calls that are not valid.
 ACCEPTS, UNCLEAR = "accepts", "unclear"
-VERDICTS = (DIES, HANGS, WRONG, DIFFERS, REFUSES, ACCEPTS, UNCLEAR)  # the worst first
+VERDICTS = (DIES, HANGS, WRONG, INCONSISTENT, DIFFERS, REFUSES, ACCEPTS, UNCLEAR)  # worst first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ def of_job(job: Job) -> dict[int, list[Finding]]:
             wrong = [(answer["verdict"], answer["text"])]
         else:
             wrong = [(REFUSES, answer["refusal"]), (WRONG, answer["fault"])]
+            wrong.append((INCONSISTENT, answer.get("inconsistent")))  # a relation between calls
         for verdict, message in wrong:
             if message and verdict:
                 found.setdefault(answer["case"], []).append(Finding(verdict, message, ways))
@@ -64,7 +65,10 @@ def differences(case: Case, answers: list[tuple[Setting, dict]]) -> list[Finding
                     tuple(dict.fromkeys([where.implementation, setting.implementation])),
                 )
                 there = f"{setting}, {answer['execution']}"
-                message = f"{there}: not the bits of {where}, {execution}"
+                here = f"{where}, {execution}"
+                message = f"{there}: not the bits of {here}"
+                if there == here:
+                    message = f"repeats: {there}: not the bits of an earlier call"
                 return [Finding(DIFFERS, message, ways)]
     return []
 

@@ -12,6 +12,7 @@ _GRACE_SECONDS = 60
 _START_SECONDS = 300  # to load TensorFlow, on a machine that has other things to do
 
 DIES, HANGS = "dies", "hangs"
+ONE, ALL = "one", "all"  # relations of `metamorphic` that are checked of each case
 
 
 class UnusableTarget(Exception):
@@ -49,6 +50,7 @@ class Job:
     executions: list[str]
     repeats: int = 1
     judge: bool = False
+    relations: str = ""  # of a job that judges: none, `ONE` or `ALL`
     changes: list[dict] = dataclasses.field(default_factory=list)  # that break the cases
     answers: list[dict] = dataclasses.field(default_factory=list)
     casualty: tuple[str, str] | None = None  # verdict and evidence
@@ -56,7 +58,7 @@ class Job:
     finished: bool = False
 
     def message(self):
-        names = ("cases", "executions", "repeats", "judge", "changes")
+        names = ("cases", "executions", "repeats", "judge", "relations", "changes")
         return {name: getattr(self, name) for name in names} | {"threads": self.setting.threads}
 
 

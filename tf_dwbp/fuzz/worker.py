@@ -6,6 +6,7 @@ third of a second, not the seconds that loading takes.
 """
 
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -19,7 +20,7 @@ import traceback
 import tensorflow as tf
 
 from tf_dwbp import _native
-from tf_dwbp.fuzz import calls, invalid_call, judge
+from tf_dwbp.fuzz import calls, invalid_call, judge, metamorphic, pool
 from tf_dwbp.fuzz.case import Case
 from tf_dwbp.tools import console, process, targets
 
@@ -158,7 +159,7 @@ def _answer(functions, job, send):
         send(begin=[one.number])
         one.draw()
         if targets.EAGER in job["executions"]:
-            send(**one.eager(functions, job["repeats"]))
+            send(**one.eager(functions, job["repeats"], job["relations"]))
     for execution in job["executions"]:
         if execution != targets.EAGER:
             _answer_program(functions, batch, execution, send)
@@ -185,6 +186,10 @@ def _answer_program(functions, batch, execution, send):
         send(**one.report(execution, [answer]))
 
 
+class _Refused(Exception):
+    """A call that follows from another one is refused; empty if no one was to make it."""
+
+
 class _Batch:
     """A case in a job: its tensors, and what is known of its answers."""
 
@@ -199,7 +204,7 @@ class _Batch:
         self._arrays = self.case.tensors()
         self.tensors = calls.operands(self.case, self._arrays)
 
-    def eager(self, functions, repeats):
+    def eager(self, functions, repeats, relations):
         arguments = self.case.problem.arguments(self.tensors)
         function = functions[self.case.problem.op]
         answers = []
@@ -208,7 +213,45 @@ class _Batch:
                 answers.append(function(**arguments))
         except Exception as error:  # of whatever type: the call is valid
             return self.report(targets.EAGER, answers, console.one_line(error))
-        return self.report(targets.EAGER, answers)
+        report = self.report(targets.EAGER, answers)
+        reliable = not report["fault"] and len(set(report["digests"])) == 1
+        if relations and self._judged and reliable:
+            self._relate(functions, calls.as_array(answers[0]), relations, report)
+        return report
+
+    def _relate(self, functions, answer, which, report):
+        """Checks relations to other calls, and adds to the report what came of that."""
+
+        def call(problem, arrays):
+            report["calls"] += 1
+            other = dataclasses.replace(self.case, problem=problem)
+            arguments = problem.arguments(calls.operands(other, arrays))
+            try:
+                return calls.as_array(functions[problem.op](**arguments))
+            except Exception as error:
+                line = console.one_line(error)
+                raise _Refused("" if _declined(other, line) else f"{problem}: {line}") from None
+
+        several = len(set(functions.values())) > 1
+        found = metamorphic.relations(self.case, self._arrays, several)
+        if which == pool.ONE:
+            found = metamorphic.one_of(found, self.case)
+        report["relations"] = [relation.name for relation in found]
+        for relation in found:
+            try:
+                fault = relation.fault(answer, call)
+            except _Refused as refusal:  # this, too, is a valid call
+                if str(refusal):
+                    report["refusal"] = f"{relation.name}: {refusal}"
+                continue
+            if fault and self._again(relation, answer, call, report):
+                report["inconsistent"] = f"{relation.name}: {fault}"
+                return
+
+    def _again(self, relation, answer, call, report):
+        """Whether a relation is broken once more, by an answer that always has the same bits."""
+        report["digests"].append(judge.digest(call(self.case.problem, self._arrays)))
+        return len(set(report["digests"])) == 1 and relation.fault(answer, call)
 
     def report(self, execution, answers, refusal=""):
         if _declined(self.case, refusal):
