@@ -1,6 +1,7 @@
 """The list of all exhibits, and the search for the first call that shows what is wrong with one."""
 
 import dataclasses
+import faulthandler
 import functools
 import importlib
 import os
@@ -151,6 +152,7 @@ def _death(function, arguments):
     """The signal that ends a process which makes a call; empty if it goes on."""
     child = os.fork()
     if child == 0:
+        faulthandler.disable()  # pytest's, which would print a trace of what is expected
         try:
             function(**arguments)
         finally:
