@@ -18,7 +18,12 @@ _THIS_PROGRAM = pathlib.Path("/proc/self/exe")
 
 _AGAIN = "install tf-dwbp again, or run `pip install .` (or `pip install -e .`) in its source tree."
 
-# What the build writes, by type. All else that build_info() returns is described there.
+_WITHOUT = (
+    "tf_dwbp was built with TF_DWBP_NATIVE=0, without the ops' library: it judges other "
+    "implementations (tf-dwbp conformance, fuzz); install without TF_DWBP_NATIVE=0 for the ops."
+)
+
+# What the library's build writes, by type. All else that build_info() returns is described there.
 _BUILD_INFO = {
     "tensorflow_version": str,
     "compiler": str,
@@ -102,7 +107,8 @@ def build_info() -> dict:
     """What the package was built with.
 
     Returns:
-      A dictionary: `tensorflow_version`, `compiler`, `cpu_isas` (names of instruction sets),
+      A dictionary: `native`, whether there is a library with the ops. Without, there is nothing
+      else. With it `tensorflow_version`, `compiler`, `cpu_isas` (names of instruction sets),
       `cuda_version` (for example "13.0") and `cuda_architectures` (90 stands for sm_90), both
       None in a build without GPU kernels; `xla`, whether XLA compiles the ops, and `why_no_xla`,
       None or a line of text.
@@ -111,6 +117,8 @@ def build_info() -> dict:
       ImportError: when there is no such description, or when it is damaged.
     """
     info = _read_build_info()
+    if not info["native"]:
+        return info
     for key, kind in _BUILD_INFO.items():
         if key not in info:
             raise _half(BUILD_INFO_PATH, f"it does not say {key}")
@@ -128,7 +136,25 @@ def _read_build_info():
         raise _half(BUILD_INFO_PATH, error) from None
     if not isinstance(info, dict):
         raise _half(BUILD_INFO_PATH, "it does not describe a build")
+    info = {"native": True} | info  # only a build without the library says it
+    if not isinstance(info["native"], bool):
+        raise _half(BUILD_INFO_PATH, f"native is {info['native']!r}")
     return info
+
+
+def is_built() -> bool:
+    """Whether the package has the ops' library: not where it was built with TF_DWBP_NATIVE=0.
+
+    Raises:
+      ImportError: when there is no description of the build, or when it is damaged.
+    """
+    return _read_build_info()["native"]
+
+
+def check_built() -> None:
+    """Raises ImportError, which says how the package was built, unless it has the library."""
+    if not is_built():
+        raise ImportError(_WITHOUT)
 
 
 def _half(path, why):
@@ -156,24 +182,24 @@ def _check_library(path):
 
 
 def load_or_exit() -> None:
-    """Loads the libraries. In the program `tf-dwbp`, says in one line why that is not possible.
-
-    The program's own code cannot do so: Python imports the package first.
-    """
+    """Loads the library for a command of `tf-dwbp`, or ends it: with one line and status 2."""
     try:
         load()
     except (ImportError, ValueError) as error:
-        if not _is_program():
-            raise
         print(f"tf-dwbp: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def _is_program() -> bool:
-    """Whether this process was started as `tf-dwbp` or as `python -m tf_dwbp`."""
-    arguments = sys.orig_argv
-    module = arguments[arguments.index("-m") + 1 :][:1] if "-m" in arguments else []
-    return module == ["tf_dwbp"] or pathlib.Path(sys.argv[0]).name == "tf-dwbp"
+def in_program() -> bool:
+    """Whether this is a process of the program `tf-dwbp`, its workers among them.
+
+    To be asked while the package is imported: later, Python's `sys.argv` says other things.
+    """
+    if sys.argv[:1] == ["-m"]:  # Python looks for the module that it is to run
+        arguments = sys.orig_argv
+        module = arguments[arguments.index("-m") + 1] if "-m" in arguments else ""
+        return module.partition(".")[0] == "tf_dwbp"
+    return pathlib.Path(sys.argv[0] if sys.argv else "").name in ("tf-dwbp", "tf-dwbp.exe")
 
 
 @functools.cache
@@ -181,11 +207,12 @@ def load():
     """Loads the libraries once a process and returns the ops' module of generated wrappers.
 
     Raises:
-      ImportError: when the installation is not whole, is for another TensorFlow or machine, or
-        when another copy of the package has been imported; the text says what to do.
+      ImportError: when the installation has no library, is not whole, is for another TensorFlow or
+        machine, or when another copy of the package has been imported; the text says what to do.
       ValueError: when TF_DWBP_CPU_ISA asks for an instruction set that there are no kernels for,
         or TF_DWBP_IMPL for an implementation that there is none of.
     """
+    check_built()
     tensorflow = _import_tensorflow()
     # Before all else: what is built for another version may be described in other words, too.
     if isinstance(version := _read_build_info().get("tensorflow_version"), str):

@@ -1,6 +1,6 @@
 """The op library's C functions: what is known of its implementations, without calling an op.
 
-Each loads the library, unless the package has: with it TensorFlow, which the library links.
+The library must have been loaded (`_library.load`), and with it TensorFlow, which it links.
 """
 
 import ctypes

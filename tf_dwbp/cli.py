@@ -15,6 +15,7 @@ import traceback
 
 _COMMANDS = (
     "tf_dwbp.conformance.command",
+    "tf_dwbp.conformance.diff",
     "tf_dwbp.fuzz.command",
     "tf_dwbp.bench.command",
     "tf_dwbp.run",
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return _say(f"tf-dwbp: {error}: install what has it with pip")
     except ImportError as error:
-        return _say(f"tf-dwbp: {_line(error)}")
+        return _say(f"tf-dwbp: {' '.join(str(error).split()) or _line(error)}")
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
         return _say(f"tf-dwbp: {what}")
@@ -58,8 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(f"tf-dwbp: {_line(error)} ({_place(error)})")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line. The usage of some commands would fill a screen."""
+
+    def error(self, message):
+        self.exit(_FAILED, f"{self.prog}: {message} (usage: {self.prog} --help)\n")
+
+
 def _run(arguments):
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tf-dwbp",
         description="Depthwise convolution and its gradients for TensorFlow.",
     )

@@ -1,10 +1,9 @@
 """`tf-dwbp explain`: which implementation computes a problem on this machine, how, and why."""
 
 import json
-import os
 
-from tf_dwbp import _native
-from tf_dwbp.tools import console
+from tf_dwbp import _library, _native
+from tf_dwbp.tools import console, process
 
 _DESCRIPTION = """\
 Tells which implementation computes a problem on this machine's CPU, how it cuts the work, how much
@@ -31,7 +30,7 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--threads",
         type=console.count,
-        default=len(os.sched_getaffinity(0)),
+        default=process.cores(),
         metavar="N",
         help="for so many; default: every core (%(default)s)",
     )
@@ -40,6 +39,7 @@ def register(subparsers) -> None:
 
 
 def _run(parser, arguments):
+    _library.load_or_exit()
     status, text = _native.explain(arguments.problem, arguments.threads)
     if status == _native.NO_PROBLEM:
         parser.exit(2, f"{parser.prog}: {text}\n")

@@ -31,6 +31,8 @@ def run(options) -> int:
 
 def describe(info: dict) -> list[str]:
     """A line for each thing that the build depends on."""
+    if not info["native"]:
+        return ["ops         none: built with TF_DWBP_NATIVE=0; conformance and fuzz judge others"]
     if info["cuda_version"] is None:
         cuda = "none: without GPU kernels"
     else:

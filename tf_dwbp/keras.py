@@ -9,12 +9,12 @@ Importing the module registers the classes with Keras, which has to know them be
 `.keras` file that holds them.
 """
 
+from tf_dwbp import nn  # isort: skip  (says what is missing, if TensorFlow or the library is)
+
 import inspect
 import numbers
 
 import tensorflow as tf
-
-from tf_dwbp import nn
 
 _REMEDY = "set KERAS_BACKEND=tensorflow in the environment before anything imports keras"
 try:

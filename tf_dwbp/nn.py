@@ -5,11 +5,12 @@ dilations and layout is taken, on CPU too, and dilations cost one op, not one be
 and BatchToSpace.
 """
 
+from tf_dwbp import ops  # isort: skip  (says what is missing, if TensorFlow or the library is)
+
 import operator
 
 import tensorflow as tf
 
-from tf_dwbp import ops
 from tf_dwbp._arguments import ints, shown, tensors
 
 _LAYOUTS = ("NHWC", "NCHW")

@@ -6,12 +6,12 @@ differentiated with respect to its tensors, to any order. `tf_dwbp.tools.referen
 executable form of their definition.
 """
 
+# Before TensorFlow: its errors say what is missing.
+from tf_dwbp._loaded import ops as _ops  # isort: skip
+
 import tensorflow as tf
 
-from tf_dwbp import _library
 from tf_dwbp._arguments import ints, sizes, tensors, text
-
-_ops = _library.load()
 
 
 def depthwise_conv2d(
@@ -218,3 +218,7 @@ class _SizesErrors:
             raise ValueError(
                 f"{self._name} must not be negative, but is {tf.get_static_value(self._sizes)}"
             ) from error
+
+
+# Whoever has the ops can differentiate them, turn loops over them into one op, and count flops.
+from tf_dwbp import flops, gradients, vectorize  # noqa: E402, F401  (need the functions above)

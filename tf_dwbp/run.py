@@ -6,7 +6,7 @@ import pathlib
 import runpy
 import sys
 
-from tf_dwbp import family
+from tf_dwbp import _library, family
 
 _DESCRIPTION = """\
 Runs a Python script with our ops in the place of stock TensorFlow's, and tells at the end, on
@@ -51,6 +51,10 @@ def run(options) -> int:
     if not options.module and not pathlib.Path(options.script).is_file():
         print(f"tf-dwbp run: there is no file {options.script}", file=sys.stderr)
         return 2
+    if not options.module and (why := _unreadable(options.script)):
+        print(f"tf-dwbp run: cannot read {options.script}: {why}", file=sys.stderr)
+        return 2
+    _library.load_or_exit()
     from tf_dwbp import swap
 
     sys.argv[:] = [options.script, *options.arguments]
@@ -77,6 +81,15 @@ def run(options) -> int:
                 sys.stdout.flush()
             print(f"tf-dwbp run: {swap.report()}", file=sys.stderr)
     return 0
+
+
+def _unreadable(script):
+    """Why a file cannot be read, if so."""
+    try:
+        with open(script, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        return error.strerror
 
 
 def _of_the_script(traceback):

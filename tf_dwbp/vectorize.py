@@ -8,8 +8,7 @@ shared, and more channels otherwise.
 
 import tensorflow as tf
 
-from tf_dwbp import _registries, family, ops
-from tf_dwbp.gradients import attributes_of
+from tf_dwbp import _registries, family, gradients, ops
 
 _BATCH, _MULTIPLIER, _CHANNELS = "batch", "multiplier", "channels"
 
@@ -77,7 +76,7 @@ def _result(pfor_input, stacked):
 @_registries.converter(family.OPS["forward"].ours)
 def _convert_forward(pfor_input):
     images, filters = pfor_input.inputs
-    attributes = attributes_of(pfor_input.op)
+    attributes = gradients.attributes_of(pfor_input.op)
     if not filters.is_stacked:
         where, shared = _BATCH, 1
     elif not images.is_stacked:
@@ -99,7 +98,7 @@ def _convert_forward(pfor_input):
 @_registries.converter(family.OPS["input_grad"].ours)
 def _convert_input_grad(pfor_input):
     input_sizes, filters, upstreams = pfor_input.inputs
-    attributes = attributes_of(pfor_input.op)
+    attributes = gradients.attributes_of(pfor_input.op)
     sizes = _one(input_sizes)
     where = _CHANNELS if filters.is_stacked else _BATCH
     pfor_input.stack_inputs([2])
@@ -119,7 +118,7 @@ def _convert_input_grad(pfor_input):
 @_registries.converter(family.OPS["filter_grad"].ours)
 def _convert_filter_grad(pfor_input):
     images, filter_sizes, _ = pfor_input.inputs
-    attributes = attributes_of(pfor_input.op)
+    attributes = gradients.attributes_of(pfor_input.op)
     sizes = _one(filter_sizes)
     where = _CHANNELS if images.is_stacked else _MULTIPLIER
     pfor_input.stack_inputs([2])

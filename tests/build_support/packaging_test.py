@@ -5,15 +5,19 @@ import json
 import pathlib
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 import tempfile
 import warnings
+import zipfile
 from unittest import mock
 
 import pytest
 import setuptools
 import tensorflow as tf
 
+import package_copy
 import tf_dwbp
 from tf_dwbp import _library
 from tf_dwbp.tools.problem import DTYPES
@@ -93,7 +97,7 @@ class BuildTest(tf.test.TestCase):
         self.assertEqual(info["tensorflow_version"], tf.__version__)
         self.assertNotEmpty(info["compiler"])
         self.assertIn("baseline", info["cpu_isas"])
-        self.assertEqual(tf_dwbp.build_info(), info)
+        self.assertEqual(tf_dwbp.build_info(), {"native": True} | info)
 
     def test_cuda_is_all_there_or_not_at_all(self):
         info = tf_dwbp.build_info()
@@ -109,6 +113,72 @@ class BuildTest(tf.test.TestCase):
         self.assertEqual(info["xla"], info["why_no_xla"] is None)
         if not info["xla"]:
             self.assertNotEmpty(info["why_no_xla"])
+
+
+class WithoutLibraryTest(tf.test.TestCase):
+    """What is built with TF_DWBP_NATIVE=0."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
+        self.package = package_copy.make(self.tree)
+        package_copy.describe(self.package, tensorflow_version="1.2.3")
+        (self.package / "_tf_dwbp.so").write_text("of an earlier build", encoding="utf-8")
+        for name in ("setup.py", "pyproject.toml", "README.md"):
+            shutil.copy(ROOT / name, self.tree)
+        shutil.copytree(ROOT / "build_support", self.tree / "build_support")
+        # The build must import no TensorFlow; and there is no program that it could call.
+        (self.tree / "tensorflow.py").write_text("0 / 0", encoding="utf-8")
+
+    def _build(self, command, native="0"):
+        return subprocess.run(
+            [sys.executable, "setup.py", "-q", command, "--dist-dir", "dist"],
+            cwd=self.tree,
+            env={"TF_DWBP_NATIVE": native, "CXX": "/no/compiler", "PATH": "", "TF_DWBP_CUDA": "0"},
+            capture_output=True,
+            encoding="utf-8",
+        )
+
+    def _described(self):
+        return json.loads((self.package / "_build_info.json").read_text(encoding="utf-8"))
+
+    def test_the_wheel_serves_all_platforms_and_has_no_library(self):
+        done = self._build("bdist_wheel")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (path,) = (self.tree / "dist").iterdir()
+        self.assertEndsWith(path.name, "-py3-none-any.whl")
+        with zipfile.ZipFile(path) as wheel:
+            files = {name for name in wheel.namelist() if ".dist-info/" not in name}
+            info = json.loads(wheel.read("tf_dwbp/_build_info.json"))
+            (metadata,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+            required = re.findall("^Requires-Dist: (.*)$", wheel.read(metadata).decode(), re.M)
+        self.assertEqual(info, {"native": False})
+        there = {
+            path.relative_to(self.tree).as_posix()
+            for pattern in ("*.py", "*.html", "*.css", "*.js", "*.json")
+            for path in self.package.rglob(pattern)
+        }
+        self.assertEqual(files, there)
+        ours = [text for text in required if text.startswith("tensorflow")]
+        self.assertEqual(
+            ours, ['tensorflow-cpu>=2.16; extra == "cpu"', 'tensorflow>=2.16; extra == "gpu"']
+        )
+        # The source tree keeps the library that was built there.
+        self.assertEqual(self._described(), {"tensorflow_version": "1.2.3"})
+
+    def test_an_editable_install_tells_in_the_source_tree(self):
+        done = self._build("editable_wheel")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self._described(), {"native": False})
+
+    def test_with_the_library_a_compiler_is_asked_for(self):
+        done = self._build("bdist_wheel", native="1")
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_another_setting_is_refused(self):
+        done = self._build("bdist_wheel", native="no")
+        self.assertEqual(done.returncode, 1)
+        self.assertEndsWith(done.stderr, "TF_DWBP_NATIVE must be 0 or 1, but is 'no'.\n")
 
 
 class InstalledFilesTest(tf.test.TestCase):

@@ -239,6 +239,22 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertTrue(any(outcome.message.startswith("exit status 3") for outcome in died))
         self.assertLen(run.failing, 4)
 
+    @parameterized.parameters(("", Verdict.AGREES), ("the user's --xla_cpu_", Verdict.DIES))
+    def test_flags_that_this_version_of_xla_does_not_know_cost_no_verdict(self, users, verdict):
+        worker = """
+            unknown = [flag for flag in os.environ["XLA_FLAGS"].split() if "xla_cpu_" in flag]
+            if unknown:
+                text = " ".join(["F flags.cc:225] Unknown flags in XLA_FLAGS:", *unknown])
+                os.write(2, text.encode())
+                os.abort()
+            for case in job["cases"]:
+                send(case=case, outcome={"verdict": "agrees"})
+        """
+        selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:3]
+        with mock.patch.dict(os.environ, XLA_FLAGS=users):
+            run = self._run_with_worker(worker, selected, stock=False)
+        self.assertEqual(run.counts("ours eager"), {verdict: 3})
+
     def test_a_batch_that_kills_is_asked_one_by_one(self):
         selected = [case for case in _select()[:20] if not case.dilated]
         victim = selected[3].id

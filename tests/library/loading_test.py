@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import package_copy
 import tf_dwbp
 from tf_dwbp import _library
 
@@ -34,17 +34,12 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
     def _copy_of_the_package(self):
         """A copy whose files can be changed, with the library left where it is."""
         directory = pathlib.Path(tempfile.mkdtemp(dir=self.get_temp_dir()))
-        package = directory / "tf_dwbp"
-        package.mkdir()
-        for path in pathlib.Path(tf_dwbp.__file__).parent.glob("*"):
-            if path.suffix in (".py", ".json"):
-                shutil.copyfile(path, package / path.name)
+        package = package_copy.make(directory)
         (package / "_tf_dwbp.so").symlink_to(_library.LIBRARY_PATH)
         return directory
 
     def _set_build_info(self, directory, **changes):
-        info = _library.build_info() | changes
-        (directory / "tf_dwbp" / "_build_info.json").write_text(json.dumps(info), encoding="utf-8")
+        package_copy.describe(directory / "tf_dwbp", **_library.build_info() | changes)
 
     def _importing_copy(self, xla):
         """The run of a program that imports such a copy and uses an op."""
@@ -162,15 +157,16 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
             )
 
     @parameterized.parameters(
-        ({}, "tf-dwbp: tf_dwbp's installation is damaged: "),
-        ({"TF_DWBP_CPU_ISA": "sse9"}, "tf-dwbp: TF_DWBP_CPU_ISA is 'sse9', but the kernels"),
+        ("info", {}, "tf-dwbp: tf_dwbp's installation is damaged: "),
+        ("explain", {}, "tf-dwbp: tf_dwbp's installation is damaged: "),
+        ("explain", {"TF_DWBP_CPU_ISA": "sse9"}, "tf-dwbp: TF_DWBP_CPU_ISA is 'sse9', but the"),
     )
-    def test_the_program_says_it_in_one_line(self, environment, text):
+    def test_the_program_says_it_in_one_line(self, command, environment, text):
         directory = self._copy_of_the_package()
         if not environment:
             (directory / "tf_dwbp" / "_build_info.json").write_text("{", encoding="utf-8")
         result = subprocess.run(
-            [sys.executable, "-m", "tf_dwbp", "info"],
+            [sys.executable, "-m", "tf_dwbp", command, *(["a"] if command == "explain" else [])],
             cwd=directory,
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
             capture_output=True,
@@ -201,6 +197,7 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
         ("[]", "it does not describe a build"),
         ("{}", "it does not say tensorflow_version"),
         ('{"tensorflow_version": 3}', "tensorflow_version is 3"),
+        ('{"native": 1}', "native is 1"),
         (b"\xff\xfe", "codec can't decode"),
         (None, "Is a directory"),
     )
@@ -221,7 +218,7 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_each_entry_of_the_description_is_wanted(self):
         info = _library.build_info()
-        for key in info:
+        for key in info.keys() - {"native"}:
             without = {other: value for other, value in info.items() if other != key}
             for wrong, text in (
                 (without, f"it does not say {key}"),

@@ -115,7 +115,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             status = cli.main(["conformance", "--target", "stock", "--case", text, _TEXT, _TEXT])
         self.assertEqual(status, 1)
         self.assertIn("2 cells: ", stdout.getvalue())
-        command = f"  tf-dwbp conformance --target stock --case '{text}'\n"
+        command = f"  tf-dwbp conformance --target stock --case '{text}' --seed 0\n"
         self.assertIn(f"\n{text}\n", stdout.getvalue())
         self.assertIn(command, stdout.getvalue())
         self.assertNotIn(f"--case {_TEXT}", stdout.getvalue())  # which agrees
@@ -132,6 +132,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_info_tells_what_the_build_depends_on(self):
         build = {
+            "native": True,
             "tensorflow_version": "1.2.3",
             "compiler": "a compiler",
             "cpu_isas": ["baseline", "avx2"],
@@ -169,7 +170,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             ["conformance", "--target", "stock", "--execution", "jit"],
             "stock is judged by its implementations",
         ),
-        (["conformance", "--target", "module"], "neither stock nor MODULE:FUNCTION"),
+        (["conformance", "--target", "module"], "neither ours, stock nor MODULE:FUNCTION"),
         (["conformance", "--case", "forward"], "'forward' is no problem such as"),
         (["conformance", "--case", _TEXT, "--quick"], "--quick has no place beside it"),
         (["conformance", "--json", "/no/such/place/file"], "cannot write /no/such/place/file"),

@@ -18,7 +18,7 @@ from absl.testing import absltest, parameterized
 import lone_worker
 from tf_dwbp import cli, info
 from tf_dwbp.conformance import cases, runner
-from tf_dwbp.tools import console
+from tf_dwbp.tools import console, files
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PROGRAM = f"{sys.executable} -m tf_dwbp"
@@ -43,7 +43,7 @@ class StatusTest(parameterized.TestCase):
         (OSError(errno.EAGAIN, "No more processes"), 2, "tf-dwbp: No more processes\n"),
         (BrokenPipeError(), 2, "tf-dwbp: standard output was closed before everything was"),
         (ModuleNotFoundError("No module named 'a'", name="a"), 2, "tf-dwbp: No module named 'a':"),
-        (ImportError("a library\nis broken"), 2, "tf-dwbp: ImportError: a library is broken\n"),
+        (ImportError("a library\nis broken"), 2, "tf-dwbp: a library is broken\n"),
         (MemoryError(), 2, "tf-dwbp: not enough memory\n"),
         (KeyError("a"), 2, "tf-dwbp: KeyError: 'a' ("),
         (KeyboardInterrupt(), 130, "interrupted\n"),
@@ -92,6 +92,55 @@ for job in channel:
             with self.assertRaises(SystemExit) as exit, contextlib.redirect_stderr(io.StringIO()):
                 cli.main([command, "--load", str(path)])
             self.assertEqual(exit.exception.code, 2)
+
+    @parameterized.parameters("bench", "train")
+    def test_a_file_without_an_end_is_no_run(self, command):
+        with mock.patch.object(files, "LARGEST_BYTES", 1 << 20):
+            line = self._usage_error(command, "--load", "/dev/zero")
+        self.assertStartsWith(line, f"tf-dwbp {command}: argument --load: cannot read /dev/zero: ")
+
+    @parameterized.parameters(
+        *(
+            (command, option, path, why)
+            for command, options in (
+                ("conformance", ("--json", "--html", "--junit", "--markdown")),
+                ("fuzz", ("--json",)),
+                ("bench", ("--json",)),
+                ("train", ("--json",)),
+            )
+            for option in options
+            for path, why in (
+                ("/no/such/folder/x", "cannot write /no/such/folder/x: No such file or directory"),
+                ("/proc/x", "cannot write /proc/x: No such file or directory"),
+                ("/", "cannot write /: Is a directory"),
+                ("", "cannot write '': a file must have a name"),
+            )
+        )
+    )
+    def test_files_that_cannot_be_written_are_told_before_the_run(self, command, option, path, why):
+        self.assertEqual(
+            self._usage_error(command, option, path),
+            f"tf-dwbp {command}: argument {option}: {why} (usage: tf-dwbp {command} --help)\n",
+        )
+
+    @parameterized.parameters(
+        ("", "there is no file "),
+        ("/", "there is no file /"),
+        ("/no/such", "there is no file /no/such"),
+        ("/proc/self/mem", "cannot read /proc/self/mem: Input/output error"),
+    )
+    def test_scripts_that_cannot_be_run(self, path, why):
+        self.assertEqual(_main("run", path), (2, "", f"tf-dwbp run: {why}\n"))
+
+    def _usage_error(self, *arguments):
+        with (
+            self.assertRaises(SystemExit) as exit,
+            contextlib.redirect_stderr(io.StringIO()) as stderr,
+        ):
+            cli.main([*arguments])
+        self.assertEqual(exit.exception.code, 2)
+        self.assertEqual(stderr.getvalue().count("\n"), 1)
+        return stderr.getvalue()
 
     def test_long_messages_are_cut(self):
         line = console.one_line(ValueError("x" * 10**6))
@@ -169,8 +218,7 @@ class JsonTest(absltest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             printed = pathlib.Path(folder, "printed")
             program = (
-                "import json, pathlib, sys\nfrom tf_dwbp import console\n"
-                "from tf_dwbp.tools import files\n"
+                "import json\nfrom tf_dwbp.tools import console, files\n"
                 "path = console.writable('/dev/stdout')\n"
                 "console.write_files([(path, lambda path: files.write(path, json.dumps([1])))])\n"
             )

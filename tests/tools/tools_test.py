@@ -17,7 +17,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 import lone_worker
-from tf_dwbp.tools import files, process
+from tf_dwbp.tools import descendants, files, process
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -293,9 +293,9 @@ class WorkerTest(parameterized.TestCase):
             worker.send(code=f"children(); {end}")
             self._receive(worker)
             group, token = worker._process.pid, worker._token
-            self.assertGreaterEqual(len(list(process._marked(token))), 3)
+            self.assertGreaterEqual(len(list(descendants.marked(process._MARK, token))), 3)
             worker.stop()
-            self.assertEmpty(list(process._marked(token)))
+            self.assertEmpty(list(descendants.marked(process._MARK, token)))
             deadline = time.monotonic() + 30
             while _alive_in(group) and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -326,13 +326,13 @@ class WorkerTest(parameterized.TestCase):
             self.assertFalse(status.exists(), end)
 
     def test_forks_do_not_pile_up(self):
-        with mock.patch.object(process, "_MOST_CHILDREN", 2):
+        with mock.patch.object(descendants, "_MOST_CHILDREN", 2):
             pids = []
             for _ in range(4):
                 if not (pid := os.fork()):
                     time.sleep(1000)
                 pids.append(pid)
-            process._end_oldest_children(os.getpid())
+            descendants.end_oldest_children()
         gone = []
         for pid in pids:
             try:

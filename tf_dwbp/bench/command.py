@@ -1,12 +1,12 @@
 """`tf-dwbp bench`: the command line's view of the package."""
 
-import os
 import sys
 
+from tf_dwbp import _library
 from tf_dwbp.bench import call, peers, plot, report, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
-from tf_dwbp.tools import console, digits, problem, run_files, targets
+from tf_dwbp.tools import console, digits, problem, process, run_files, targets
 from tf_dwbp.tools.models import MODELS, POLICIES
 
 _DESCRIPTION = """\
@@ -95,7 +95,7 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--threads",
         type=console.count,
-        default=len(os.sched_getaffinity(0)),
+        default=process.cores(),
         metavar="N",
         help="for both contenders and the copy; default: every core (%(default)s)",
     )
@@ -120,6 +120,7 @@ def _run(parser, arguments):
 
 
 def _measure(parser, arguments):
+    _library.load_or_exit()
     for name in _OF_OPS if arguments.train else _OF_TRAINING:
         if getattr(arguments, name) != parser.get_default(name):
             place = "no place beside" if arguments.train else "a place only beside"

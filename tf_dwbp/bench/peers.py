@@ -10,14 +10,14 @@ import functools
 import importlib.util
 from collections.abc import Callable
 
-import tensorflow as tf
-
 from tf_dwbp import build_info
 from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.contender import Contender, Refused
 from tf_dwbp.bench.torch_peer import prepare_torch
 from tf_dwbp.tools import targets
 from tf_dwbp.tools.targets import EAGER, JIT
+
+# TensorFlow is imported by the functions that need it: the command line reads this module too.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,8 @@ def _prepare_xla(call, threads):
 
 
 def _together(call, functions, jit_compile):
+    import tensorflow as tf
+
     tensors, _ = _tensors(call)
     sizes = {"input": call.input_sizes, "filter": call.filter_shape}  # constants, for XLA
 
@@ -87,6 +89,8 @@ def _prepare_space_to_batch(call, threads):
 
     A tape would compute both gradients, and a tf.function costs more per call.
     """
+    import tensorflow as tf
+
     del threads
     problem = call.problem
     if (problem.stride_y, problem.stride_x) != (1, 1):
@@ -133,6 +137,8 @@ def _prepare_space_to_batch(call, threads):
 @functools.lru_cache(maxsize=1)  # both contenders read the same memory
 def _tensors(call):
     """The tensors by role, and the sizes of results."""
+    import tensorflow as tf
+
     tensors = {role: tf.constant(array) for role, array in call.tensors().items()}
     sizes = {"input": tf.constant(call.input_sizes), "filter": tf.constant(call.filter_shape)}
     return tensors, sizes

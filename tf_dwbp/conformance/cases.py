@@ -1,9 +1,11 @@
 """The one list of configurations: tests, the conformance run and its tables all read it.
 
-Every combination of the axes below is a case of each op. An axis value added here is covered
-everywhere. The gradients of each op, to second order, are cases of a tenth of the combinations,
-in which every pair of values still meets. Shapes of real size, where kernels take ways that small
-ones never see, are cases of so many combinations that each meets every value of every axis.
+Every combination of the axes below is a case of each op. A value that is added to an axis is
+covered everywhere. So is an axis that is added to AXES and is a field of Case: as a part of the
+problem's text, or, with its default in BESIDE, beside that. The gradients of each op, to second
+order, are cases of a tenth of the combinations, in which every pair of values still meets. Shapes
+of real size, where kernels take ways that small ones never see, are cases of so many combinations
+that each meets every value of every axis.
 """
 
 import dataclasses
@@ -54,6 +56,21 @@ SHAPES = (
 )
 
 
+# Every combination of these values is a case of each op. The quick cut is by the last three.
+AXES = {
+    "dtype": tuple(DTYPES),
+    "layout": LAYOUTS,
+    "padding": PADDINGS,
+    "shape": SHAPES,
+    "stride": STRIDES,
+    "dilation": DILATIONS,
+}
+_CUT = ("shape", "stride", "dilation")
+
+# What a case has beside its problem, with the values that its name and its options leave out.
+BESIDE = {"order": 0, "seed": 0}
+
+
 @dataclasses.dataclass(frozen=True)
 class Large:
     """A shape of real size, and the combination that it is there for."""
@@ -101,7 +118,6 @@ _NAMED = {
     for shape in (*SHAPES, *(large.shape for large in LARGE))
 }
 _GIVEN = "given"  # instead of a name
-_ORDER = " order "  # between the text and a number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +133,10 @@ class Case:
     op: str = "input_grad"
     order: int = 0
     explicit: tuple[int, int, int, int] = (*EXPLICIT_ROWS, *EXPLICIT_COLUMNS)  # where it is that
+    seed: int = 0  # of its tensors; each case has others for the same seed
 
     @classmethod
-    def of(cls, problem: Problem, order: int = 0) -> "Case":
+    def of(cls, problem: Problem, order: int = 0, **beside) -> "Case":
         """The case of a problem; its shape has a name if it is one of those above."""
         sizes = tuple(getattr(problem, name) for name in _SIZES)
         shape = _NAMED.get(sizes) or Shape(_GIVEN, *sizes)
@@ -132,6 +149,7 @@ class Case:
             (problem.dilation_y, problem.dilation_x),
             problem.op,
             order,
+            **beside,
             **({"explicit": problem.explicit} if problem.padding == "EXPLICIT" else {}),
         )
 
@@ -153,20 +171,28 @@ class Case:
 
     @functools.cached_property
     def id(self) -> str:
-        """A name that stays from run to run: the problem's text, and the order if there is one."""
-        return f"{self.problem}{_ORDER}{self.order}" if self.order else str(self.problem)
+        """A name that stays from run to run: the problem's text, and what is beside it.
+
+        The tensors are drawn from it.
+        """
+        return " ".join([str(self.problem), *(f"{name} {v}" for name, v in self._beside())])
+
+    def _beside(self, *always):
+        values = ((name, getattr(self, name)) for name in BESIDE)
+        return [(name, v) for name, v in values if v != BESIDE[name] or name in always]
 
     @classmethod
     def of_id(cls, id: str) -> "Case":
         """The case of that name."""
-        text, _, order = id.partition(_ORDER)
-        return cls.of(parse(text), int(order or 0))
+        text, *words = id.split(" ")
+        named = zip(words[::2], words[1::2], strict=True)
+        return cls.of(parse(text), **{name: type(BESIDE[name])(value) for name, value in named})
 
     @property
     def options(self) -> str:
         """What `tf-dwbp conformance` takes to judge this case alone."""
-        order = f" --order {self.order}" if self.order else ""
-        return f"--case {shlex.quote(str(self.problem))}{order}"
+        beside = (f"--{name} {value}" for name, value in self._beside("seed"))
+        return " ".join([f"--case {shlex.quote(str(self.problem))}", *beside])
 
     @property
     def dilated(self) -> bool:
@@ -236,17 +262,18 @@ def _combinations():
 
     The cut takes one shape for each combination of the other axes: every pair of values meets.
     """
-    blocks = itertools.product(DTYPES, LAYOUTS, PADDINGS)
-    for turn, block in enumerate(blocks):
-        for indices in itertools.product(*map(range, map(len, (SHAPES, STRIDES, DILATIONS)))):
+    others = {name: values for name, values in AXES.items() if name not in _CUT}
+    for turn, block in enumerate(itertools.product(*others.values())):
+        for indices in itertools.product(*(range(len(AXES[name])) for name in _CUT)):
             shape, stride, dilation = indices
             quick = (turn + 3 * stride + 7 * dilation) % len(SHAPES) == shape
-            yield (*block, SHAPES[shape], STRIDES[stride], DILATIONS[dilation]), quick
+            cut = {name: AXES[name][i] for name, i in zip(_CUT, indices, strict=True)}
+            yield dict(zip(others, block, strict=True)) | cut, quick
 
 
 def _cases(quick):
     return tuple(
-        Case(*values, op, order)
+        Case(**values, op=op, order=order)
         for op, order in itertools.product(OPS, ORDERS)
         for values, in_quick in _combinations()
         if in_quick or not (quick or order)
@@ -260,19 +287,12 @@ def _large_cases():
     """
     for large in LARGE:
         for i in range(_COMBINATIONS):
-            turned = {
-                "dtype": (DTYPES, i),
-                "layout": (LAYOUTS, i // 4),
-                "padding": (PADDINGS, i),
-                "stride": (STRIDES, i),
-                "dilation": (DILATIONS, i + i // 5),
-                "op": (OPS, i + i // 5),
-            }
+            speeds = {"layout": i // 4, "dilation": i + i // 5, "op": i + i // 5}
             axes = {}
-            for axis, (values, steps) in turned.items():
-                values = list(values)
-                first = values.index(getattr(large, axis))
-                axes[axis] = values[(first + steps) % len(values)]
+            for axis, values in ({"op": OPS} | AXES).items():
+                if axis != "shape":
+                    first = values.index(getattr(large, axis, values[0]))
+                    axes[axis] = values[(first + speeds.get(axis, i)) % len(values)]
             yield Case(shape=large.shape, **axes)
 
 
@@ -291,21 +311,22 @@ def select(
     ops=(),
     orders=(),
     sizes=(SMALL_SIZE,),
+    **axes,
 ) -> list[Case]:
     """The cases with these axis values; an empty filter lets everything through.
+
+    `axes` are more of these filters, each by the axis's name.
 
     With `quick`, a tenth of the small ones. Large ones come first: they take longest.
     """
     small = _QUICK_CASES if quick else CASES
+    named = {"dtype": dtypes, "layout": layouts, "padding": paddings, "op": ops, "order": orders}
+    axes = named | axes
     return [
         case
         for case in (
             *(LARGE_CASES if LARGE_SIZE in sizes or not sizes else ()),
             *(small if SMALL_SIZE in sizes or not sizes else ()),
         )
-        if (not dtypes or case.dtype in dtypes)
-        and (not layouts or case.layout in layouts)
-        and (not paddings or case.padding in paddings)
-        and (not ops or case.op in ops)
-        and (not orders or case.order in orders)
+        if all(not values or getattr(case, axis) in values for axis, values in axes.items())
     ]

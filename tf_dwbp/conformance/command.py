@@ -1,24 +1,32 @@
 """`tf-dwbp conformance`: the command line's view of the package."""
 
 import argparse
+import dataclasses
 import functools
+import itertools
 import re
 import sys
 
 from tf_dwbp import build_info
-from tf_dwbp.conformance import cases, export, runner, terminal
-from tf_dwbp.tools import console, problem, targets
+from tf_dwbp.conformance import cases, compact, expectations, export, repeat, runner, terminal
+from tf_dwbp.tools import arrays, console, placement, problem, targets
 
 _DESCRIPTION = """\
 Computes every cell of a matrix of configurations with each op that is judged and with stock
 TensorFlow's Eigen, oneDNN and XLA implementations, and compares each answer with a float64
 reference. On a tenth of the cells, in which every pair of values is met, the gradients of our ops
 and the gradients of these are compared too. Our ops are called eagerly, from a tf.function and from
-one that XLA compiles. Exit status: 0 if every answer judged agrees, 1 if one does not, 2 on wrong
-usage, or where a file cannot be written."""
+one that XLA compiles. Exit status: 0 if every answer judged agrees, or fails as --expect says, 1 if
+not, 2 on wrong usage, or where a file cannot be written."""
 
+# The axes whose values have names that options can take.
+_AXES = {
+    name: values
+    for name, values in cases.AXES.items()
+    if all(isinstance(value, str) for value in values)
+}
 # What chooses cells, which --case does.
-_FILTERS = ("op", "dtype", "layout", "padding", "quick", "size")
+_FILTERS = ("op", *(name for name in _AXES if name not in cases.BESIDE), "quick", "size")
 
 
 def register(subparsers) -> None:
@@ -31,8 +39,14 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--target",
         type=_target,
-        metavar="stock|MODULE:FUNCTION",
-        help="judge stock TensorFlow, or any function with an op's signature, instead of our ops",
+        metavar="ours|stock|MODULE:FUNCTION",
+        help="judge our ops, stock TensorFlow, or any function with an op's signature; ours unless "
+        "given, stock's with --device",
+    )
+    placement.add_options(parser)
+    arrays.add_option(parser)
+    parser.add_argument(
+        "--stock", action="store_true", help="ask stock TensorFlow beside --arrays numpy too"
     )
     parser.add_argument(
         "--op",
@@ -50,11 +64,7 @@ def register(subparsers) -> None:
         help="only the ops themselves (0), their gradients (1) or the gradients of these (2); "
         "all of our ops, 0 of another target",
     )
-    for name, values in (
-        ("dtype", cases.DTYPES),
-        ("layout", cases.LAYOUTS),
-        ("padding", cases.PADDINGS),
-    ):
+    for name, values in _AXES.items():
         parser.add_argument(
             f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
         )
@@ -88,7 +98,27 @@ def register(subparsers) -> None:
         help="only these calls, as printed for a cell that fails; with --order their gradients",
     )
     parser.add_argument(
+        "--seed",
+        type=lambda text: console.count(text, least=0),
+        default=0,
+        metavar="N",
+        help="draw other tensors; each cell's come from its problem, its order and N, 0 unless "
+        "given",
+    )
+    parser.add_argument(
         "--no-stock", action="store_true", help="leave out stock TensorFlow, unless it is judged"
+    )
+    parser.add_argument(
+        "--expect",
+        type=expectations.argument,
+        metavar="FILE",
+        help="what is known to fail (docs/expectations.md): the exit status is 0 if just that does",
+    )
+    parser.add_argument(
+        "--write-expect",
+        type=console.writable,
+        metavar="FILE",
+        help="write such a file of what fails",
     )
     for suffix, what in (
         ("json", "every verdict with its evidence"),
@@ -103,7 +133,17 @@ def register(subparsers) -> None:
 
 
 def _run(parser, arguments):
-    target = arguments.target
+    arrays.check(parser, arguments)
+    if arguments.device:
+        arguments.target = arguments.target or targets.STOCK
+    target, place = arguments.target, placement.of(arguments)
+    target = None if target == targets.OURS else target
+    if target is None and not build_info()["native"]:
+        parser.exit(
+            2,
+            f"{parser.prog}: built with TF_DWBP_NATIVE=0, without ops to judge: give --target "
+            "stock or --target MODULE:FUNCTION\n",
+        )
     ops, orders = arguments.op or _ops(arguments.case), arguments.order
     if target is not None:
         orders = orders or [0]
@@ -115,23 +155,30 @@ def _run(parser, arguments):
     selected = _given(parser, arguments) or _selected(arguments, ops, orders)
     if not selected:
         parser.error("no cell has all of these values: gradients are of small shapes")
+    selected = [dataclasses.replace(case, seed=arguments.seed) for case in selected]
     try:
         with console.Progress("cells") as progress:
             run = runner.run(
                 selected,
                 target,
                 progress.update,
-                stock=not arguments.no_stock,
+                stock=_stock(arguments),
                 executions=executions,
+                placement=place,
             )
     except runner.UnusableTarget as error:
-        parser.error(f"cannot use {error}")
+        parser.exit(2, console.complaint(parser.prog, f"cannot use {error}"))
+    run.options = repeat.options(arguments)
+    known = compact.to_text(run, compact.entries(run)) if arguments.write_expect else ""
+    if arguments.expect:
+        arguments.expect.apply(run)
     # Files first: a terminal that is gone must not cost the minutes that the run took.
     complete = console.write_files(
         [
             (getattr(arguments, suffix), functools.partial(write, run))
             for suffix, write in export.WRITERS.items()
         ]
+        + [(arguments.write_expect, functools.partial(compact.write, known))]
     )
     terminal.show(run)
     return 2 if not complete else 1 if run.failing else 0
@@ -148,24 +195,41 @@ def _given(parser, arguments):
     for name in _FILTERS:
         if getattr(arguments, name):
             parser.error(f"--case says all of a call: --{name} has no place beside it")
-    orders = arguments.order or [0]
-    found = (cases.Case.of(given, order) for given in arguments.case for order in orders)
+    beside = {name: getattr(arguments, name) for name in cases.BESIDE if name != "seed"}
+    values = [values or [cases.BESIDE[name]] for name, values in beside.items()]
+    found = (
+        cases.Case.of(given, **dict(zip(beside, combination, strict=True)))
+        for given in arguments.case
+        for combination in itertools.product(*values)
+    )
     return list(dict.fromkeys(found))
 
 
 def _selected(arguments, ops, orders):
     """The cases that have the values asked for."""
     sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
-    filters = (arguments.dtype, arguments.layout, arguments.padding)
-    return cases.select(*filters, arguments.quick, ops, orders, sizes)
+    axes = {name: getattr(arguments, name) for name in _AXES}
+    return cases.select(quick=arguments.quick, ops=ops, orders=orders, sizes=sizes, **axes)
+
+
+def _stock(arguments):
+    """Whether stock is asked too. Where TensorFlow is not installed, says so, and it is not."""
+    if arrays.of(arguments) == targets.TENSORFLOW:
+        return not arguments.no_stock
+    if arguments.stock and not targets.has_tensorflow():
+        print("without stock TensorFlow, which is not installed", file=sys.stderr)
+        return False
+    return arguments.stock
 
 
 def _executions(parser, arguments):
     """The ways to call what is judged, in their own order."""
     asked = arguments.execution
-    if asked and arguments.target == targets.STOCK:
+    if arguments.device:
+        asked = asked or [targets.EAGER, targets.FUNCTION]
+    elif asked and arguments.target == targets.STOCK:
         parser.error("stock is judged by its implementations: --execution is for other targets")
-    if arguments.target is not None:
+    if arguments.target not in (None, targets.OURS):
         asked = asked or [targets.EAGER]
     elif why := build_info()["why_no_xla"]:
         if targets.JIT in asked:
@@ -176,6 +240,6 @@ def _executions(parser, arguments):
 
 
 def _target(text):
-    if text != targets.STOCK and not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither stock nor MODULE:FUNCTION")
+    if text not in (targets.OURS, targets.STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
     return text

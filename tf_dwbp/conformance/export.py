@@ -7,17 +7,23 @@ import xml.etree.ElementTree as ElementTree
 
 import jinja2
 
-from tf_dwbp.conformance import summary
+from tf_dwbp.conformance import repeat, summary
+from tf_dwbp.conformance.cases import AXES
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import files
+
+_MOST_FAILURES = 100  # of a run in Markdown, which is for pages of limited size
 
 
 def to_json(run: Run) -> dict:
     """Every verdict with its evidence, as plain data."""
     return {
         "target": run.target,
+        "device": run.placement.device,
         "tensorflow_version": run.tensorflow_version,
+        "versions": run.versions,
+        "options": run.options,
         "seconds": round(run.seconds, 1),
         "summary": summary.line(run),
         "paths": run.paths,
@@ -28,6 +34,8 @@ def to_json(run: Run) -> dict:
             for path in run.paths
         },
         "failing": len(run.failing),
+        "known": len(run.known),
+        **({} if run.unmet is None else {"unmet": run.unmet}),
         "cells": [
             {
                 "id": cell.case.id,
@@ -38,6 +46,8 @@ def to_json(run: Run) -> dict:
                     for path in cell.outcomes
                 },
                 "failures": [str(failure) for failure in cell.failures],
+                **({"repeat": repeat.line(run, cell)} if cell.failures else {}),
+                **({"known": [str(failure) for failure in cell.known]} if cell.known else {}),
             }
             for cell in run.cells
         ],
@@ -52,11 +62,11 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
     """One test case for each cell."""
     suite = ElementTree.Element(
         "testsuite",
-        name=f"tf-dwbp conformance of {run.target}",
+        name=f"tf-dwbp conformance of {run.subject}",
         tests=str(len(run.cells)),
         failures=str(len(run.failing)),
         errors="0",
-        skipped="0",
+        skipped=str(len(run.known)),
         time=f"{run.seconds:.1f}",
     )
     properties = ElementTree.SubElement(suite, "properties")
@@ -68,11 +78,14 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
         group = f"conformance.{op}.{case.dtype}-{case.layout}-{case.padding}"
         test = ElementTree.SubElement(suite, "testcase", classname=group, name=cell.case.id)
         if cell.failures:
-            reasons = "\n".join(map(str, cell.failures))
+            reasons = "\n".join([*map(str, cell.failures), repeat.line(run, cell)])
             failure = ElementTree.SubElement(
                 test, "failure", message=_printable(reasons.partition("\n")[0])
             )
             failure.text = _printable(reasons)
+        elif cell.known:  # as pytest reports an expected failure
+            reason = _printable("\n".join(map(str, cell.known)))
+            ElementTree.SubElement(test, "skipped", type="expected", message=reason)
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     files.write(path, ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True))
@@ -88,8 +101,31 @@ def to_markdown(run: Run) -> str:
         listed = (f"{table.title}: {', '.join(table.lanes)}" for table in others)
         order += f" ({'; '.join(listed)})"
     return "\n".join(
-        [*lines, f"In each group, from left to right: {order}. {summary.legend(run)}", ""]
+        [
+            *lines,
+            f"In each group, from left to right: {order}. {summary.legend(run)}",
+            "",
+            *_markdown_failures(run),
+        ]
     )
+
+
+def _markdown_failures(run):
+    """The cells that fail, folded up."""
+    if not run.failing:
+        return
+    yield f"<details><summary>{len(run.failing):,} failing</summary>"
+    yield ""
+    for cell in run.failing[:_MOST_FAILURES]:
+        yield "```"
+        yield from (str(failure).replace("```", "~~~") for failure in cell.failures)
+        yield repeat.line(run, cell)
+        yield "```"
+    if len(run.failing) > _MOST_FAILURES:
+        yield f"And {len(run.failing) - _MOST_FAILURES:,} more, which `--json FILE` has."
+    yield ""
+    yield "</details>"
+    yield ""
 
 
 def _markdown_lines(table):
@@ -138,6 +174,7 @@ def write_html(run: Run, path: pathlib.Path) -> None:
 def _evidence(run):
     """What the page's script shows; messages, which repeat, are kept once and numbered."""
     messages = {}
+    axes = list(dict.fromkeys(["op", "order", *AXES]))
 
     def compact(outcome):
         message = messages.setdefault(outcome.message, len(messages))
@@ -147,30 +184,31 @@ def _evidence(run):
     cells = [
         {
             "id": cell.case.id,
-            "axes": [
-                cell.case.op,
-                cell.case.order,
-                cell.case.dtype,
-                cell.case.layout,
-                cell.case.padding,
-                "x".join(map(str, cell.case.stride)),
-                "x".join(map(str, cell.case.dilation)),
-                cell.case.shape.name,
-            ],
+            "axes": [_text(getattr(cell.case, axis)) for axis in axes],
             "sizes": list(cell.case.shapes.values()),
             "outcomes": [
                 compact(cell.outcome(path)) if path in cell.outcomes else None for path in run.paths
             ],
             "failures": [str(failure) for failure in cell.failures],
+            "known": [str(failure) for failure in cell.known],
+            "repeat": repeat.line(run, cell) if cell.failures else "",
         }
         for cell in run.cells
     ]
     return {
+        "axes": axes,
         "paths": run.paths,
         "verdicts": [verdict.value for verdict in Verdict],
         "messages": list(messages),
         "cells": cells,
     }
+
+
+def _text(value):
+    """An axis value, for a page."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return getattr(value, "name", value)
 
 
 def _printable(text):

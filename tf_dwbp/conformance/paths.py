@@ -7,8 +7,10 @@ from tf_dwbp.tools.targets import EAGER, JIT, OURS, STOCK
 
 EIGEN, ONEDNN, XLA = "stock Eigen", "stock oneDNN", "stock XLA"
 
-# TensorFlow reads its oneDNN switch while loading: two processes show both CPU paths.
-ENVIRONMENTS = ({"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "1"})
+# TensorFlow reads its oneDNN switch while loading: two processes show both CPU paths. A device gets
+# one process, since it may not take two, in the environment that the user has made for it.
+ENVIRONMENTS = ({"TF_ENABLE_ONEDNN_OPTS": "0"}, {"TF_ENABLE_ONEDNN_OPTS": "1"}, {})
+_DEVICES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +43,32 @@ STOCK_PATHS = (
 )
 
 
-def to_ask(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], list[str]]:
+def on_device(device, target, executions) -> tuple[list[Path], list[str]]:
+    """The paths to ask when `target` is judged on a device: one lane, and nothing beside it."""
+    name = device if target == STOCK else f"{target.rpartition(':')[2]} on {device}"
+    judged = [
+        Path(
+            f"{name} {execution}",
+            target,
+            (_DEVICES,),
+            execution=execution,
+            orders=cases.ORDERS,
+            large=True,
+            lane=name,
+        )
+        for execution in executions
+    ]
+    return judged, [path.name for path in judged]
+
+
+def to_ask(
+    target=None, stock=True, executions=(EAGER,), without_tensorflow=False
+) -> tuple[list[Path], list[str]]:
     """The paths to ask when `target` (None: our ops) is judged, and the names of those judged.
 
     Only what is judged is asked for gradients and for cases of real size, stock not by way of XLA.
     Without `stock`, nothing else is asked. Stock has paths of its own instead of `executions`.
+    A function that is called `without_tensorflow` is asked once, and has no gradients.
     """
     if target == STOCK:
         asked = [
@@ -59,9 +82,10 @@ def to_ask(target=None, stock=True, executions=(EAGER,)) -> tuple[list[Path], li
             f"{name} {execution}",
             target or OURS,
             (0, 1),
-            everywhere=execution == EAGER,  # whose bits the others must have
+            # Whose bits the others must have; what TensorFlow reads makes no difference without.
+            everywhere=execution == EAGER and not without_tensorflow,
             execution=execution,
-            orders=cases.ORDERS,
+            orders=(0,) if without_tensorflow else cases.ORDERS,
             large=True,
             lane=name,
         )

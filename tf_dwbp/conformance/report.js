@@ -1,6 +1,5 @@
 const evidence = JSON.parse(document.getElementById("evidence").textContent);
-const {paths, verdicts, messages, cells} = evidence;
-const axes = ["op", "order", "dtype", "layout", "padding", "stride", "dilation", "shape"];
+const {axes, paths, verdicts, messages, cells} = evidence;
 const listed = 300;
 const byId = (id) => document.getElementById(id);
 
@@ -40,7 +39,9 @@ function show(cell) {
   byId("panel").replaceChildren(
     element("strong", "id", cell.id),
     element("span", "faint", `   input ${input}, filter ${filter}, output ${output}`),
-    ...cell.failures.map((text) => element("div", "", `fails: ${text.split("\n")[0]}`)), list);
+    ...cell.failures.map((text) => element("div", "", `fails: ${text.split("\n")[0]}`)),
+    ...cell.known.map((text) => element("div", "", `expected: ${text.split("\n")[0]}`)),
+    ...(cell.repeat ? [element("code", "", cell.repeat)] : []), list);
 }
 function keep(cell) {
   kept?.tiles.forEach((tile) => tile.classList.remove("chosen"));
@@ -60,7 +61,7 @@ const verdictOf = (outcome) => outcome ? verdicts[outcome[0]] : "not asked";
 const columns = [
   ...axes.map((name, i) => [name, (cell) => cell.axes[i]]),
   ...paths.map((name, i) => [name, (cell) => verdictOf(cell.outcomes[i])]),
-  ["failing", (cell) => (cell.failures.length ? "yes" : "no")],
+  ["failing", (cell) => (cell.failures.length ? "yes" : cell.known.length ? "as expected" : "no")],
 ];
 const selects = columns.map(([name, value]) => {
   const label = element("label", "", name), select = element("select");

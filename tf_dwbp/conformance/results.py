@@ -5,6 +5,9 @@ import dataclasses
 
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools.placement import ANYWHERE, Placement
+
+DIFFERS = "differs"  # what a failure is where every answer agrees, and bits do not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +17,11 @@ class Failure:
     path: str
     verdict: Verdict
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The verdict's name, or DIFFERS."""
+        return DIFFERS if self.verdict is Verdict.AGREES else self.verdict.value
 
     def __str__(self):
         return f"{self.path}: {self.reason}"
@@ -26,6 +34,7 @@ class Cell:
     case: Case
     outcomes: dict[str, list[Outcome]] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
+    known: list[Failure] = dataclasses.field(default_factory=list)  # failures that are expected
 
     def outcome(self, *paths: str) -> Outcome:
         """The worst of the paths' outcomes."""
@@ -40,6 +49,8 @@ class Cell:
                 continue
             worst = self.outcome(path)
             digests = {outcome.digest for outcome in self.outcomes[path]}
+            if worst.verdict is Verdict.BARRED:
+                continue
             if worst.verdict is not Verdict.AGREES:
                 reason = f"{worst.verdict.value}: {worst.evidence}"
                 self.failures.append(Failure(path, worst.verdict, reason))
@@ -65,7 +76,22 @@ class Run:
     judged: list[str]
     cells: list[Cell]
     seconds: float
-    tensorflow_version: str
+    tensorflow_version: str | None  # None where it takes no part
+    options: list[str] = dataclasses.field(default_factory=list)  # that a repetition needs
+    unmet: list[str] | None = None  # entries that no cell meets, where there are expectations
+    placement: Placement = ANYWHERE
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)  # of what a target imports
+
+    @property
+    def known(self) -> list[Cell]:
+        """The cells that fail as expected, and in no other way."""
+        return [cell for cell in self.cells if cell.known and not cell.failures]
+
+    @property
+    def subject(self) -> str:
+        """What is judged, and where."""
+        device = self.placement.device
+        return f"{self.target} on {device}" if device else self.target
 
     @property
     def failing(self) -> list[Cell]:

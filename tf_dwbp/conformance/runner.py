@@ -6,17 +6,21 @@ import dataclasses
 import importlib.metadata
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 
 from tf_dwbp.conformance.cases import Case
-from tf_dwbp.conformance.paths import ENVIRONMENTS, Path, to_ask
+from tf_dwbp.conformance.paths import ENVIRONMENTS, Path, on_device, to_ask
 from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools import process, targets
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
-# Seconds that a process may be silent, while loading TensorFlow or compiling a batch.
+# Seconds that a process may be silent, while compiling a batch, and while loading TensorFlow, on a
+# machine that has other things to do.
 LIMIT_SECONDS = 180
+_START_SECONDS = 300
 
 # Cases in one job: one program for XLA, which takes about a second to compile.
 _JOB_CASES = 20
@@ -39,22 +43,28 @@ def run(
     xla: bool = True,
     stock: bool = True,
     executions: Sequence[str] = (targets.EAGER,),
+    placement: Placement = ANYWHERE,
 ) -> Run:
     """Judges `target` (None: our ops; "stock"; "MODULE:FUNCTION") beside stock TensorFlow.
 
     `progress` is called with the path just heard from, and how many cells are complete of how
     many. Without `xla`, stock's XLA path, which takes most of the time, is left out, and without
     `stock` all of stock's, unless it is what is judged. `executions` are the ways in which a target
-    other than stock is called; our ops must compute the same bits in all of them.
-    Raises UnusableTarget if the target cannot be imported.
+    other than stock is called; our ops must compute the same bits in all of them. With a device in
+    `placement`, `target` is judged there alone, stock too in these ways; a function of NumPy arrays
+    is judged without TensorFlow, unless with `stock`.
+    Raises UnusableTarget if the target or a library cannot be loaded, or there is no such device.
     """
     start = time.monotonic()
-    paths, judged = to_ask(target, stock, executions)
+    if placement.device:
+        paths, judged = on_device(placement.device, target or targets.OURS, executions)
+    else:
+        paths, judged = to_ask(target, stock, executions, placement.without_tensorflow)
     paths = [path for path in paths if (xla or not path.is_slow) and any(map(path.is_asked, cases))]
     judged = [name for name in judged if name in {path.name for path in paths}]
     cells = {case.id: Cell(case) for case in cases}
     complete = 0
-    exchange = _Exchange(cases, paths, limit_seconds)
+    exchange = _Exchange(cases, paths, limit_seconds, placement)
     answers_missing = collections.Counter(
         case_id for job in exchange.jobs() for case_id in job.cases
     )
@@ -76,7 +86,11 @@ def run(
         judged=judged,
         cells=list(cells.values()),
         seconds=time.monotonic() - start,
-        tensorflow_version=_tensorflow_version(),
+        tensorflow_version=(
+            _tensorflow_version() if stock or not placement.without_tensorflow else None
+        ),
+        versions=exchange.versions,
+        placement=placement,
     )
 
 
@@ -96,8 +110,8 @@ _XLA_FLAGS = (
 )
 
 
-def _xla_flags():
-    return " ".join([*_XLA_FLAGS, os.environ.get("XLA_FLAGS", "")])
+# How XLA ends a process that has flags which this version of TensorFlow does not know.
+_UNKNOWN_FLAGS = re.compile(r"Unknown flags? in XLA_FLAGS: (.*)")
 
 
 def _tensorflow_version():
@@ -125,7 +139,8 @@ def _batches(cases):
 class _Exchange:
     """Hands jobs to one process for each environment and collects outcomes from all."""
 
-    def __init__(self, cases, paths, limit_seconds):
+    def __init__(self, cases, paths, limit_seconds, placement):
+        self.versions = {}  # of what targets import
         self._casualties = collections.Counter()
         self._shared = collections.deque()
         own = [collections.deque() for _ in ENVIRONMENTS]
@@ -140,10 +155,11 @@ class _Exchange:
                     queues = [self._shared]
                 for queue in queues if asked else []:
                     queue.append(_Job(number, path, list(asked)))
-        names = sorted({path.target for path in paths})
+        words = [*placement.words, *sorted({path.target for path in paths})]
+        self._xla_flags = list(_XLA_FLAGS)
         self._workers = [
-            _Worker(environment, names, jobs, limit_seconds)
-            for environment, jobs in zip(ENVIRONMENTS, own, strict=True)
+            _Worker(ENVIRONMENTS[i], self._xla_flags, words, own[i], limit_seconds)
+            for i in sorted({i for path in paths for i in path.environments})
         ]
 
     def jobs(self):
@@ -176,8 +192,9 @@ class _Exchange:
             return
         for message in messages:
             if "unusable" in message:
-                raise UnusableTarget(f"{message['unusable']}: {message['message']}")
+                raise UnusableTarget(message["unusable"])
             worker.ready = True
+            self.versions |= message.get("versions", {})
             if "begin" in message:
                 worker.begun = message["begin"]
             if "case" in message:
@@ -202,8 +219,16 @@ class _Exchange:
     def _bury(self, worker, verdict):
         """Turns the case that a worker died of into an outcome, and starts the worker anew."""
         evidence = worker.bury("no answer within the limit" if verdict is Verdict.HANGS else "")
+        if unknown := worker.unknown_flags(evidence):  # no verdict: its version has no such flags
+            self._xla_flags[:] = [flag for flag in self._xla_flags if flag not in unknown]
+            worker.jobs.appendleft(worker.job)
+            worker.start()
+            return
         if not worker.ready:
-            raise UnusableTarget(f"the process that loads it {verdict.value}: {evidence}")
+            raise UnusableTarget(
+                f"{worker.names}: the process that loads it {verdict.value}: "
+                f"{process.brief(evidence)}"
+            )
         job, unanswered = worker.job, worker.unanswered
         suspects = [case for case in unanswered if case in worker.begun] or unanswered[:1]
         innocent = [case for case in unanswered if case not in suspects]
@@ -226,12 +251,19 @@ class _Exchange:
 class _Worker:
     """A worker process and those that follow it: environment, jobs, and what is being done."""
 
-    def __init__(self, environment, target_names, jobs, limit_seconds):
+    def __init__(self, environment, xla_flags, words, jobs, limit_seconds):
         self.jobs = jobs
         self.process = None
+        self._xla_flags = xla_flags
         self._environment = environment
-        self._target_names = target_names
+        self._words = words
         self._limit_seconds = limit_seconds
+
+    @property
+    def names(self):
+        """Of the targets that it loads."""
+        _, names = Placement.split(self._words)
+        return ", ".join(names)
 
     @property
     def running(self):
@@ -244,8 +276,10 @@ class _Worker:
 
     def start(self):
         self.job, self.begun, self.ready = None, [], False
-        environment = self._environment | {"XLA_FLAGS": _xla_flags()}
-        self.process = process.Worker(_WORKER_MODULE, self._target_names, environment)
+        self._flags = list(self._xla_flags)
+        flags = " ".join([*self._flags, os.environ.get("XLA_FLAGS", "")])
+        environment = self._environment | {"XLA_FLAGS": flags}
+        self.process = process.Worker(_WORKER_MODULE, self._words, environment)
         self._heard()
 
     def give(self, job):
@@ -260,6 +294,11 @@ class _Worker:
             self._heard()
         return messages
 
+    def unknown_flags(self, evidence):
+        """Those of the flags that we gave the process which it has died of."""
+        found = _UNKNOWN_FLAGS.search(evidence)
+        return [flag for flag in self._flags if found and flag in found[1].split()]
+
     def bury(self, how):
         """Ends the process; returns why it will say no more, which is `how` if that is known."""
         words = self.process.last_words(how)
@@ -273,5 +312,5 @@ class _Worker:
             self.process = None
 
     def _heard(self):
-        limit = self._limit_seconds if self.ready else LIMIT_SECONDS
+        limit = self._limit_seconds if self.ready else _START_SECONDS
         self.deadline = time.monotonic() + limit

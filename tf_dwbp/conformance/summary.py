@@ -9,18 +9,22 @@ from tf_dwbp.conformance.verdicts import Verdict
 
 GLYPHS = {
     Verdict.AGREES: "✓",
+    Verdict.BARRED: "·",
     Verdict.IMPRECISE: "~",
     Verdict.SKIPPED: "?",
     Verdict.REFUSES: "–",
+    Verdict.ELSEWHERE: "@",
     Verdict.WRONG: "✗",
     Verdict.HANGS: "∞",
     Verdict.DIES: "†",
 }
 MEANINGS = {
     Verdict.AGREES: "agrees with the float64 reference",
+    Verdict.BARRED: "barred by TensorFlow from every device",
     Verdict.IMPRECISE: "imprecise: as if accumulated in the dtype",
     Verdict.SKIPPED: "not asked",
     Verdict.REFUSES: "refuses",
+    Verdict.ELSEWHERE: "ran elsewhere than on the device",
     Verdict.WRONG: "WRONG",
     Verdict.HANGS: "hangs",
     Verdict.DIES: "dies",
@@ -65,7 +69,7 @@ class Table:
     is_detailed: bool = True  # worth showing cell by cell where there is room
 
 
-_ORDERS = {1: "gradients", 2: "second order"}
+ORDERS = {1: "gradients", 2: "second order"}
 
 
 def tables(run: Run) -> list[Table]:
@@ -79,7 +83,7 @@ def tables(run: Run) -> list[Table]:
         for padding in PADDINGS
         for dilated in (False, True)
     }
-    by_order = {(op, order): f"{op}, {name}" for op in OPS for order, name in _ORDERS.items()}
+    by_order = {(op, order): f"{op}, {name}" for op in OPS for order, name in ORDERS.items()}
     by_kind = {
         (op, kind): f"{op}{', gradients' if kind else ''}" for op in OPS for kind in (False, True)
     }
@@ -144,7 +148,9 @@ def line(run: Run) -> str:
         ]
         if path in run.judged:
             failing = sum(any(f.path == path for f in cell.failures) for cell in run.cells)
-            counts.append(f"{failing:,} fail")
+            known = sum(any(f.path == path for f in cell.known) for cell in run.cells)
+            as_expected = [f"{known:,} fail as expected"] if known or run.unmet is not None else []
+            counts += [f"{failing:,} fail", *as_expected]
         parts.append(f"{path} {', '.join(counts)}")
     return f"{cells}: {' | '.join(parts)}"
 
@@ -161,6 +167,12 @@ def tightest(run: Run) -> str:
             text = f"closest call {ratio:.2f} of the error bound ({name})"
             found.setdefault(text, []).append(path)
     return "; ".join(f"{', '.join(paths)}: {text}" for text, paths in found.items())
+
+
+def software(run: Run) -> str:
+    """What was judged, and TensorFlow if it took part, with their versions."""
+    found = {"TensorFlow": run.tensorflow_version} if run.tensorflow_version else {}
+    return ", ".join(f"{name} {version}" for name, version in (found | run.versions).items())
 
 
 def duration(seconds: float) -> str:

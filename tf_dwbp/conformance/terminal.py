@@ -6,7 +6,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from tf_dwbp.conformance import summary
+from tf_dwbp.conformance import repeat, summary
 from tf_dwbp.conformance.paths import EIGEN, ONEDNN, XLA
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
@@ -15,15 +15,17 @@ from tf_dwbp.tools.targets import OURS
 
 STYLES = {
     Verdict.AGREES: "green",
+    Verdict.BARRED: "dim",
     Verdict.IMPRECISE: "yellow",
     Verdict.SKIPPED: "yellow",
     Verdict.REFUSES: "cyan",
+    Verdict.ELSEWHERE: "bold yellow",
     Verdict.WRONG: "bold red",
     Verdict.HANGS: "bold magenta",
     Verdict.DIES: "bold magenta",
 }
 _SHORT_NAMES = {OURS: "us", EIGEN: "Eig", ONEDNN: "DNN", XLA: "XLA"}
-_ASCII = str.maketrans("✓–✗∞†│", "v-X8+|")
+_ASCII = str.maketrans("✓·–✗∞†│", "v.-X8+|")
 _FULL_WIDTH = 120  # of the table with all three paddings side by side
 _MOST_FAILURES = 20
 
@@ -48,7 +50,7 @@ def show(run: Run, console: rich.console.Console | None = None) -> None:
     print_text("\n", (summary.line(run), "bold red" if run.failing else "bold green"))
     print_text(
         f"{summary.tightest(run)}\n" if summary.tightest(run) else "",
-        f"TensorFlow {run.tensorflow_version}, {summary.duration(run.seconds)}",
+        f"{summary.software(run)}, {summary.duration(run.seconds)}",
     )
 
 
@@ -88,12 +90,15 @@ def _short(lane):
 
 
 def _show_failing(run, print_text):
-    target = f"--target {run.target} " if run.target != OURS else ""
     for cell in run.failing[:_MOST_FAILURES]:
         print_text("\n", (cell.case.id, "bold"))
         for failure in cell.failures:
             print_text("  ", str(failure))
-        print_text(f"  tf-dwbp conformance {target}{cell.case.options}")
+        print_text(f"  {repeat.line(run, cell)}")
+    for entry in (run.unmet or [])[:_MOST_FAILURES]:
+        print_text("\n", "no cell of this run meets ", (entry, "bold"))
+    if len(run.unmet or []) > _MOST_FAILURES:
+        print_text(f"\nnor {len(run.unmet) - _MOST_FAILURES:,} more, which --json FILE has")
     if len(run.failing) > _MOST_FAILURES:
         rest = len(run.failing) - _MOST_FAILURES
         print_text(f"\nand {rest:,} more failing cells: --json or --html FILE shows them all")

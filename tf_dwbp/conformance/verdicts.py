@@ -14,9 +14,11 @@ class Verdict(str, enum.Enum):
     """What an implementation did with a case, from the best to the worst."""
 
     AGREES = "agrees"
+    BARRED = "barred"  # by TensorFlow, before it reaches any device
     IMPRECISE = "imprecise"
     SKIPPED = "skipped"
     REFUSES = "refuses"
+    ELSEWHERE = "elsewhere"  # than on the device that was asked for
     WRONG = "WRONG"
     HANGS = "hangs"
     DIES = "dies"

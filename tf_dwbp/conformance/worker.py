@@ -1,19 +1,20 @@
 """A process that asks implementations for answers. `runner` starts it, and outlives its death.
 
-Started as `python -m tf_dwbp.conformance.worker CHANNEL TARGET...`. Jobs come in and verdicts go
-out over the channel, which an implementation's own input and output cannot touch. Whatever it
-raises is a refusal, SystemExit and KeyboardInterrupt too.
+Started as `python -m tf_dwbp.conformance.worker CHANNEL [--device NAME] [--load-library PATH]...
+[--arrays numpy] TARGET...`. Jobs come in and verdicts go out over the channel, which an
+implementation's own input and output cannot touch. Whatever it raises is a refusal, SystemExit and
+KeyboardInterrupt too. TensorFlow is imported by what uses it: not for functions of NumPy arrays.
 """
 
 import functools
+import importlib
 import sys
 
 import numpy as np
-import tensorflow as tf
 
 from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import console, process, reference, targets
+from tf_dwbp.tools import arrays, console, operands, placement, process, reference, targets
 
 # What paths that are asked for the same cases one after the other need: a job's, or a large one's.
 _small_tensors, _large_tensors = (
@@ -32,39 +33,71 @@ def _expectations(case):
     return (_large_expectations if case.is_large else _small_expectations)(case)
 
 
-def main(channel, names):
+def main(channel, words):
+    place, names = placement.Placement.split(words)
+    try:
+        place.prepare()
+    except placement.Unusable as error:
+        channel.send(unusable=str(error))
+        return
     functions = {}  # by target, then by op
     for name in names:
         try:
+            if not place.without_tensorflow:
+                importlib.import_module("tensorflow")
             functions[name] = targets.load(name)
         except BaseException as error:  # whatever importing somebody's module raises
-            channel.send(unusable=name, message=console.one_line(error))
+            channel.send(unusable=f"{name}: {console.one_line(error)}")
             return
-    channel.send(ready=True)
+    channel.send(ready=True, versions=dict(v for n in names for v in targets.versions(n).items()))
     for job in channel:
         batch = [cases.Case.of_id(name) for name in job["cases"]]
         jit = job["execution"] == targets.JIT
         ask = _ask if job["execution"] == targets.EAGER else functools.partial(_ask_program, jit)
-        for answered, outcome in ask(functions[job["target"]], batch, channel.send):
+        if place.without_tensorflow and job["target"] != targets.STOCK:
+            ask = _ask_with_arrays
+        for answered, outcome in ask(functions[job["target"]], place, batch, channel.send):
+            if place.device and job["target"] == targets.STOCK:
+                outcome = _barred(functions[targets.STOCK], answered, job["execution"], outcome)
             channel.send(case=answered.id, outcome=outcome.to_json())
 
 
-def _ask(functions, batch, send):
+def _ask(functions, place, batch, send):
     """Calls the ops' functions eagerly, case by case."""
     for case in batch:
         send(begin=[case.id])
         try:
-            tensors = _constants(_tensors(case))
-            _litter(case)
-            answers = _answers(functions[case.op], case, tensors)
-            outcome = verdicts.judge_all(map(_array, answers), case, _expectations(case))
+            with place.scope():
+                tensors = _constants(_tensors(case))
+            _litter(case, place)
+            with place.recorded() as record:
+                answers = _answers(functions[case.op], case, tensors)
+            outcome = _judged(case, answers, record.elsewhere())
+            outcome = _with_operands(outcome, case, tensors)
         except BaseException as error:  # a refusal, of whatever type
+            outcome = Outcome(Verdict.REFUSES, console.one_line(error))
+        yield case, outcome
+
+
+def _ask_with_arrays(functions, place, batch, send):
+    """The same for a function of NumPy arrays."""
+    del place
+    for case in batch:
+        send(begin=[case.id])
+        try:
+            copies = {role: array.copy() for role, array in _tensors(case).items()}
+            answer = arrays.call(functions[case.op], case.problem, copies)
+            outcome = verdicts.judge_all([answer], case, _expectations(case))
+            outcome = _with_operands(outcome, case, copies)
+        except BaseException as error:
             outcome = Outcome(Verdict.REFUSES, console.one_line(error))
         yield case, outcome
 
 
 def _answers(function, case, tensors):
     """The tensors that `reference.derivatives` lists: the op's result, or gradients of an order."""
+    import tensorflow as tf
+
     if case.order == 0:
         return [function(**case.arguments(tensors))]
     pairs = reference.derivatives(case.op, case.order)
@@ -91,49 +124,95 @@ def _connected(gradient):
     return gradient
 
 
-def _ask_program(jit, functions, batch, send):
+def _barred(functions, case, execution, outcome):
+    """Of a refusal in a graph: barred, if it is TensorFlow's own, and no fault of the device."""
+    if outcome.verdict is not Verdict.REFUSES or execution == targets.EAGER:
+        return outcome
+
+    def call():
+        _answers(functions[case.op], case, _constants(_tensors(case)))
+
+    refusal = placement.refusal_anywhere(call)
+    return Outcome(Verdict.BARRED, refusal) if refusal else outcome
+
+
+def _judged(case, answers, elsewhere):
+    if elsewhere:  # whatever it computed, it is not the device's answer
+        return Outcome(Verdict.ELSEWHERE, elsewhere)
+    return verdicts.judge_all(map(_array, answers), case, _expectations(case))
+
+
+def _ask_program(jit, functions, place, batch, send):
     """Makes one program of all cases, which takes half as long; if refused, one of each.
 
     Without AutoGraph, which takes a quarter of the time, and which an op has no use for.
     """
+    import tensorflow as tf
+
     send(begin=[case.id for case in batch])
-    inputs = [_constants(_tensors(case)) for case in batch]
+    with place.scope():
+        inputs = [_constants(_tensors(case)) for case in batch]
 
     @tf.function(jit_compile=jit, autograph=False)
     def program(inputs):
-        return [
-            _answers(functions[case.op], case, tensors)
-            for case, tensors in zip(batch, inputs, strict=True)
-        ]
+        answers = []
+        for number, (case, tensors) in enumerate(zip(batch, inputs, strict=True)):
+            with place.scope(), tf.name_scope(placement.mark(number)):
+                answers.append(_answers(functions[case.op], case, tensors))
+        return answers
 
     for case in batch:
-        _litter(case)
+        _litter(case, place)
     try:
-        answers = program(inputs)
+        with place.recorded() as record:
+            answers = program(inputs)
     except BaseException as error:
         if len(batch) == 1:
             yield batch[0], Outcome(Verdict.REFUSES, console.one_line(error))
         else:
             for case in batch:
-                yield from _ask_program(jit, functions, [case], send)
+                yield from _ask_program(jit, functions, place, [case], send)
         return
-    for case, answer in zip(batch, answers, strict=True):
-        yield case, verdicts.judge_all(map(_array, answer), case, _expectations(case))
+    for number, (case, answer) in enumerate(zip(batch, answers, strict=True)):
+        elsewhere = record.results_elsewhere(answer) if jit else record.elsewhere(number)
+        outcome = _judged(case, answer, elsewhere)
+        yield case, _with_operands(outcome, case, inputs[number])
 
 
-def _constants(arrays):
-    return {role: tf.constant(array) for role, array in arrays.items()}
+def _with_operands(outcome, case, tensors):
+    """The outcome, unless the call has written where it may only read: that is wrong."""
+    change = operands.change(tensors, _tensors(case))
+    return Outcome(Verdict.WRONG, change) if change else outcome
+
+
+def _constants(tensors):
+    import tensorflow as tf
+
+    return {role: tf.constant(array) for role, array in tensors.items()}
 
 
 def _array(answer):
+    import tensorflow as tf
+
     return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)
 
 
-def _litter(case):
-    """Leaves NaNs where the allocator will likely put results: elements never written show."""
-    nan = tf.constant(np.nan, cases.DTYPES[case.dtype])
+def _litter(case, place):
+    """Leaves NaNs where the allocator will likely put results: elements never written show.
+
+    With all bits set a number of any type is a NaN; not every type has a kernel that fills.
+    """
+    import tensorflow as tf
+
+    dtype = np.dtype(cases.DTYPES[case.dtype])
     for _, role in reference.derivatives(case.op, case.order):
-        tf.fill(case.shapes[role], nan)
+        size = dtype.itemsize * int(np.prod(case.shapes[role]))
+        with tf.device("CPU:0" if place.device else None):
+            litter = tf.fill([size], np.uint8(255))
+        if place.device:  # which may have no kernel that fills, but has memory to copy to
+            array = litter.numpy().view(dtype).reshape(case.shapes[role])
+            with place.scope():
+                tf.identity(tf.constant(array))
 
 
 if __name__ == "__main__":

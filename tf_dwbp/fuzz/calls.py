@@ -1,38 +1,55 @@
 """How a worker calls what it tests: at any address, in three executions, anybody's function."""
 
 import numpy as np
-import tensorflow as tf
 
 from tf_dwbp.fuzz.case import Case
+from tf_dwbp.tools import placement
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
 _BOUNDARY = 64  # bytes, on which TensorFlow's own tensors begin
 
 
-def tensor_at(array: np.ndarray, offset: int) -> tf.Tensor:
-    """A tensor that begins so many elements behind a boundary."""
-    if not offset or not array.size:
-        return tf.constant(array)
+def array_at(array: np.ndarray, offset: int) -> np.ndarray:
+    """A copy of an array that begins so many elements behind a boundary."""
     beside = offset * array.itemsize
     raw = np.empty(_BOUNDARY + beside + array.nbytes, np.uint8)
     start = -raw.ctypes.data % _BOUNDARY + beside
+    placed = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    placed[...] = array
+    return placed
+
+
+def tensor_at(array: np.ndarray, offset: int):
+    """The same as a tensor."""
+    import tensorflow as tf
+
+    if not offset or not array.size:
+        return tf.constant(array)
     own = array.dtype.isbuiltin == 1
-    placed = raw[start : start + array.nbytes].view(array.dtype if own else f"u{array.itemsize}")
-    placed[...] = array.reshape(-1).view(placed.dtype)
-    tensor = tf.experimental.dlpack.from_dlpack(placed.reshape(array.shape).__dlpack__())
+    placed = array_at(array if own else array.view(f"u{array.itemsize}"), offset)
+    tensor = tf.experimental.dlpack.from_dlpack(placed.__dlpack__())
     return tensor if own else tf.bitcast(tensor, tf.as_dtype(array.dtype))
 
 
-def operands(case: Case, arrays: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
-    """The case's tensors by role, where it wants them."""
+def operands(case: Case, arrays: dict[str, np.ndarray], place: Placement = ANYWHERE) -> dict:
+    """The case's tensors by role, where it wants them; arrays for a function of these."""
+    made_at = array_at if place.without_tensorflow else tensor_at
     pairs = zip(case.problem.operands, case.offsets, strict=True)
-    return {role: tensor_at(arrays[role], offset) for role, offset in pairs}
+    return {role: made_at(arrays[role], offset) for role, offset in pairs}
 
 
-def program(functions: dict, cases: list[Case], inputs: list[dict], jit: bool) -> list:
-    """The answers of one program that makes all the calls.
+def program(
+    functions: dict,
+    cases: list[Case],
+    inputs: list[dict],
+    jit: bool,
+    place: Placement = ANYWHERE,
+) -> list:
+    """The answers of one program that makes all the calls, marked by their numbers, in a place.
 
     Half the cases' shapes are unknown while a `tf.function` is traced, so that sizes are fed in.
     """
+    import tensorflow as tf
 
     inputs = [dict(tensors) for tensors in inputs]
     signature = []
@@ -46,15 +63,20 @@ def program(functions: dict, cases: list[Case], inputs: list[dict], jit: bool) -
     @tf.function(jit_compile=jit, autograph=False, input_signature=[signature])
     def called(inputs):
         answers = []
-        for case, tensors in zip(cases, inputs, strict=True):
+        for number, (case, tensors) in enumerate(zip(cases, inputs, strict=True)):
             arguments = case.problem.arguments(tensors)
             if (sizes := f"{case.problem.result}_sizes") in arguments:
                 arguments[sizes] = tensors.get("sizes", arguments[sizes])
-            answers.append(functions[case.problem.op](**arguments))
+            with place.scope(), tf.name_scope(placement.mark(number)):
+                answers.append(functions[case.problem.op](**arguments))
         return answers
 
     return called(inputs)
 
 
 def as_array(answer) -> np.ndarray:
+    if isinstance(answer, np.ndarray):
+        return answer
+    import tensorflow as tf
+
     return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)

@@ -11,18 +11,21 @@ from tf_dwbp.fuzz import invalid, report
 from tf_dwbp.fuzz.case import INTEGERS, Case
 from tf_dwbp.fuzz.draw import Filters
 from tf_dwbp.fuzz.pool import Broken, UnusableTarget
-from tf_dwbp.fuzz.runner import Plan, Runner
+from tf_dwbp.fuzz.results import Plan
+from tf_dwbp.fuzz.runner import Runner
 from tf_dwbp.fuzz.ways import ANY, Ways
-from tf_dwbp.tools import console, problem, targets
+from tf_dwbp.tools import arrays, console, placement, problem, targets
 
 _DESCRIPTION = """\
 Makes random calls over all that the ops support, at sizes from 1 to whole layers. Half of them have
 small integers, whose sums are exact: one answer is right, to the bit. Others are compared with
 a float64 reference within a derived bound; Inf, NaN, denormals and the largest numbers are among
 the data. The same bits must come from repeated calls, every number of threads, every execution, and
-from AVX2 and AVX-512. A share of the calls goes to implementations that others come before, too. A
-call that fails is made as small as possible and printed as a line that makes it again. Exit status:
-0 if no call fails, 1 if one does, 2 on wrong usage."""
+from AVX2 and AVX-512. Calls that are related must have related results: with operands scaled,
+channels in another order, the batch in parts, padding as zeros, and gradients as adjoints. A share
+of the calls goes to implementations that others come before, too. A call that fails is made as
+small as possible and printed as a line that makes it again. Exit status: 0 if no call fails, 1 if
+one does, 2 on wrong usage."""
 
 _THREADS = (1, 2, 4)
 _CASES = 1000  # unless told otherwise
@@ -45,15 +48,15 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--isa",
         nargs="+",
-        choices=_library.build_info()["cpu_isas"],
         default=[],
-        help="only these instruction sets",
+        metavar="ISA",
+        help="only these instruction sets, of those that `tf-dwbp info` names",
     )
     parser.add_argument(
         "--impl",
         nargs="+",
-        choices=[ANY, *_names()],
         default=[],
+        metavar="NAME",
         help=f"force these implementations, and skip what they decline; {ANY}: whatever takes a "
         f"call. Unless given, {ANY}, and of a share of the cases others that might take them",
     )
@@ -68,15 +71,24 @@ def register(subparsers) -> None:
     parser.add_argument(
         "--target",
         type=_target,
-        metavar="MODULE:FUNCTION",
-        help="test a function with an op's signature, the one of --op, input_grad unless given; "
-        "eagerly, in one process, unless told otherwise",
+        metavar="ours|stock|MODULE:FUNCTION",
+        help="test our ops, stock TensorFlow's, or a function with an op's signature, the one of "
+        "--op, input_grad unless given; eagerly, in one process, unless told otherwise. Ours "
+        "unless given, stock's with --device",
     )
+    placement.add_options(parser)
+    arrays.add_option(parser)
     parser.add_argument(
         "--seed", type=_number, metavar="N", help="the same calls for the same seed"
     )
     parser.add_argument(
         "--start", type=_number, default=0, metavar="N", help="begin with the seed's case N"
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="a target whose repeated calls differ in any bit fails; our ops always do, others "
+        "are only reported unless this is given",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -144,7 +156,7 @@ def _run(parser, arguments):
             else:
                 runner.run()
         except UnusableTarget as error:
-            parser.error(f"cannot use {error}")
+            parser.exit(2, console.complaint(parser.prog, f"cannot use {error}"))
         except Broken as error:
             last = str(error).strip().split("\n")[-1]
             print(f"tf-dwbp fuzz: a fault of this program in a worker: {last}", file=sys.stderr)
@@ -160,8 +172,12 @@ def _run(parser, arguments):
 
 
 def _plan(parser, arguments):
+    _check_arrays(parser, arguments)
     ops = arguments.op
-    if arguments.target:
+    if arguments.device:
+        arguments.target = arguments.target or targets.STOCK
+    arguments.target = None if arguments.target == targets.OURS else arguments.target
+    if arguments.target not in (None, targets.STOCK):
         ops = ops or ["input_grad"]
         if len(set(ops)) > 1:
             parser.error(f"{arguments.target} is one op's function: give one --op")
@@ -189,15 +205,33 @@ def _plan(parser, arguments):
         seconds=60 * arguments.minutes if timed else None,
         invalid=arguments.invalid,
         limit_seconds=arguments.limit,
+        placement=placement.of(arguments),
+        deterministic=arguments.deterministic or not arguments.target,
     )
+
+
+def _check_arrays(parser, arguments):
+    arrays.check(parser, arguments)
+    if arrays.of(arguments) != targets.NUMPY:
+        return
+    for name in ("isa", "impl", "invalid", "change"):
+        if getattr(arguments, name):
+            parser.error(f"--{name} has no place beside --arrays numpy: it is for TensorFlow's ops")
+    if set(arguments.threads) - {1}:
+        parser.error("--threads has no place beside --arrays numpy: it sets TensorFlow's threads")
 
 
 def _ways(parser, arguments):
     """Ours is tested in all ways there are, anybody's function in the one it is called."""
+    if arguments.target is None:
+        _library.load_or_exit()  # which knows the names of implementations
+    _check_names(parser, arguments)
     invalid_only = arguments.invalid or arguments.change
     isas, threads, executions = arguments.isa, arguments.threads, arguments.execution
-    if arguments.target:
+    if arguments.target or arguments.device:
         isas, threads = isas or [None], threads or [1]
+        if arguments.device:
+            executions = executions or ["eager", "function"]
         executions = executions or ["eager"]
     elif why := _library.build_info()["why_no_xla"]:
         if "jit" in executions:
@@ -205,9 +239,11 @@ def _ways(parser, arguments):
         executions = executions or ["eager", "function"]
     if invalid_only:
         isas, threads = isas or [None], threads or [1, 4]
-    isas = isas or _library.build_info()["cpu_isas"]
+    isas = isas or _isas()
     forced = arguments.impl or [ANY]
-    if not (arguments.impl or arguments.target or invalid_only or arguments.case):
+    if not (
+        arguments.impl or arguments.target or arguments.device or invalid_only or arguments.case
+    ):
         forced = [ANY, *_others()]
     return Ways(
         tuple(dict.fromkeys(isas)),
@@ -217,10 +253,22 @@ def _ways(parser, arguments):
     )
 
 
-def _names():
-    """The names of all implementations."""
+def _check_names(parser, arguments):
+    """Refuses instruction sets and implementations that our ops do not have."""
+    for option, known in (("isa", _isas), ("impl", _implementations)):
+        for name in getattr(arguments, option):
+            _library.load_or_exit()
+            if name not in known():
+                parser.error(f"argument --{option}: {name!r} is none of {', '.join(known())}")
+
+
+def _isas():
+    return _library.build_info()["cpu_isas"]
+
+
+def _implementations():
     lists = _native.implementations().values()
-    return list(dict.fromkeys(name for names in lists for name in names))
+    return list(dict.fromkeys([ANY, *(name for names in lists for name in names)]))
 
 
 def _others():
@@ -238,8 +286,8 @@ def _case(arguments):
 
 
 def _target(text):
-    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE:FUNCTION")
+    if text not in (targets.OURS, targets.STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
     return text
 
 

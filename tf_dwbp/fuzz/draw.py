@@ -93,8 +93,12 @@ def _drawn(random, filters, budget):
     return drawn
 
 
+_PADDING_WEIGHTS = {"SAME": 0.4, "VALID": 0.35}
+
+
 def _names(random, filters):
-    padding = str(random.choice(PADDINGS, p=[0.4, 0.35, 0.25]))
+    weights = np.array([_PADDING_WEIGHTS.get(name, 0.25) for name in PADDINGS])
+    padding = str(random.choice(PADDINGS, p=weights / weights.sum()))
     return {
         "op": str(random.choice(filters.ops or OPS)),
         "dtype": str(random.choice(filters.dtypes or list(DTYPES))),

@@ -6,10 +6,12 @@ from tf_dwbp.fuzz.case import Case
 from tf_dwbp.fuzz.pool import DIES, HANGS, Job, Setting
 from tf_dwbp.fuzz.ways import Ways
 
-WRONG, DIFFERS, REFUSES = "wrong", "differs", "refuses"
+WRONG, INCONSISTENT, DIFFERS, REFUSES = "wrong", "inconsistent", "differs", "refuses"
+ELSEWHERE = "elsewhere"  # than on the device that was asked for
 # Of calls that are not valid.
 ACCEPTS, UNCLEAR = "accepts", "unclear"
-VERDICTS = (DIES, HANGS, WRONG, DIFFERS, REFUSES, ACCEPTS, UNCLEAR)  # the worst first
+# The worst first.
+VERDICTS = (DIES, HANGS, WRONG, ELSEWHERE, INCONSISTENT, DIFFERS, REFUSES, ACCEPTS, UNCLEAR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,12 @@ def of_job(job: Job) -> dict[int, list[Finding]]:
         if "verdict" in answer:  # of a call that is not valid
             wrong = [(answer["verdict"], answer["text"])]
         else:
-            wrong = [(REFUSES, answer["refusal"]), (WRONG, answer["fault"])]
+            wrong = [
+                (REFUSES, answer["refusal"]),
+                (ELSEWHERE, answer["elsewhere"]),
+                (WRONG, answer["fault"]),
+                (INCONSISTENT, answer.get("inconsistent")),  # a relation between calls
+            ]
         for verdict, message in wrong:
             if message and verdict:
                 found.setdefault(answer["case"], []).append(Finding(verdict, message, ways))
@@ -64,7 +71,10 @@ def differences(case: Case, answers: list[tuple[Setting, dict]]) -> list[Finding
                     tuple(dict.fromkeys([where.implementation, setting.implementation])),
                 )
                 there = f"{setting}, {answer['execution']}"
-                message = f"{there}: not the bits of {where}, {execution}"
+                here = f"{where}, {execution}"
+                message = f"{there}: not the bits of {here}"
+                if there == here:
+                    message = f"repeats: {there}: not the bits of an earlier call"
                 return [Finding(DIFFERS, message, ways)]
     return []
 

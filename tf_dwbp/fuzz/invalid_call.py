@@ -46,7 +46,7 @@ def _outcome(function, case, arguments, faults, execution):
         else:
             result = _traced(function, case, arguments, execution == targets.JIT)
         array = calls.as_array(result)
-    except Exception as error:
+    except BaseException as error:
         if not faults:
             return "refuses", f"it is valid, but: {console.one_line(error)}"
         return _judged(error, faults)

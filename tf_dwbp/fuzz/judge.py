@@ -21,6 +21,8 @@ from tf_dwbp.tools.problem import DTYPES
 def digest(answer: np.ndarray) -> str:
     """Of an answer's type, shape and bits, where one NaN is like another."""
     answer = np.ascontiguousarray(answer)
+    if answer.dtype not in DTYPES.values():  # and wrong, whatever it is
+        return f"{answer.dtype}{list(answer.shape)}"
     nans = np.isnan(answer)
     if nans.any():
         answer = np.where(nans, np.array(np.nan, answer.dtype), answer)
@@ -35,18 +37,18 @@ class Expected:
     value: np.ndarray
     bound: np.ndarray | None
 
-    def fault(self, answer: np.ndarray) -> str:
-        """What is wrong with an answer; empty if nothing is."""
+    def fault(self, answer: np.ndarray, why: str = "is right") -> str:
+        """What is wrong with an answer; empty if nothing is. `why` follows what it should be."""
         answer = np.asarray(answer)
         if answer.dtype != self.dtype:
-            return f"dtype {answer.dtype} where {self.dtype} is right"
+            return f"dtype {answer.dtype} where {self.dtype} {why}"
         if answer.shape != self.value.shape:
-            return f"shape {list(answer.shape)} where {list(self.value.shape)} is right"
+            return f"shape {list(answer.shape)} where {list(self.value.shape)} {why}"
         off = self._off(answer) if answer.size else np.zeros(0, bool)
         if not off.any():
             return ""
         where = np.unravel_index(np.argmax(off), off.shape)
-        text = f"{float(answer[where]):.9g} where {float(self.value[where]):.9g} is right"
+        text = f"{float(answer[where]):.9g} where {float(self.value[where]):.9g} {why}"
         if self.bound is not None:
             text += f" within {float(self.bound[where]):.3g}"
         where = list(map(int, where))

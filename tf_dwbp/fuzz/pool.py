@@ -6,12 +6,14 @@ import os
 import time
 
 from tf_dwbp.tools import process
+from tf_dwbp.tools.placement import ANYWHERE, Placement
 
 _WORKER_MODULE = "tf_dwbp.fuzz.worker"
 _GRACE_SECONDS = 60
 _START_SECONDS = 300  # to load TensorFlow, on a machine that has other things to do
 
 DIES, HANGS = "dies", "hangs"
+ONE, ALL = "one", "all"  # relations of `metamorphic` that are checked of each case
 
 
 class UnusableTarget(Exception):
@@ -49,6 +51,7 @@ class Job:
     executions: list[str]
     repeats: int = 1
     judge: bool = False
+    relations: str = ""  # of a job that judges: none, `ONE` or `ALL`
     changes: list[dict] = dataclasses.field(default_factory=list)  # that break the cases
     answers: list[dict] = dataclasses.field(default_factory=list)
     casualty: tuple[str, str] | None = None  # verdict and evidence
@@ -56,7 +59,7 @@ class Job:
     finished: bool = False
 
     def message(self):
-        names = ("cases", "executions", "repeats", "judge", "changes")
+        names = ("cases", "executions", "repeats", "judge", "relations", "changes")
         return {name: getattr(self, name) for name in names} | {"threads": self.setting.threads}
 
 
@@ -68,15 +71,23 @@ class Pool:
       limit_seconds: how long a call may take before it counts as hanging.
       settings: what is to be asked for. One process serves all numbers of threads, unless there
         would be fewer processes than cores.
+      placement: what is loaded first, and where calls run.
     """
 
-    def __init__(self, target: str, limit_seconds: float, settings: list[Setting]):
+    def __init__(
+        self,
+        target: str,
+        limit_seconds: float,
+        settings: list[Setting],
+        placement: Placement = ANYWHERE,
+    ):
         self._target = target
+        self._words = [*placement.words, target]
         self._limit_seconds = limit_seconds
         self._seats = {}
         self._queue = collections.deque()
         self._paths = collections.Counter()  # of processes that have ended
-        self._cores = len(os.sched_getaffinity(0))
+        self._cores = process.cores()
         self._shared = len({setting.process for setting in settings}) >= self._cores
 
     def submit(self, job: Job, soon: bool = False) -> Job:
@@ -132,7 +143,7 @@ class Pool:
             key = job.setting.process if self._shared else job.setting
             seat = self._seats.get(key)
             if seat is None:
-                seat = self._seats[key] = _Seat(key, job.setting, self._target)
+                seat = self._seats[key] = _Seat(key, job.setting, self._words)
             if seat.job is None:
                 self._queue.remove(job)
                 seat.give(job, self._limit_seconds)
@@ -146,7 +157,7 @@ class Pool:
         for message in messages:
             seat.heard(self._limit_seconds)
             if "unusable" in message:
-                raise UnusableTarget(f"{self._target}: {message['unusable']}")
+                raise UnusableTarget(message["unusable"])
             if "broken" in message:
                 raise Broken(message["broken"])
             if "ready" in message:
@@ -167,7 +178,9 @@ class Pool:
     def _bury(self, seat, verdict):
         evidence = seat.worker.last_words("no answer within the limit" if verdict == HANGS else "")
         if not seat.ready:
-            raise UnusableTarget(f"{self._target}: the process that loads it {verdict}: {evidence}")
+            raise UnusableTarget(
+                f"{self._target}: the process that loads it {verdict}: {process.brief(evidence)}"
+            )
         for paths in seat.paths.values():
             self._paths.update(paths)
         del self._seats[seat.key]
@@ -177,7 +190,7 @@ class Pool:
 class _Seat:
     """A worker process and its job."""
 
-    def __init__(self, key, setting, target):
+    def __init__(self, key, setting, words):
         self.key = key
         self.job = None
         self.ready = False
@@ -192,7 +205,7 @@ class _Seat:
         if setting.isa:
             environment["TF_DWBP_CPU_ISA"] = setting.isa
         environment["TF_DWBP_IMPL"] = setting.implementation or ""
-        self.worker = process.Worker(_WORKER_MODULE, [target], environment)
+        self.worker = process.Worker(_WORKER_MODULE, words, environment)
 
     def end(self, casualty=None):
         self.job.casualty = casualty

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import textwrap
 
-from tf_dwbp.fuzz.runner import Failure, Plan, Results
+from tf_dwbp.fuzz.results import Failure, Plan, Results
 from tf_dwbp.tools import files
 
 _MESSAGE = 300  # characters of it in a line
@@ -31,6 +31,14 @@ def summary(plan: Plan, results: Results) -> list[str]:
         width = max(map(len, results.paths))
         lines.append("How often each implementation was reached:")
         lines += [f"  {name:<{width}}  {n:>12,}" for name, n in results.paths.items()]
+    if results.relations:
+        made = sorted(results.relations.items())
+        lines.append("Relations checked: " + ", ".join(f"{n:,} {name}" for name, n in made))
+    if results.differing:
+        lines.append(
+            f"{len(results.differing):,} cases with other bits in repeated calls, of which "
+            f"--deterministic makes failures; the first: tf-dwbp fuzz {results.differing[0]}"
+        )
     if results.unasked:
         lines.append(f"{results.unasked:,} not asked in one setting or other, beside deadly ones")
     if results.stopped:
@@ -59,6 +67,8 @@ def write_json(path, plan: Plan, results: Results) -> None:
         "calls": results.calls,
         "cases_of_ops": dict(results.by_op),
         "seconds": results.seconds,
+        "relations": dict(results.relations),
+        "differing": results.differing,
         "unasked": results.unasked,
         "stopped": results.stopped,
         "failing_cases": results.failing,

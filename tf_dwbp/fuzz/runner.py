@@ -12,10 +12,10 @@ import numpy as np
 from tf_dwbp.fuzz import draw, findings, invalid
 from tf_dwbp.fuzz.case import INTEGERS, Case
 from tf_dwbp.fuzz.findings import Finding
-from tf_dwbp.fuzz.pool import Job, Pool
+from tf_dwbp.fuzz.pool import ALL, ONE, Job, Pool
+from tf_dwbp.fuzz.results import Failure, Plan, Results
 from tf_dwbp.fuzz.shrink import shrink
-from tf_dwbp.fuzz.ways import Ways
-from tf_dwbp.tools.targets import EAGER
+from tf_dwbp.tools.targets import EAGER, OURS
 
 _BATCH_CASES = 24  # of which a program of TensorFlow is made
 _BATCH_ELEMENTS = 4_000_000
@@ -26,48 +26,6 @@ _ALSO_SUSPECT = 3  # cases before the one that a worker died in
 _MOST_DEADLY = 2  # cases of a batch; then the others are not asked
 _SHRINK_SECONDS = 120  # in all
 _SHRUNK_EACH = 3  # failures of a kind; more of it are counted
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be run."""
-
-    target: str
-    ways: Ways
-    filters: draw.Filters
-    seed: int
-    start: int = 0
-    cases: int | None = None
-    seconds: float | None = None
-    invalid: bool = False
-    limit_seconds: float = 120  # that a call may take
-    most_failures: int = 20  # of which the calls are told
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """A call that fails: the smallest that was found."""
-
-    verdict: str
-    message: str
-    options: str  # of `tf-dwbp fuzz`, that make it again
-    op: str
-    drawn: str  # the call that failed first
-
-
-@dataclasses.dataclass
-class Results:
-    """What has been found so far."""
-
-    calls: int = 0
-    cases: int = 0
-    seconds: float = 0
-    by_op: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    failures: list[Failure] = dataclasses.field(default_factory=list)
-    failing: int = 0  # cases; several may be of one failure
-    unasked: int = 0  # cases, in one setting each, beside too many that kill
-    stopped: str = ""  # why before the end
-    paths: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class _Batch:
@@ -108,7 +66,7 @@ class Runner:
         self.results = Results()
         self._progress = progress
         self._tell = tell
-        self._pool = Pool(plan.target, plan.limit_seconds, plan.ways.settings)
+        self._pool = Pool(plan.target, plan.limit_seconds, plan.ways.settings, plan.placement)
         self._kinds = collections.Counter()
         self._found = []  # and not shrunk yet
         self._begun = time.monotonic()
@@ -235,6 +193,7 @@ class Runner:
             executions,
             _REPEATS,
             judge,
+            ONE,
             [batch.changes[i] for i in indices] if batch.changes else [],
         )
         batch.jobs.append((self._pool.submit(job, soon), indices))
@@ -253,6 +212,7 @@ class Runner:
             for answer in job.answers:
                 batch.answers[indices[answer["case"]]].append((job.setting, answer))
                 self.results.calls += answer["calls"]
+                self.results.relations.update(answer.get("relations", ()))
             for number, found in findings.of_job(job).items():
                 self._failed(batch, indices[number], findings.worst(found))
 
@@ -310,8 +270,12 @@ class Runner:
         for i, case in enumerate(batch.cases):
             self.results.cases += 1
             self.results.by_op[case.problem.op] += 1
-            if found := findings.differences(case, batch.answers[i]):
+            if not (found := findings.differences(case, batch.answers[i])):
+                continue
+            if self.plan.deterministic:
                 self._failed(batch, i, found[0])
+            else:
+                self.results.differing.append(self._failure(found[0], case, None).options)
 
     def _note_unexplained_casualty(self, batch):
         verdict, evidence = batch.casualties[0].casualty
@@ -370,6 +334,7 @@ class Runner:
                     list(ways.executions),
                     _REPEATS_ALONE,
                     True,
+                    ALL,
                     [changes] if changes else [],
                 ),
                 soon=True,
@@ -381,13 +346,18 @@ class Runner:
         for job in jobs:
             found += findings.of_job(job).get(0, [])
             answers += [(job.setting, answer) for answer in job.answers]
-            self.results.calls += sum(answer["calls"] for answer in job.answers)
-        return findings.worst(found + findings.differences(case, answers))
+            for answer in job.answers:
+                self.results.calls += answer["calls"]
+                self.results.relations.update(answer.get("relations", ()))
+        if self.plan.deterministic:
+            found += findings.differences(case, answers)
+        return findings.worst(found)
 
     def _failure(self, finding, case, changes, drawn=None):
-        options = f"{case.options} {finding.ways.options}"
-        if self.plan.target != "ours":
-            options = f"--target {self.plan.target} --op {case.problem.op} {options}"
+        given = self.plan.placement.options(self.plan.target, case.problem.op)
+        options = f"{given}{case.options} {finding.ways.options}"
+        if self.plan.target != OURS and finding.verdict == findings.DIFFERS:
+            options += " --deterministic"
         for name, value in (changes or {}).items():
             options += f" --change '{name}={value}'"
         drawn = str((drawn or case).problem)

@@ -1,91 +1,75 @@
 """A process that has calls made. `pool` starts it, and outlives its death.
 
-Started as `python -m tf_dwbp.fuzz.worker CHANNEL TARGET`, it loads TensorFlow and forks, before it
-has used that, a process for each number of threads. These make the calls. One that dies costs a
-third of a second, not the seconds that loading takes.
+Started as `python -m tf_dwbp.fuzz.worker CHANNEL [--device NAME] [--load-library PATH]...
+[--arrays numpy] TARGET`, it loads TensorFlow, unless a function of NumPy arrays is tested, and
+forks, before it has used that, a process for each number of threads. These make the calls. One that
+dies costs a third of a second, not the seconds that loading takes.
 """
 
-import contextlib
+import dataclasses
+import functools
 import gc
-import json
+import importlib
 import os
 import re
-import select
-import signal
 import sys
-import tempfile
 import traceback
 
-import tensorflow as tf
+import numpy as np
 
 from tf_dwbp import _native
-from tf_dwbp.fuzz import calls, invalid_call, judge
+from tf_dwbp.fuzz import calls, judge, metamorphic, pool
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import console, process, targets
+from tf_dwbp.tools import console, operands, placement, process, targets
 
 # What TensorFlow prints on its way, and the addresses of a trace.
 _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
-_LOG_BYTES, _LOG_LINES = 1 << 14, 6  # of what a process printed before it died
-
 
 # TensorFlow keeps each program that it compiled: after so many jobs a process has some 300 MB.
 _JOBS_OF_CHILD = 15
 
 
-def main(channel, target):
+def main(channel, words):
+    place, (target,) = placement.Placement.split(words)
+    if not place.without_tensorflow:
+        importlib.import_module("tensorflow")
     children = {}
+    if target == targets.OURS:  # whose library is loaded once
+        targets.load(target)
     channel.send(ready=True)
     for job in channel:
         threads = job["threads"]
-        child = children.get(threads) or children.setdefault(threads, _Child(target, threads))
+        child = children.get(threads) or children.setdefault(
+            threads, _Child(place, target, threads)
+        )
         if not child.make(job, channel.send):
             del children[threads]
         elif child.jobs >= _JOBS_OF_CHILD:
             child.end()
-            children[threads] = _Child(target, threads, child.paths)
+            children[threads] = _Child(place, target, threads, child.paths)
 
 
 class _Child:
     """A forked process, and the parent's end of the pipes to it."""
 
-    def __init__(self, target, threads, paths=None):
+    def __init__(self, place, target, threads, paths=None):
         self.jobs = 0
         self.paths = paths or {}  # how often each was reached, by earlier processes too
         self._earlier = self.paths
-        jobs, answers = os.pipe(), os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (a death closes it)
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(jobs[1])
-            os.close(answers[0])
-            for standard in (1, 2):
-                os.dup2(self._log.fileno(), standard)
-            with open(jobs[0], encoding="utf-8") as lines, open(answers[1], "wb", 0) as pipe:
-                _work(target, threads, lines, pipe)
-            os._exit(0)
-        os.close(jobs[0])
-        os.close(answers[1])
-        self._jobs = open(jobs[1], "wb", 0)  # noqa: SIM115
-        self._answers = answers[0]
-        self._received = b""
+        self._fork = process.Fork(lambda channel: _work(place, target, threads, channel))
 
     def make(self, job, send):
         """Passes a job on, and its answers back; False if the process has died of it."""
-        with contextlib.suppress(BrokenPipeError):  # it has died since; reading tells
-            self._jobs.write((json.dumps(job) + "\n").encode())
+        self._fork.send(**job)
         while True:
-            found, _, _ = select.select([self._answers], [], [], job["limit_seconds"])
-            if not found:
-                os.kill(self._pid, signal.SIGKILL)
-                send(hung=f"no answer in {job['limit_seconds']} s | {self._last_words()}")
+            if not process.wait([self._fork], job["limit_seconds"]):
+                send(hung=self._last_words(f"no answer in {job['limit_seconds']} s"))
                 return False
-            received = os.read(self._answers, 1 << 16)
-            if not received:
+            messages = self._fork.receive()
+            if messages is None:
                 send(died=self._last_words())
                 return False
-            *lines, self._received = (self._received + received).split(b"\n")
-            for line in lines:
-                message = json.loads(line)
+            for message in messages:
                 if "done" in message:
                     self.jobs += 1
                     for path, count in self._earlier.items():
@@ -96,52 +80,36 @@ class _Child:
                     return True
 
     def end(self):
-        """Ends the process, which has nothing to do.
+        """Ends the process, which has nothing to do."""
+        self._fork.stop()
 
-        It would not see its pipe closed, whose end those that were forked later hold too.
-        """
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        self._jobs.close()
-        os.close(self._answers)
-        self._log.close()
-
-    def _last_words(self):
-        _, status = os.waitpid(self._pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - _LOG_BYTES))
-        printed = self._log.read().decode(errors="replace").split("\n")
-        lines = [line for line in printed if line.strip() and not _CHATTER.search(line)]
-        self._log.close()
-        self._jobs.close()
-        os.close(self._answers)
-        return " | ".join([how, *lines[-_LOG_LINES:]])
+    def _last_words(self, how=""):
+        return " | ".join(self._fork.last_words(how, but=_CHATTER).split("\n"))
 
 
-def _work(target, threads, jobs, pipe):
+def _work(place, target, threads, channel):
     """Makes the calls of all jobs, in a process of their own."""
-
-    def send(**message):
-        data = (json.dumps(message) + "\n").encode()
-        while data:
-            data = data[pipe.write(data) :]
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.get_logger().setLevel("ERROR")  # of retracing, which is what we do
+    send = channel.send
+    if not place.without_tensorflow:
+        _prepare_tensorflow(threads)
     try:
+        place.prepare()
         functions = targets.load(target)
-    except BaseException as error:  # whatever importing somebody's module raises
-        send(unusable=console.one_line(error))
+    except placement.Unusable as error:
+        send(unusable=str(error))
         return
-    for line in jobs:
-        job = json.loads(line)
+    except BaseException as error:  # whatever importing somebody's module raises
+        send(unusable=f"{target}: {console.one_line(error)}")
+        return
+    for job in channel:
         try:
             if job["changes"]:
-                invalid_call.answer(functions, job, send)
+                from tf_dwbp.fuzz import invalid_call  # which needs TensorFlow
+
+                with place.scope():
+                    invalid_call.answer(functions, job, send)
             else:
-                _answer(functions, job, send)
+                _answer(functions, place, target, job, send)
         except Exception:  # a fault of this program, which must not look like a target's
             send(broken=traceback.format_exc())
             return
@@ -149,75 +117,150 @@ def _work(target, threads, jobs, pipe):
         send(done=True, paths=_native.path_counts() if target == targets.OURS else {})
 
 
-def _answer(functions, job, send):
+def _prepare_tensorflow(threads):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.get_logger().setLevel("ERROR")  # of retracing, which is what we do
+
+
+def _answer(functions, place, target, job, send):
     """Makes the calls of a job, and sends for each case and execution what came of it."""
     batch = [
-        _Batch(i, Case.from_json(fields), job["judge"]) for i, fields in enumerate(job["cases"])
+        _Batch(i, Case.from_json(fields), job["judge"], functions, place, target == targets.STOCK)
+        for i, fields in enumerate(job["cases"])
     ]
     for one in batch:
         send(begin=[one.number])
         one.draw()
         if targets.EAGER in job["executions"]:
-            send(**one.eager(functions, job["repeats"]))
+            send(**one.eager(job["repeats"], job["relations"]))
     for execution in job["executions"]:
         if execution != targets.EAGER:
-            _answer_program(functions, batch, execution, send)
+            _answer_program(functions, place, batch, execution, send)
 
 
-def _answer_program(functions, batch, execution, send):
+def _answer_program(functions, place, batch, execution, send):
     """One program of all cases; if that is refused, one of each."""
     send(begin=[one.number for one in batch])
+    jit = execution == targets.JIT
     try:
-        answers = calls.program(
-            functions,
-            [one.case for one in batch],
-            [one.tensors for one in batch],
-            execution == targets.JIT,
-        )
-    except Exception as error:
+        with place.recorded() as record:
+            answers = calls.program(
+                functions, [one.case for one in batch], [one.tensors for one in batch], jit, place
+            )
+    except BaseException as error:
         if len(batch) == 1:
             send(**batch[0].report(execution, [], console.one_line(error)))
             return
         for one in batch:
-            _answer_program(functions, [one], execution, send)
+            _answer_program(functions, place, [one], execution, send)
         return
-    for one, answer in zip(batch, answers, strict=True):
-        send(**one.report(execution, [answer]))
+    for number, (one, answer) in enumerate(zip(batch, answers, strict=True)):
+        elsewhere = record.results_elsewhere([answer]) if jit else record.elsewhere(number)
+        send(**one.report(execution, [answer], elsewhere=elsewhere))
+
+
+class _Refused(Exception):
+    """A call that follows from another one is refused; empty if no one was to make it."""
 
 
 class _Batch:
     """A case in a job: its tensors, and what is known of its answers."""
 
-    def __init__(self, number, case, judged):
+    def __init__(self, number, case, judged, functions, place, of_stock):
         self.number = number
         self.case = case
+        self._functions = functions
+        self._function = functions[case.problem.op]
+        self._place = place
+        self._of_stock = of_stock
         self._judged = judged
         self._expected = None
         self._faults = {}  # by digest
 
     def draw(self):
         self._arrays = self.case.tensors()
-        self.tensors = calls.operands(self.case, self._arrays)
+        self.tensors = calls.operands(self.case, self._arrays, self._place)
 
-    def eager(self, functions, repeats):
+    def eager(self, repeats, relations):
         arguments = self.case.problem.arguments(self.tensors)
-        function = functions[self.case.problem.op]
-        answers = []
+        answers, elsewhere = [], ""
         try:
             for _ in range(repeats):
-                answers.append(function(**arguments))
-        except Exception as error:  # of whatever type: the call is valid
-            return self.report(targets.EAGER, answers, console.one_line(error))
-        return self.report(targets.EAGER, answers)
+                with self._place.recorded() as record:
+                    answer = self._function(**arguments)
+                if self._place.without_tensorflow:
+                    answer = np.array(answer)  # a copy: the next call may write to it
+                answers.append(answer)
+                elsewhere = elsewhere or record.elsewhere()
+        except BaseException as error:  # of whatever type: the call is valid
+            return self.report(targets.EAGER, answers, console.one_line(error), elsewhere)
+        report = self.report(targets.EAGER, answers, elsewhere=elsewhere)
+        report["fault"] = operands.change(self.tensors, self._arrays) or report["fault"]
+        wrong = report["fault"] or report["refusal"] or elsewhere
+        if relations and self._judged and not wrong and len(set(report["digests"])) == 1:
+            self._relate(calls.as_array(answers[0]), relations, report)
+        return report
 
-    def report(self, execution, answers, refusal=""):
-        if _declined(self.case, refusal):
+    def _relate(self, answer, which, report):
+        """Checks relations to other calls, and adds to the report what came of that."""
+
+        def call(problem, arrays):
+            report["calls"] += 1
+            other = dataclasses.replace(self.case, problem=problem)
+            arguments = problem.arguments(calls.operands(other, arrays, self._place))
+            try:
+                with self._place.recorded() as record:
+                    answer = self._functions[problem.op](**arguments)
+                array = calls.as_array(answer)
+            except BaseException as error:
+                line = console.one_line(error)
+                raise _Refused("" if _declined(other, line) else f"{problem}: {line}") from None
+            report["elsewhere"] = report["elsewhere"] or record.elsewhere()
+            # A copy: a function of arrays may write to it in its next call.
+            return np.array(array) if self._place.without_tensorflow else array
+
+        several = len(set(self._functions.values())) > 1
+        found = metamorphic.relations(self.case, self._arrays, several)
+        if which == pool.ONE:
+            found = metamorphic.one_of(found, self.case)
+        report["relations"] = [relation.name for relation in found]
+        for relation in found:
+            try:
+                fault = relation.fault(answer, call)
+            except _Refused as refusal:  # this, too, is a valid call
+                if str(refusal):
+                    report["refusal"] = f"{relation.name}: {refusal}"
+                continue
+            if fault and self._again(relation, answer, call, report):
+                report["inconsistent"] = f"{relation.name}: {fault}"
+                return
+
+    def _again(self, relation, answer, call, report):
+        """Whether a relation is broken once more, by an answer that always has the same bits."""
+        report["digests"].append(judge.digest(call(self.case.problem, self._arrays)))
+        return len(set(report["digests"])) == 1 and relation.fault(answer, call)
+
+    def _barred(self, execution):
+        """Whether TensorFlow refuses stock's op on every device while it makes a graph."""
+        if not (self._place.device and self._of_stock) or execution == targets.EAGER:
+            return False
+        call = functools.partial(self._function, **self.case.problem.arguments(self._arrays))
+        return bool(placement.refusal_anywhere(call))
+
+    def report(self, execution, answers, refusal="", elsewhere=""):
+        if _declined(self.case, refusal) or (refusal and self._barred(execution)):
             refusal = ""
         digests = []
         for answer in answers:
-            array = calls.as_array(answer)
+            try:
+                array = calls.as_array(answer)
+            except BaseException as error:  # an object of somebody's class
+                refusal = refusal or console.one_line(error)
+                break
             digests.append(judge.digest(array))
-            if self._judged and digests[-1] not in self._faults:
+            if self._judged and not elsewhere and digests[-1] not in self._faults:
                 if self._expected is None:
                     self._expected = judge.expected(self.case, self._arrays)
                 self._faults[digests[-1]] = self._expected.fault(array)
@@ -227,6 +270,7 @@ class _Batch:
             "execution": execution,
             "digests": digests,
             "refusal": refusal,
+            "elsewhere": elsewhere,
             "fault": faults[0] if faults else "",
             "calls": len(answers) + bool(refusal),
         }
@@ -241,4 +285,4 @@ def _declined(case, refusal):
 
 
 if __name__ == "__main__":
-    main(process.Channel(sys.argv[1]), sys.argv[2])
+    main(process.Channel(sys.argv[1]), sys.argv[2:])

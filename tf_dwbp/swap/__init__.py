@@ -14,6 +14,8 @@ saved or exported holds stock's ops always. Eager calls are reached one by one.
 The swap is the whole process's, for all of its threads. `report` tells whose ops run.
 """
 
+from tf_dwbp import ops as _ops  # noqa: F401  # isort: skip  (loads the library)
+
 import contextlib
 import threading
 

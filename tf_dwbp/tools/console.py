@@ -67,7 +67,7 @@ def writable(text: str) -> pathlib.Path:
         files.check_writable(text)
     except (OSError, ValueError) as error:  # ValueError: a null character
         why = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(f"cannot write {text}: {why}") from None
+        raise argparse.ArgumentTypeError(f"cannot write {text or repr(text)}: {why}") from None
     return pathlib.Path(text)
 
 
@@ -92,6 +92,11 @@ def write_files(
     return complete
 
 
+def complaint(program: str, message: str) -> str:
+    """A message that ends a program, in one line, which no usage goes before."""
+    return f"{program}: {' | '.join(message.splitlines())}\n"
+
+
 def terminal(**options) -> rich.console.Console:
     """Standard output, or standard error with `stderr=True`."""
     return _Console(highlight=False, **options)
@@ -104,7 +109,11 @@ class _Console(rich.console.Console):
 
 def one_line(error: BaseException) -> str:
     """An exception in one line, without TensorFlow's notes on where in the graph it arose."""
-    message = str(error).partition("\n\nStack trace")[0].partition("\n\t [[")[0]
+    try:
+        text = str(error)
+    except BaseException:  # an exception of somebody's class
+        text = "without a text, since making it fails"
+    message = text.partition("\n\nStack trace")[0].partition("\n\t [[")[0]
     message = re.sub(r"\{\{\w+ [^}]*\}\} ?", "", message)
     message = " ".join(re.sub(r" \[Op:\w+\].*", "", message).split())
     if len(message) > _LONGEST_LINE:

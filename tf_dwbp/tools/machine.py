@@ -7,6 +7,7 @@ import platform
 import tensorflow as tf
 
 from tf_dwbp import _library
+from tf_dwbp.tools import process
 
 # The instruction sets that make a difference to kernels like these, as Linux spells them.
 _FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd")
@@ -18,7 +19,7 @@ def describe(threads: int, peer: str = "") -> dict:
     found = {
         "cpu": model,
         "cpu_features": features,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": process.cores(),
         "threads": threads,
         "cpu_isas": _library.build_info()["cpu_isas"],
         "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),

@@ -3,16 +3,19 @@
 The parent starts a `Worker`, which runs a module of Python in a session of its own. The module
 takes the first of its arguments to its `Channel`. Both ends send and receive JSON objects over a
 socket of their own: standard input is empty, and whatever is printed is kept as evidence, the end
-of it. When a worker is stopped, all that it has started ends with it.
+of it. When a worker is stopped, all that it has started ends with it. A `Fork` is a worker that
+begins as a copy of its parent, which has loaded what takes long to load.
 """
 
 import atexit
 import contextlib
 import ctypes
+import dataclasses
 import fcntl
 import json
 import os
 import pathlib
+import re
 import selectors
 import signal
 import socket
@@ -20,8 +23,11 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from tf_dwbp.tools import descendants
 
 # Beyond what careless code closes, `os.closerange(3, 64)` say.
 _HIGH_DESCRIPTOR = 200
@@ -34,8 +40,7 @@ _EXIT_SECONDS = 5  # for a process to end once it has closed its channel
 _SEND_SECONDS = 10
 _LOG_LINES = 6  # of evidence
 _LOG_BYTES = 1 << 16
-_MOST_CHILDREN = 64  # of a worker: each call might leave one behind
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 _running: set["Worker"] = set()
 
@@ -56,6 +61,11 @@ class Worker:
         self, module: str, arguments: Sequence[str] = (), environment: dict[str, str] | None = None
     ):
         self._token = uuid.uuid4().hex
+        self._command = [module, *arguments]
+        self._environment = environment or {}
+        self._begin()
+
+    def _begin(self):
         self._received = b""
         self._fault = ""
         self._process = None
@@ -66,19 +76,7 @@ class Worker:
         with signals_held():
             _running.add(self)
             try:
-                self._process = subprocess.Popen(
-                    # -u: last words are not lost
-                    [sys.executable, "-u", "-m", module, str(descriptor), *arguments],
-                    env=os.environ
-                    | {"PYTHONIOENCODING": "utf-8:backslashreplace"}
-                    | (environment or {})
-                    | {_MARK: self._token},
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._log.descriptor,
-                    stderr=self._log.descriptor,
-                    pass_fds=[descriptor],
-                    start_new_session=True,  # Ctrl-C is for the parent alone
-                )
+                self._process = self._start(descriptor)
                 self._log.start()
             except OSError:
                 self.stop()
@@ -87,6 +85,22 @@ class Worker:
                 childs_end.close()
                 os.close(descriptor)
                 self._log.close_descriptor()
+
+    def _start(self, descriptor):
+        module, *arguments = self._command
+        return subprocess.Popen(
+            # -u: last words are not lost
+            [sys.executable, "-u", "-m", module, str(descriptor), *arguments],
+            env=os.environ
+            | {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+            | self._environment
+            | {_MARK: self._token},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log.descriptor,
+            stderr=self._log.descriptor,
+            pass_fds=[descriptor],
+            start_new_session=True,  # Ctrl-C is for the parent alone
+        )
 
     def fileno(self) -> int:
         """The descriptor of the channel, for `selectors`."""
@@ -125,23 +139,27 @@ class Worker:
             return None
         return messages
 
-    def last_words(self, how: str = "") -> str:
+    def last_words(self, how: str = "", but: re.Pattern | None = None) -> str:
         """Ends the process, and says how it ended and the last lines that it printed.
 
         Args:
           how: what to say instead of its exit status: that it hangs, for one that has to be ended.
+          but: of lines that are left out.
         """
         how = how or self._fault or self._exit()
         self.stop()
-        return "\n".join([how, *self._log.last_lines()])
+        return "\n".join([how, *self._log.last_lines(but)])
 
     def stop(self) -> None:
         """Ends the process and all that it has started, whatever they are doing."""
         with signals_held():
             if self._process is not None:
-                _kill_all_of(self._process, self._token)
+                self._kill()
             self._socket.close()
             _running.discard(self)
+
+    def _kill(self):
+        descendants.kill_all(self._process, _MARK, self._token)
 
     def __enter__(self):
         return self
@@ -175,6 +193,70 @@ class Worker:
         return f"signal {state.si_status}"
 
 
+class Fork(Worker):
+    """A worker that is forked, to call a function with its `Channel`, and to end.
+
+    The process that forks is itself a worker's, which knows no other children: what is left of
+    a fork's when that ends becomes its own, and is ended.
+    """
+
+    def __init__(self, function: Callable[["Channel"], None]):
+        self._function = function
+        self._begin()
+
+    def _start(self, descriptor):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return _Forked(pid)
+        try:
+            os.setsid()
+            _running.clear()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # and held no longer
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            for standard in (1, 2):
+                os.dup2(self._log.descriptor, standard)
+            self._log.close_descriptor()
+            self._function(Channel(str(descriptor)))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _kill(self):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        others = {fork._process.pid for fork in _running if fork._process is not self._process}
+        descendants.end_children(but=others)
+
+
+@dataclasses.dataclass
+class _Forked:
+    """What `subprocess` has for its processes."""
+
+    pid: int
+    returncode: int | None = None
+
+    def wait(self):
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # before it has a group of its own
+                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # SIGCHLD is ignored
+                os.waitpid(self.pid, 0)
+            self.returncode = -signal.SIGKILL
+
+
+def brief(words: str) -> str:
+    """A process's last words in one line: how it ended, and the last thing that it printed."""
+    how, *printed = words.split("\n")
+    return f"{how}: {printed[-1].strip()}" if printed else how
+
+
 def wait(workers: Sequence[Worker], seconds: float) -> list[Worker]:
     """Waits for messages or ends; returns the workers that `receive` has news of, if any."""
     deadline = time.monotonic() + seconds
@@ -202,12 +284,17 @@ class Channel:
         os.register_at_fork(after_in_child=self._socket.close)
         # A parent that is killed can end nobody.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Orphans of this process's children become its own, so that they are found.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        # Where memory runs out, this process goes first, not the one that judges it.
+        with contextlib.suppress(OSError):
+            pathlib.Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
     def send(self, **message) -> None:
         """Sends a message. A fork that has got here, since its function returned twice, ends."""
         if os.getpid() != self._process:
             os._exit(0)
-        _end_oldest_children(self._process)
+        descendants.end_oldest_children()
         self._socket.sendall(_line(message))
 
     def __iter__(self) -> Iterator[dict]:
@@ -216,6 +303,13 @@ class Channel:
         while chunk := self._socket.recv(1 << 16):
             *lines, received = (received + chunk).split(b"\n")
             yield from map(json.loads, lines)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS does not tell of processes
 
 
 @contextlib.contextmanager
@@ -256,10 +350,10 @@ class _Log:
         if not self._thread.ident:  # nobody will read
             os.close(self._pipe)
 
-    def last_lines(self):
+    def last_lines(self, but):
         self._thread.join(_EXIT_SECONDS)  # until all that could print has ended
         lines = self._tail.decode(errors="replace").split("\n")
-        return [line for line in lines if line.strip()][-_LOG_LINES:]
+        return [s for s in lines if s.strip() and not (but and but.search(s))][-_LOG_LINES:]
 
     def _read(self):
         with open(self._pipe, "rb", buffering=0) as pipe:
@@ -269,41 +363,6 @@ class _Log:
 
 def _line(message):
     return (json.dumps(message) + "\n").encode()
-
-
-def _kill_all_of(process, token):
-    """Ends a process, its group, and whatever has left the group but bears the mark."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    deadline = time.monotonic() + _EXIT_SECONDS
-    while (found := list(_marked(token))) and time.monotonic() < deadline:
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(_TICK_SECONDS / 20)
-
-
-def _marked(token):
-    """The ids of the processes whose environment has the token."""
-    mark = f"{_MARK}={token}".encode()
-    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # another user's, or it has ended
-            if mark in path.read_bytes().split(b"\0"):
-                yield int(path.parent.name)
-
-
-def _end_oldest_children(pid):
-    """Ends children beyond a number: a target that forks may leave one behind in every call."""
-    try:
-        listed = pathlib.Path(f"/proc/self/task/{pid}/children").read_bytes().split()
-    except OSError:  # a kernel that does not tell
-        return
-    for child in map(int, listed[:-_MOST_CHILDREN]):
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
 
 
 @atexit.register

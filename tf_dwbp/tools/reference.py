@@ -73,7 +73,7 @@ def out_backprop_shape(
     dilations=(1, 1, 1, 1),
 ):
     """The shape of the convolution's output, which is that of `out_backprop`."""
-    rows, columns = _axes(
+    rows, columns = axes(
         input_sizes, filter_shape, strides, padding, explicit_paddings, data_format, dilations
     )
     batch, depth = input_sizes[0], filter_shape[2] * filter_shape[3]
@@ -133,7 +133,7 @@ def member(
     dilations=(1, 1, 1, 1),
 ):
     """The role `result` from the tensors of the two others, as float64."""
-    rows, columns = _axes(
+    rows, columns = axes(
         input_sizes, filter_sizes, strides, padding, explicit_paddings, data_format, dilations
     )
     batch, (*_, channels, multiplier) = input_sizes[0], filter_sizes
@@ -150,15 +150,32 @@ def member(
         return array.astype(np.float64, order="C").reshape(shapes[role])
 
     arrays = {role: np.zeros(shapes[role]) if role == result else canonical(role) for role in ROLES}
+    add_products(result, arrays, rows, columns)
+    if result == "output":
+        arrays[result] = arrays[result].reshape(*shapes[result][:3], channels * multiplier)
+    if data_format == "NCHW" and result != "filter":
+        return arrays[result].transpose(0, 3, 1, 2)
+    return arrays[result]
+
+
+def add_products(result, arrays, rows, columns):
+    """Adds the products of two arrays to the third, `arrays[result]`, in its own type.
+
+    Args:
+      result: the role that is computed.
+      arrays: by role; NHWC, the output's depth as two dimensions, channels and multiplier.
+      rows: the `Axis` along the height.
+      columns: the `Axis` along the width.
+    """
     taps = [
         (ky, kx, rows.tap(ky), columns.tap(kx))
-        for ky in range(filter_sizes[0])
-        for kx in range(filter_sizes[1])
+        for ky in range(rows.taps)
+        for kx in range(columns.taps)
     ]
     products, first, second = _PRODUCTS[result]
     # A few images at a time, which stay in the caches while all taps go over them.
-    step = max(1, _IMAGE_ELEMENTS // max(1, math.prod(shapes["output"][1:])))
-    for image in range(0, batch, step):
+    step = max(1, _IMAGE_ELEMENTS // max(1, math.prod(arrays["output"].shape[1:])))
+    for image in range(0, len(arrays["output"]), step):
         images = slice(image, image + step)
         for ky, kx, (outputs_y, inputs_y), (outputs_x, inputs_x) in taps:
             meeting = {
@@ -167,11 +184,6 @@ def member(
                 "output": arrays["output"][images, outputs_y, outputs_x],
             }
             meeting[result] += np.einsum(products, meeting[first], meeting[second])
-    if result == "output":
-        arrays[result] = arrays[result].reshape(*shapes[result][:3], channels * multiplier)
-    if data_format == "NCHW" and result != "filter":
-        return arrays[result].transpose(0, 3, 1, 2)
-    return arrays[result]
 
 
 def absolute_products(result, tensors, *args, **kwargs):
@@ -239,7 +251,10 @@ class Axis:
         return slice(first, last + 1), slice(start, stop, self.stride)
 
 
-def _axes(input_sizes, filter_shape, strides, padding, explicit_paddings, data_format, dilations):
+def axes(
+    input_sizes, filter_shape, strides, padding, explicit_paddings, data_format, dilations
+) -> list["Axis"]:
+    """The two spatial axes of a call, rows first."""
     height = data_format.index("H")
     return [
         Axis(

@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import pathlib
 from collections.abc import Callable
 
-from tf_dwbp.tools import console, plot
+from tf_dwbp.tools import console, files, plot
 
 
 def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: str) -> None:
@@ -21,7 +20,7 @@ def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: 
 
     def load(text):
         try:
-            return from_json(json.loads(pathlib.Path(text).read_text(encoding="utf-8")))
+            return from_json(json.loads(files.read_text(text)))
         except OSError as error:
             raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
         except (ValueError, LookupError, TypeError, AttributeError):

@@ -1,8 +1,12 @@
 """The implementations that can be called: ours, stock TensorFlow's, and anybody's function."""
 
+import contextlib
 import importlib
+import importlib.metadata
+import importlib.util
 import os
 import sys
+import types
 
 from tf_dwbp import family
 
@@ -11,6 +15,10 @@ OURS, STOCK = "ours", "stock"
 # How a function can be called: as it stands, or from a program of several calls that TensorFlow
 # runs, or that XLA compiles.
 EAGER, FUNCTION, JIT = EXECUTIONS = ("eager", "function", "jit")
+
+# What a function takes and returns: tensors, or arrays, for which nobody needs TensorFlow. Numbers
+# of type bfloat16 are ml_dtypes.bfloat16 in arrays.
+TENSORFLOW, NUMPY = ARRAYS = ("tensorflow", "numpy")
 
 
 def load(target):
@@ -32,3 +40,20 @@ def load(target):
     if not callable(function):
         raise TypeError(f"{target} is not a function")
     return dict.fromkeys(family.OPS, function)  # its cases are of one op
+
+
+def versions(target: str) -> dict[str, str]:
+    """The versions of the packages whose modules the loaded module of a target imports by name."""
+    module = sys.modules.get(target.partition(":")[0])
+    values = vars(module).values() if isinstance(module, types.ModuleType) else ()
+    modules = [value for value in values if isinstance(value, types.ModuleType)]
+    found = {}
+    for package in sorted({module.__name__.partition(".")[0] for module in modules}):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed, found out without loading it."""
+    return importlib.util.find_spec("tensorflow") is not None

@@ -2,9 +2,9 @@
 
 import argparse
 import functools
-import os
 
-from tf_dwbp.tools import console, digits, run_files
+from tf_dwbp import _library
+from tf_dwbp.tools import console, digits, process, run_files
 from tf_dwbp.tools.models import MODELS, POLICIES
 
 _ALL = "all"
@@ -85,6 +85,7 @@ def _train(parser, arguments):
     if reason := digits.missing():
         parser.error(reason)
 
+    _library.load_or_exit()
     from tf_dwbp.tools import machine
     from tf_dwbp.train import compare
 
@@ -96,7 +97,7 @@ def _train(parser, arguments):
             else:
                 swapped = arguments.swap is not False
                 runs.append(compare.train(plan, swapped, progress.update))
-    return runs, machine.describe(len(os.sched_getaffinity(0)))
+    return runs, machine.describe(process.cores())
 
 
 def _names(chosen):

@@ -1,0 +1,21 @@
+"""Answers that are not the same in every call."""
+
+import numpy as np
+
+from wrong.call import DETERMINISTIC, exhibit
+
+_random = np.random.default_rng()
+
+
+@exhibit("filter_grad", found=DETERMINISTIC)
+def sums_in_any_order(call):
+    """tensorflow/tensorflow#47174: on GPUs, the filter's gradient was summed by atomic additions,
+    in an order of their own."""
+    call.accumulator = np.dtype(np.float64 if call.dtype == np.float64 else np.float32)
+    order = _random.permutation(call.shapes["input"][0])
+    sums = np.zeros(call.shapes["filter"], call.accumulator)
+    images = dict(call.arrays)
+    for image in order:
+        call.arrays = {role: array[image : image + 1] for role, array in images.items()}
+        sums += call.sums()
+    return call.result(sums)

@@ -1,0 +1,89 @@
+"""Finds and ends what a process has started, in whatever group or session that is."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Iterator
+
+_TICK_SECONDS = 0.01
+_PATIENCE_SECONDS = 5  # for what is killed to end
+_MOST_CHILDREN = 64  # of a worker: each call might leave one behind
+
+
+def kill_all(process, variable: str, token: str) -> None:
+    """Ends a process, its group, and whatever has left the group: what bears the mark, or descends.
+
+    What bears no mark is found as long as the process, whose descendants stay its own, lives.
+
+    Args:
+      process: a `subprocess.Popen`.
+      variable: the variable of the environment that the process was started with.
+      token: its value, the mark.
+    """
+    descendants = _of(process.pid) if process.returncode is None else set()
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (found := {*marked(variable, token), *descendants}) and time.monotonic() < deadline:
+        descendants = set()
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_TICK_SECONDS)
+
+
+def marked(variable: str, token: str) -> Iterator[int]:
+    """The ids of the processes that were started with that value of a variable."""
+    mark = f"{variable}={token}".encode()
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # another user's, or it has ended
+            if mark in path.read_bytes().split(b"\0"):
+                yield int(path.parent.name)
+
+
+def _of(pid):
+    """The ids of the processes that a process has started, and these, and so on."""
+    children = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = path.read_bytes().rpartition(b")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found, parents = set(), [pid]
+    while parents:
+        new = children.get(parents.pop(), [])
+        found.update(new)
+        parents += new
+    return found
+
+
+def _children():
+    """The ids of this process's children, those of all threads: mostly the oldest first."""
+    found = []
+    for path in pathlib.Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            found += map(int, path.read_bytes().split())
+    return sorted(found)
+
+
+def _end_child(pid):
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def end_children(but: set[int]) -> None:
+    """Ends this process's children, and orphans that became its own, but for some."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (left := set(_children()) - but) and time.monotonic() < deadline:
+        for pid in left:
+            _end_child(pid)
+
+
+def end_oldest_children() -> None:
+    """Ends children beyond a number: a target that forks may leave one behind in every call."""
+    for child in _children()[:-_MOST_CHILDREN]:
+        _end_child(child)
