@@ -1,7 +1,8 @@
 """Builds and runs the C++ tests, which need no TensorFlow, with the kernels of each isa.
 
 --sanitize: under AddressSanitizer and UBSan.
---tsan: under ThreadSanitizer, with four workers.
+--tsan: under ThreadSanitizer, with four workers, and unless told otherwise for the best isa alone:
+kernels are not watched, and what calls them is the same for all.
 --coverage: prints the lines of cc/conv and cc/cpu that no test runs; exits with 1 if there are any.
 --old-cpu: under qemu, as a processor of 2008: what needs a later one must not be executed there.
 --gpu: the GPU kernels, on an emulated GPU, under both.
@@ -129,8 +130,11 @@ def main() -> None:
         command = ["qemu-x86_64", "-cpu", "Nehalem", program, *arguments]
         _run(command, "On a Nehalem, asked for AVX-512", TF_DWBP_CPU_ISA="avx512", **_EMULATED)
         return
+    environment = _TSAN if options.tsan else {}
+    if options.tsan and not options.isa:
+        _run([program, *arguments], "With the kernels for this machine", **environment)
+        isas = []
     for isa in isas:
-        environment = _TSAN if options.tsan else {}
         what = f"With the kernels for {isa}"
         _run([program, *arguments], what, TF_DWBP_CPU_ISA=isa, **environment)
     if not arguments:
