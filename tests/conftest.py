@@ -5,10 +5,12 @@ import signal
 
 import pytest
 
-# Where a shell runs the tests in the background, Ctrl-C is ignored, also by the programs that the
-# tests press it for.
+# Where a shell runs the tests in the background, Ctrl-C is ignored, and under nohup the end of the
+# terminal, also by the programs that the tests send these signals to.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
