@@ -38,7 +38,7 @@ def _judge(name, op, *arguments):
         cwd=_ROOT,
         env=os.environ | {"PYTHONPATH": str(_ROOT)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=600,
     )
 

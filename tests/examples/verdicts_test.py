@@ -10,7 +10,7 @@ _SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "verdicts.p
 
 def _run(*arguments):
     command = [sys.executable, str(_SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
 
 
 def _write(path, versions, *cells):

@@ -5,6 +5,7 @@ What it does follows from the number of channels, so that each cell of a run is 
 
 import ctypes
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -78,7 +79,8 @@ def _recurse():
 
 def _eat_memory():
     """Until there is no more of it, which is 300 MB away."""
-    size = int(re.search(r"VmSize:\s+(\d+)", open("/proc/self/status").read())[1]) << 10  # noqa: SIM115
+    status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+    size = int(re.search(r"VmSize:\s+(\d+)", status)[1]) << 10
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (size + (300 << 20), hard))
     eaten = []

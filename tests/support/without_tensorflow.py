@@ -40,7 +40,7 @@ class Program:
             cwd=self.folder,
             env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=600,
         )
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
-from tf_dwbp.tools import placement
+from tf_dwbp.tools import arrays, placement
 from tf_dwbp.tools.placement import ANYWHERE, Placement, Record
 
 _HERE = "/job:localhost/replica:0/task:0/device:"
@@ -38,6 +38,7 @@ def test_names_of_devices(text, name):
 def test_a_command_line_is_kept_in_words():
     parser = argparse.ArgumentParser()
     placement.add_options(parser)
+    arrays.add_option(parser)
     words = ["--device", "GPU:0", "--load-library", "a b.so", "--load-library", "c.so"]
     given = placement.of(parser.parse_args(words))
     assert given == Placement("GPU:0", ("a b.so", "c.so"))

@@ -207,7 +207,6 @@ class _Batch:
         """Checks relations to other calls, and adds to the report what came of that."""
 
         def call(problem, arrays):
-            report["calls"] += 1
             other = dataclasses.replace(self.case, problem=problem)
             arguments = problem.arguments(calls.operands(other, arrays, self._place))
             try:
@@ -216,7 +215,11 @@ class _Batch:
                 array = calls.as_array(answer)
             except BaseException as error:
                 line = console.one_line(error)
-                raise _Refused("" if _declined(other, line) else f"{problem}: {line}") from None
+                if _declined(other, line):
+                    raise _Refused("") from None
+                report["calls"] += 1
+                raise _Refused(f"{problem}: {line}") from None
+            report["calls"] += 1
             report["elsewhere"] = report["elsewhere"] or record.elsewhere()
             # A copy: a function of arrays may write to it in its next call.
             return np.array(array) if self._place.without_tensorflow else array
