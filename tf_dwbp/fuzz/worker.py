@@ -22,6 +22,8 @@ from tf_dwbp.fuzz import calls, judge, metamorphic, pool
 from tf_dwbp.fuzz.case import Case
 from tf_dwbp.tools import console, operands, placement, process, targets
 
+_REPEATS_OF_SUSPECTS = 8
+
 # What TensorFlow prints on its way, and the addresses of a trace.
 _CHATTER = re.compile(r"^[IWE]\d{4} |^WARNING|^\s+@ ")
 
@@ -241,8 +243,12 @@ class _Batch:
                 return
 
     def _again(self, relation, answer, call, report):
-        """Whether a relation is broken once more, by an answer that always has the same bits."""
-        report["digests"].append(judge.digest(call(self.case.problem, self._arrays)))
+        """Whether a relation is broken once more, by an answer that always has the same bits.
+
+        One that has not may have had them twice by chance.
+        """
+        for _ in range(_REPEATS_OF_SUSPECTS):
+            report["digests"].append(judge.digest(call(self.case.problem, self._arrays)))
         return len(set(report["digests"])) == 1 and relation.fault(answer, call)
 
     def _barred(self, execution):
