@@ -91,6 +91,16 @@ class SourcesTest(tf.test.TestCase):
                 self.assertNotIn('#include "cc/tests/', path.read_text(encoding="utf-8"), path)
 
 
+class TestsTest(tf.test.TestCase):
+    def test_each_file_of_tests_runs_them(self):
+        # Bazel runs the file itself: one that does nothing then would pass.
+        files = list((ROOT / "tests").glob("*/*_test.py"))
+        self.assertNotEmpty(files)
+        for path in files:
+            text = path.read_text(encoding="utf-8")
+            self.assertEndsWith(text, "    sys.exit(pytest.main([__file__]))\n", str(path))
+
+
 class BuildTest(tf.test.TestCase):
     def test_the_build_info_is_of_this_build(self):
         info = json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))

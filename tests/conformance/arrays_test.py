@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shlex
+import sys
 from unittest import mock
 
 import pytest
@@ -177,3 +178,7 @@ def test_stock_is_asked_beside_a_function_of_arrays_if_wanted(tmp_path):
     assert found["paths"] == ["forward eager", "stock Eigen", "stock oneDNN", "stock XLA"]
     assert set(_cells(file)[0]["outcomes"]) == set(found["paths"])
     assert found["tensorflow_version"]
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

@@ -217,3 +217,7 @@ def test_fuzz_tells_what_ran_elsewhere():
     status, output, _ = _main("fuzz", *_words(), *target, "--case", _TEXT, "--seed", "1")
     assert status == 1
     assert "# elsewhere: " in output and "ran on CPU:0, not on MY_NPU:0" in output
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

@@ -80,3 +80,7 @@ def test_a_framework_that_is_not_installed(name):
     line = done.stderr.splitlines()[-1]
     assert line.startswith("tf-dwbp conformance: ")
     assert "ModuleNotFoundError: No module named" in line
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

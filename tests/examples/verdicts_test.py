@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 _SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "verdicts.py"
 
 
@@ -56,3 +58,7 @@ def test_what_is_no_run(tmp_path):
         assert (done.returncode, done.stdout) == (2, "")
         assert text in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

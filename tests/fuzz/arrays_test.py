@@ -1,6 +1,7 @@
 """`tf-dwbp fuzz --arrays numpy`: functions of NumPy arrays are tested without TensorFlow."""
 
 import shlex
+import sys
 
 import pytest
 
@@ -94,3 +95,7 @@ def test_our_ops_take_no_arrays(program):
     done = program.run("fuzz", "--arrays", "numpy")
     assert done.returncode == 2
     assert "--arrays numpy is for --target MODULE:FUNCTION" in done.stderr.splitlines()[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

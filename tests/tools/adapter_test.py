@@ -1,5 +1,7 @@
 """What adapters of other frameworks are told of a call."""
 
+import sys
+
 import pytest
 
 from tf_dwbp.conformance import cases
@@ -44,3 +46,7 @@ def test_geometry_adds_up():
 def test_a_layout_that_does_not_exist():
     with pytest.raises(ValueError, match="^data_format is 'NCWH', but must be NHWC or NCHW$"):
         adapter.geometry((1, 2, 3, 4), (1, 1, 4, 1), [1] * 4, "SAME", data_format="NCWH")
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))

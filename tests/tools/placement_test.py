@@ -1,6 +1,7 @@
 """Names of devices, kinds of libraries, and what is read from TensorFlow's record."""
 
 import argparse
+import sys
 
 import pytest
 import tensorflow as tf
@@ -152,3 +153,7 @@ def test_refusals_before_any_device():
 
     assert placement.refusal_anywhere(call(3)) == ""
     assert "ValueError: Negative dimension size" in placement.refusal_anywhere(call(2))
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
