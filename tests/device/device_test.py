@@ -18,7 +18,7 @@ from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import problem, targets
 from tf_dwbp.tools.placement import Placement
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _TEXT = "forward:float:NHWC:b2:10x10x8m1:k3x3:s1x1:d1x1:SAME"
 _CASE = cases.Case.of(problem.parse(_TEXT))
 _BOTH = (targets.EAGER, targets.FUNCTION)
