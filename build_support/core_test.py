@@ -131,12 +131,10 @@ def main() -> None:
         _run(command, "On a Nehalem, asked for AVX-512", TF_DWBP_CPU_ISA="avx512", **_EMULATED)
         return
     environment = _TSAN if options.tsan else {}
-    if options.tsan and not options.isa:
-        _run([program, *arguments], "With the kernels for this machine", **environment)
-        isas = []
-    for isa in isas:
-        what = f"With the kernels for {isa}"
-        _run([program, *arguments], what, TF_DWBP_CPU_ISA=isa, **environment)
+    for isa in [None] if options.tsan and not options.isa else isas:
+        what = f"With the kernels for {isa or 'this machine'}"
+        chosen = {"TF_DWBP_CPU_ISA": isa} if isa else {}
+        _run([program, *arguments], what, **chosen, **environment)
     if not arguments:
         _run_forced(program, **environment)
 

@@ -135,13 +135,13 @@ def table(runs: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def put_into(page: str, text: str) -> str:
+def put_into(page: str, text: str, begin: str = _BEGIN, end: str = _END) -> str:
     """The page with another text between its two marks."""
-    before, _, rest = page.partition(_BEGIN)
-    _, mark, after = rest.partition(_END)
+    before, _, rest = page.partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        raise ValueError(f"the page must have {_BEGIN!r} and, later, {_END!r}")
-    return f"{before}{_BEGIN}\n{text}\n{_END}{after}"
+        raise ValueError(f"the page must have {begin!r} and, later, {end!r}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def _results(folder, versions, options):

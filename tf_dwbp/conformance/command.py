@@ -1,10 +1,8 @@
 """`tf-dwbp conformance`: the command line's view of the package."""
 
-import argparse
 import dataclasses
 import functools
 import itertools
-import re
 import sys
 
 from tf_dwbp import build_info
@@ -38,7 +36,7 @@ def register(subparsers) -> None:
     )
     parser.add_argument(
         "--target",
-        type=_target,
+        type=targets.argument,
         metavar="ours|stock|MODULE:FUNCTION",
         help="judge our ops, stock TensorFlow, or any function with an op's signature; ours unless "
         "given, stock's with --device",
@@ -134,10 +132,8 @@ def register(subparsers) -> None:
 
 def _run(parser, arguments):
     arrays.check(parser, arguments)
-    if arguments.device:
-        arguments.target = arguments.target or targets.STOCK
-    target, place = arguments.target, placement.of(arguments)
-    target = None if target == targets.OURS else target
+    target = arguments.target = placement.target_of(arguments)
+    place = placement.of(arguments)
     if target is None and not build_info()["native"]:
         parser.exit(
             2,
@@ -229,7 +225,7 @@ def _executions(parser, arguments):
         asked = asked or [targets.EAGER, targets.FUNCTION]
     elif asked and arguments.target == targets.STOCK:
         parser.error("stock is judged by its implementations: --execution is for other targets")
-    if arguments.target not in (None, targets.OURS):
+    if arguments.target is not None:
         asked = asked or [targets.EAGER]
     elif why := build_info()["why_no_xla"]:
         if targets.JIT in asked:
@@ -237,9 +233,3 @@ def _executions(parser, arguments):
         print(f"without jit, since built without XLA kernels: {why}", file=sys.stderr)
         asked = asked or [targets.EAGER, targets.FUNCTION]
     return [name for name in targets.EXECUTIONS if name in asked or not asked]
-
-
-def _target(text):
-    if text not in (targets.OURS, targets.STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
-    return text

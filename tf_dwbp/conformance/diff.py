@@ -4,7 +4,6 @@ Both are read from what --json wrote: of two versions of TensorFlow, or before a
 Neither TensorFlow nor a library is loaded.
 """
 
-import argparse
 import collections
 import dataclasses
 import enum
@@ -156,19 +155,14 @@ def register(subparsers) -> None:
 
 
 def _file(text):
-    try:
-        return text, saved.read(text)
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return text, console.readable(text, saved.read)
 
 
 def _run(arguments):
     (name_a, a), (name_b, b) = arguments.a, arguments.b
     found = pairs(a, b)
     lines = [
-        f"{side}: {name}: {run.target}, TensorFlow {run.tensorflow_version}"
+        f"{side}: {name}: {run.subject}, {summary.software(run)}"
         for side, name, run in (("A", name_a, a), ("B", name_b, b))
     ]
     complete = console.write_files(

@@ -11,7 +11,6 @@ The last line that matches decides. What it does not list is a failure: another 
 agreement as well, unless `agrees` is among its verdicts.
 """
 
-import argparse
 import dataclasses
 import fnmatch
 import functools
@@ -21,7 +20,7 @@ import re
 from tf_dwbp.conformance import cases
 from tf_dwbp.conformance.results import DIFFERS, Cell, Failure, Run
 from tf_dwbp.conformance.verdicts import Verdict
-from tf_dwbp.tools import problem
+from tf_dwbp.tools import console, files, problem
 
 AGREES, SKIPPED = Verdict.AGREES.value, Verdict.SKIPPED.value
 KINDS = (*(verdict.value for verdict in Verdict), DIFFERS)  # what a line can expect
@@ -153,7 +152,7 @@ def _reason(entry):
 def read(path: str | pathlib.Path) -> Expectations:
     """Reads a file. Raises OSError, and ValueError that names the line that is none."""
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+        text = files.read_text(path).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}:{line}: not UTF-8") from None
@@ -197,9 +196,4 @@ def _parse(words, place):
 
 def argument(text: str) -> Expectations:
     """The same for `argparse`."""
-    try:
-        return read(text)
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return console.readable(text, read)

@@ -21,6 +21,7 @@ def to_json(run: Run) -> dict:
     return {
         "target": run.target,
         "device": run.placement.device,
+        "placement": run.placement.words,
         "tensorflow_version": run.tensorflow_version,
         "versions": run.versions,
         "options": run.options,

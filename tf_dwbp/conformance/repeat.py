@@ -26,7 +26,7 @@ def options(arguments: argparse.Namespace) -> list[str]:
 
 def line(run: Run, cell: Cell) -> str:
     """The command line that repeats a cell of a run."""
-    words = ["tf-dwbp", "conformance", *shlex.split(run.placement.options(run.target))]
+    words = ["tf-dwbp", "conformance", *run.placement.words_for(run.target)]
     words += [*run.options, *_executions(run, cell)]
     return f"{shlex.join(words)} {cell.case.options}"
 

@@ -155,10 +155,10 @@ class _Exchange:
                     queues = [self._shared]
                 for queue in queues if asked else []:
                     queue.append(_Job(number, path, list(asked)))
-        words = [*placement.words, *sorted({path.target for path in paths})]
+        names = sorted({path.target for path in paths})
         self._xla_flags = list(_XLA_FLAGS)
         self._workers = [
-            _Worker(ENVIRONMENTS[i], self._xla_flags, words, own[i], limit_seconds)
+            _Worker(ENVIRONMENTS[i], self._xla_flags, placement, names, own[i], limit_seconds)
             for i in sorted({i for path in paths for i in path.environments})
         ]
 
@@ -251,19 +251,14 @@ class _Exchange:
 class _Worker:
     """A worker process and those that follow it: environment, jobs, and what is being done."""
 
-    def __init__(self, environment, xla_flags, words, jobs, limit_seconds):
+    def __init__(self, environment, xla_flags, placement, names, jobs, limit_seconds):
+        self.names = ", ".join(names)  # of the targets that it loads
         self.jobs = jobs
         self.process = None
         self._xla_flags = xla_flags
         self._environment = environment
-        self._words = words
+        self._words = [*placement.words, *names]
         self._limit_seconds = limit_seconds
-
-    @property
-    def names(self):
-        """Of the targets that it loads."""
-        _, names = Placement.split(self._words)
-        return ", ".join(names)
 
     @property
     def running(self):

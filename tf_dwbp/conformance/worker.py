@@ -139,7 +139,7 @@ def _barred(functions, case, execution, outcome):
 def _judged(case, answers, elsewhere):
     if elsewhere:  # whatever it computed, it is not the device's answer
         return Outcome(Verdict.ELSEWHERE, elsewhere)
-    return verdicts.judge_all(map(_array, answers), case, _expectations(case))
+    return verdicts.judge_all(map(operands.as_array, answers), case, _expectations(case))
 
 
 def _ask_program(jit, functions, place, batch, send):
@@ -189,12 +189,6 @@ def _constants(tensors):
     import tensorflow as tf
 
     return {role: tf.constant(array) for role, array in tensors.items()}
-
-
-def _array(answer):
-    import tensorflow as tf
-
-    return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)
 
 
 def _litter(case, place):

@@ -72,11 +72,3 @@ def program(
         return answers
 
     return called(inputs)
-
-
-def as_array(answer) -> np.ndarray:
-    if isinstance(answer, np.ndarray):
-        return answer
-    import tensorflow as tf
-
-    return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)

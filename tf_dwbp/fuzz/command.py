@@ -2,7 +2,6 @@
 
 import argparse
 import random
-import re
 import sys
 
 from tf_dwbp import _library, _native
@@ -70,7 +69,7 @@ def register(subparsers) -> None:
     )
     parser.add_argument(
         "--target",
-        type=_target,
+        type=targets.argument,
         metavar="ours|stock|MODULE:FUNCTION",
         help="test our ops, stock TensorFlow's, or a function with an op's signature, the one of "
         "--op, input_grad unless given; eagerly, in one process, unless told otherwise. Ours "
@@ -174,9 +173,7 @@ def _run(parser, arguments):
 def _plan(parser, arguments):
     _check_arrays(parser, arguments)
     ops = arguments.op
-    if arguments.device:
-        arguments.target = arguments.target or targets.STOCK
-    arguments.target = None if arguments.target == targets.OURS else arguments.target
+    arguments.target = placement.target_of(arguments)
     if arguments.target not in (None, targets.STOCK):
         ops = ops or ["input_grad"]
         if len(set(ops)) > 1:
@@ -283,12 +280,6 @@ def _others():
 def _case(arguments):
     offsets = tuple(arguments.offset or (0, 0))
     return Case(arguments.case, arguments.data or INTEGERS, arguments.seed or 0, offsets)
-
-
-def _target(text):
-    if text not in (targets.OURS, targets.STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
-    return text
 
 
 def _change(text):

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_dwbp.fuzz import calls, checks, invalid, judge
+from tf_dwbp.fuzz import checks, invalid, judge
 from tf_dwbp.fuzz.case import Case
-from tf_dwbp.tools import console, reference, targets
+from tf_dwbp.tools import console, operands, reference, targets
 from tf_dwbp.tools.problem import ARGUMENTS, DTYPES
 
 _LONGEST = 500  # characters, of an error
@@ -45,7 +45,7 @@ def _outcome(function, case, arguments, faults, execution):
             result = function(**arguments)
         else:
             result = _traced(function, case, arguments, execution == targets.JIT)
-        array = calls.as_array(result)
+        array = operands.as_array(result)
     except BaseException as error:
         if not faults:
             return "refuses", f"it is valid, but: {console.one_line(error)}"

@@ -52,3 +52,8 @@ class Results:
     unasked: int = 0  # cases, in one setting each, beside too many that kill
     stopped: str = ""  # why before the end
     paths: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def count(self, answer: dict) -> None:
+        """Counts what a worker has done for an answer."""
+        self.calls += answer["calls"]
+        self.relations.update(answer.get("relations", ()))

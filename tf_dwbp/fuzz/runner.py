@@ -211,8 +211,7 @@ class Runner:
                 batch.casualties.clear()  # this is the cause
             for answer in job.answers:
                 batch.answers[indices[answer["case"]]].append((job.setting, answer))
-                self.results.calls += answer["calls"]
-                self.results.relations.update(answer.get("relations", ()))
+                self.results.count(answer)
             for number, found in findings.of_job(job).items():
                 self._failed(batch, indices[number], findings.worst(found))
 
@@ -347,8 +346,7 @@ class Runner:
             found += findings.of_job(job).get(0, [])
             answers += [(job.setting, answer) for answer in job.answers]
             for answer in job.answers:
-                self.results.calls += answer["calls"]
-                self.results.relations.update(answer.get("relations", ()))
+                self.results.count(answer)
         if self.plan.deterministic:
             found += findings.differences(case, answers)
         return findings.worst(found)

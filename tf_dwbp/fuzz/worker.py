@@ -190,20 +190,25 @@ class _Batch:
         answers, elsewhere = [], ""
         try:
             for _ in range(repeats):
-                with self._place.recorded() as record:
-                    answer = self._function(**arguments)
-                if self._place.without_tensorflow:
-                    answer = np.array(answer)  # a copy: the next call may write to it
+                answer, there = self._call(self._function, arguments)
                 answers.append(answer)
-                elsewhere = elsewhere or record.elsewhere()
+                elsewhere = elsewhere or there
         except BaseException as error:  # of whatever type: the call is valid
             return self.report(targets.EAGER, answers, console.one_line(error), elsewhere)
         report = self.report(targets.EAGER, answers, elsewhere=elsewhere)
         report["fault"] = operands.change(self.tensors, self._arrays) or report["fault"]
         wrong = report["fault"] or report["refusal"] or elsewhere
         if relations and self._judged and not wrong and len(set(report["digests"])) == 1:
-            self._relate(calls.as_array(answers[0]), relations, report)
+            self._relate(operands.as_array(answers[0]), relations, report)
         return report
+
+    def _call(self, function, arguments):
+        """The answer, and where it was computed, if not where it had to be."""
+        with self._place.recorded() as record:
+            answer = function(**arguments)
+        if self._place.without_tensorflow:
+            answer = np.array(answer)  # a copy: the next call may write to it
+        return answer, record.elsewhere()
 
     def _relate(self, answer, which, report):
         """Checks relations to other calls, and adds to the report what came of that."""
@@ -212,9 +217,8 @@ class _Batch:
             other = dataclasses.replace(self.case, problem=problem)
             arguments = problem.arguments(calls.operands(other, arrays, self._place))
             try:
-                with self._place.recorded() as record:
-                    answer = self._functions[problem.op](**arguments)
-                array = calls.as_array(answer)
+                answer, there = self._call(self._functions[problem.op], arguments)
+                array = operands.as_array(answer)
             except BaseException as error:
                 line = console.one_line(error)
                 if _declined(other, line):
@@ -222,9 +226,8 @@ class _Batch:
                 report["calls"] += 1
                 raise _Refused(f"{problem}: {line}") from None
             report["calls"] += 1
-            report["elsewhere"] = report["elsewhere"] or record.elsewhere()
-            # A copy: a function of arrays may write to it in its next call.
-            return np.array(array) if self._place.without_tensorflow else array
+            report["elsewhere"] = report["elsewhere"] or there
+            return array
 
         several = len(set(self._functions.values())) > 1
         found = metamorphic.relations(self.case, self._arrays, several)
@@ -264,7 +267,7 @@ class _Batch:
         digests = []
         for answer in answers:
             try:
-                array = calls.as_array(answer)
+                array = operands.as_array(answer)
             except BaseException as error:  # an object of somebody's class
                 refusal = refusal or console.one_line(error)
                 break

@@ -5,8 +5,8 @@ An adapter is a function with an op's signature that calls a framework: see docs
 
 import dataclasses
 
+from tf_dwbp.tools import reference
 from tf_dwbp.tools.problem import LAYOUTS
-from tf_dwbp.tools.reference import Axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +55,9 @@ def geometry(
     """
     if data_format not in LAYOUTS:
         raise ValueError(f"data_format is {data_format!r}, but must be {' or '.join(LAYOUTS)}")
-    axes = []
-    for taps, letter in zip(filter_sizes[:2], "HW", strict=True):
-        i = data_format.index(letter)
-        amounts = tuple(explicit_paddings[2 * i : 2 * i + 2])
-        axes.append(Axis(input_sizes[i], taps, strides[i], dilations[i], padding, amounts))
+    axes = reference.axes(
+        input_sizes, filter_sizes, strides, padding, explicit_paddings, data_format, dilations
+    )
 
     def pair(value):
         return tuple(map(value, axes))

@@ -71,6 +71,19 @@ def writable(text: str) -> pathlib.Path:
     return pathlib.Path(text)
 
 
+def readable(text: str, read: Callable[[str], object]) -> object:
+    """What `read` makes of a file that a command is given, for `argparse`.
+
+    It raises OSError, or ValueError with what to say of a file that holds something else.
+    """
+    try:
+        return read(text)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def write_files(
     writers: Iterable[tuple[pathlib.Path | None, Callable[[pathlib.Path], None]]],
 ) -> bool:

@@ -1,6 +1,15 @@
-"""What a call must leave alone."""
+"""What a call takes and gives: as arrays, and what it must leave alone."""
 
 import numpy as np
+
+
+def as_array(answer) -> np.ndarray:
+    """An answer, TensorFlow's or anything that NumPy takes, as an array."""
+    if isinstance(answer, np.ndarray):
+        return answer
+    import tensorflow as tf
+
+    return answer.numpy() if isinstance(answer, tf.Tensor) else np.asarray(answer)
 
 
 def change(tensors: dict, arrays: dict[str, np.ndarray]) -> str:

@@ -88,6 +88,12 @@ def of(arguments: argparse.Namespace) -> "Placement":
     return Placement(arguments.device, tuple(arguments.load_library), arrays.of(arguments))
 
 
+def target_of(arguments: argparse.Namespace) -> str | None:
+    """What a command line has judged, None for our ops: on a device, stock's unless it says so."""
+    target = arguments.target or (targets.STOCK if arguments.device else targets.OURS)
+    return None if target == targets.OURS else target
+
+
 def _device_argument(text):
     try:
         return device_name(text)
@@ -119,12 +125,16 @@ class Placement:
         """Whether a function of NumPy arrays is called."""
         return self.arrays == targets.NUMPY
 
-    def options(self, target: str, op: str | None = None) -> str:
-        """The beginning of a program's options that have a call of `target` made again here."""
+    def words_for(self, target: str, op: str | None = None) -> list[str]:
+        """The first of a program's options that have a call of `target` made again here."""
         if target == targets.OURS and not self.words:
-            return ""
-        words = [*self.words, "--target", target, *(["--op", op] if op else [])]
-        return f"{shlex.join(words)} "
+            return []
+        return [*self.words, "--target", target, *(["--op", op] if op else [])]
+
+    def options(self, target: str, op: str | None = None) -> str:
+        """The same as the beginning of a line."""
+        words = self.words_for(target, op)
+        return f"{shlex.join(words)} " if words else ""
 
     @classmethod
     def split(cls, words: Sequence[str]) -> tuple["Placement", list[str]]:

@@ -1,6 +1,6 @@
 """The files of commands that measure: what was saved, and is to be, and pictures of it."""
 
-import argparse
+import functools
 import json
 from collections.abc import Callable
 
@@ -18,14 +18,13 @@ def add_options(parser, from_json: Callable[[dict], object], saved: str, drawn: 
       drawn: what is drawn.
     """
 
-    def load(text):
+    def read(text):
         try:
             return from_json(json.loads(files.read_text(text)))
-        except OSError as error:
-            raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from None
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise argparse.ArgumentTypeError(f"{text} is not what --json writes") from None
+            raise ValueError(f"{text} is not what --json writes") from None
 
+    load = functools.partial(console.readable, read=read)
     for name, type_, text in (
         ("load", load, "show what --json wrote; measure nothing"),
         ("json", console.writable, f"write {saved}"),

@@ -1,10 +1,12 @@
 """The implementations that can be called: ours, stock TensorFlow's, and anybody's function."""
 
+import argparse
 import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 import types
 
@@ -19,6 +21,13 @@ EAGER, FUNCTION, JIT = EXECUTIONS = ("eager", "function", "jit")
 # What a function takes and returns: tensors, or arrays, for which nobody needs TensorFlow. Numbers
 # of type bfloat16 are ml_dtypes.bfloat16 in arrays.
 TENSORFLOW, NUMPY = ARRAYS = ("tensorflow", "numpy")
+
+
+def argument(text: str) -> str:
+    """The name of a target, for `argparse`."""
+    if text not in (OURS, STOCK) and not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither ours, stock nor MODULE:FUNCTION")
+    return text
 
 
 def load(target):
