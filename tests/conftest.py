@@ -1,6 +1,7 @@
 """Decides which tests this machine can run."""
 
 import os
+import pathlib
 import signal
 
 import pytest
@@ -11,6 +12,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture
+def support_for_workers(monkeypatch):
+    """Has the processes that a test starts find the targets in tests/support."""
+    folder = pathlib.Path(__file__).parent / "support"
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
 
 
 def pytest_collection_modifyitems(items):

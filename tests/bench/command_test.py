@@ -20,34 +20,16 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import lone_worker
+from bench_cases import DILATED, MACHINE, PLAIN, PLAN, skip_without
 from tf_dwbp import cli
 from tf_dwbp.bench import runner, shapes
 from tf_dwbp.bench.call import OPS
-from tf_dwbp.bench.results import Plan, Row, Run
-from tf_dwbp.bench.shapes import Shape
+from tf_dwbp.bench.results import Row, Run
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-PLAIN = Shape("plain", 2, 6, 7, 5, 3)
-STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
-DILATED = Shape("dilated", 2, 7, 8, 5, 3, dilation=2)
-MULTIPLIER = Shape("multiplier", 1, 6, 6, 3, 5, 2, depth_multiplier=2)
-
-PLAN = Plan(peer="onednn", dtype="float32", layout="NHWC", threads=2, rounds=3)
-MACHINE = {
-    "cpu": "a processor",
-    "threads": 2,
-    "tensorflow": "2",
-    "onednn": "1",
-    "forced_cpu_isa": None,
-}
 
 _TEXT = "forward:float:NHWC:b1:4x4x2m1:k3x3:s1x1:d1x1:SAME"
-
-
-def _skip_without(test, module):
-    if not importlib.util.find_spec(module):
-        test.skipTest(f"{module} is not installed")
 
 
 def _measuring_children(process):
@@ -189,7 +171,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertIn("tf_dwbp (jit) and ", text)
 
     def test_torch_end_to_end(self):
-        _skip_without(self, "torch")
+        skip_without(self, "torch")
         _, run = self._measure("--peer", "torch", "--shapes", self.SHAPE)
         self.assertEqual(set(run.rows[0].seconds), {"ours", "torch", "copy"})
         self.assertIn("torch", run.machine)
@@ -212,7 +194,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(self._bench("--load", str(self.directory / "run.json")), text)
 
     def test_texts_say_how_ours_is_called(self):
-        _skip_without(self, "matplotlib")
+        skip_without(self, "matplotlib")
         saved, drawn = self.directory / "saved.json", self.directory / "plot.svg"
         plan = dataclasses.replace(PLAN, peer="ours-eager", execution="function")
         rows = [Row(PLAIN, {"ours": [1e-3], "ours-eager": [2e-3], "copy": [1e-4]})]
@@ -226,7 +208,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters("png", "svg")
     def test_plot(self, suffix):
-        _skip_without(self, "matplotlib")
+        skip_without(self, "matplotlib")
         seconds = {"ours": [2e-3], "onednn": [1e-3], "copy": [1e-4]}
         rows = [Row(PLAIN, seconds), Row(DILATED, {"ours": [1e-3]}, {"onednn": "because"})]
         saved, drawn = self.directory / "saved.json", self.directory / f"plot.{suffix}"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib.util
 import sys
 from unittest import mock
 
@@ -11,31 +10,11 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED, skip_without
 from tf_dwbp.bench import peers, shapes, worker
 from tf_dwbp.bench.call import DTYPES, OPS, Call
 from tf_dwbp.bench.contender import Contender, Refused
-from tf_dwbp.bench.results import Plan
-from tf_dwbp.bench.shapes import Shape
 from tf_dwbp.tools import reference, targets
-
-PLAIN = Shape("plain", 2, 6, 7, 5, 3)
-STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
-DILATED = Shape("dilated", 2, 7, 8, 5, 3, dilation=2)
-MULTIPLIER = Shape("multiplier", 1, 6, 6, 3, 5, 2, depth_multiplier=2)
-
-PLAN = Plan(peer="onednn", dtype="float32", layout="NHWC", threads=2, rounds=3)
-MACHINE = {
-    "cpu": "a processor",
-    "threads": 2,
-    "tensorflow": "2",
-    "onednn": "1",
-    "forced_cpu_isa": None,
-}
-
-
-def _skip_without(test, module):
-    if not importlib.util.find_spec(module):
-        test.skipTest(f"{module} is not installed")
 
 
 def _reference(call):
@@ -152,17 +131,17 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
         op=list(OPS),
     )
     def test_torch(self, shape, layout, dtype, op):
-        _skip_without(self, "torch")
+        skip_without(self, "torch")
         self._assert_right(peers.PEERS["torch"].prepare, Call(shape, dtype, layout, op))
 
     def test_torch_cannot_pad_unevenly_at_stride_1(self):
-        _skip_without(self, "torch")
+        skip_without(self, "torch")
         shape = dataclasses.replace(PLAIN, filter=2)
         with self.assertRaisesRegex(Refused, "cannot express"):
             peers.PEERS["torch"].prepare(Call(shape, "float32", "NHWC"), 1)
 
     def test_torch_can_express_every_shape(self):
-        _skip_without(self, "torch")
+        skip_without(self, "torch")
         import torch
 
         small = (dataclasses.replace(shape, batch=1, channels=1) for shape in shapes.SHAPES)

@@ -12,26 +12,13 @@ import rich.console
 import tensorflow as tf
 from absl.testing import parameterized
 
+from bench_cases import DILATED, MACHINE, MULTIPLIER, PLAIN, PLAN, STRIDED
 from tf_dwbp.bench import limits, measure, report, shapes
 from tf_dwbp.bench.call import Call
-from tf_dwbp.bench.results import Plan, Row, Run
+from tf_dwbp.bench.results import Row, Run
 from tf_dwbp.bench.shapes import Shape
 from tf_dwbp.tools import reference
 from tf_dwbp.tools.statistics import Spread
-
-PLAIN = Shape("plain", 2, 6, 7, 5, 3)
-STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
-DILATED = Shape("dilated", 2, 7, 8, 5, 3, dilation=2)
-MULTIPLIER = Shape("multiplier", 1, 6, 6, 3, 5, 2, depth_multiplier=2)
-
-PLAN = Plan(peer="onednn", dtype="float32", layout="NHWC", threads=2, rounds=3)
-MACHINE = {
-    "cpu": "a processor",
-    "threads": 2,
-    "tensorflow": "2",
-    "onednn": "1",
-    "forced_cpu_isa": None,
-}
 
 
 class ShapesTest(tf.test.TestCase, parameterized.TestCase):

@@ -15,19 +15,13 @@ from absl.testing import parameterized
 
 import tf_dwbp
 import tiny_model
+from bench_cases import MACHINE
 from tf_dwbp import cli
 from tf_dwbp.bench import runner, share, train_worker
 from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun
 from tf_dwbp.swap import plug_in
 
 PLAN = TrainingPlan(threads=1, rounds=2, policy="float32", image_size=32, batch=4)
-MACHINE = {
-    "cpu": "a processor",
-    "threads": 2,
-    "tensorflow": "2",
-    "onednn": "1",
-    "forced_cpu_isa": None,
-}
 
 
 class ShareTest(tf.test.TestCase, parameterized.TestCase):

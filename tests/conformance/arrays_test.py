@@ -3,8 +3,6 @@
 import contextlib
 import io
 import json
-import os
-import pathlib
 import shlex
 import sys
 from unittest import mock
@@ -18,11 +16,7 @@ from tf_dwbp.tools import targets
 _FEW = ("--quick", "--dtype", "bfloat16", "--layout", "NHWC")
 
 
-@pytest.fixture(autouse=True)
-def _targets(monkeypatch):
-    support = str(pathlib.Path(without_tensorflow.__file__).parent)
-    path = [support, os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+pytestmark = pytest.mark.usefixtures("support_for_workers")
 
 
 @pytest.fixture(scope="module", name="program")

@@ -12,10 +12,11 @@ import textwrap
 import pytest
 
 from tf_dwbp import cli
-from tf_dwbp.conformance import cases, diff, export, saved
+from tf_dwbp.conformance import cases, diff, export, repeat, saved
 from tf_dwbp.conformance.diff import Change
 from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
+from tf_dwbp.tools.placement import Placement
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _CASE = cases.CASES[0]
@@ -116,6 +117,17 @@ def _diff(*arguments):
 def test_what_is_read_is_what_was_written(tmp_path):
     for path, run in zip(_write(tmp_path), _example(), strict=True):
         assert saved.read(path) == run
+
+
+def test_where_a_run_was_made_is_read(tmp_path):
+    run = _run({_CASE: {"f eager": [_outcome("WRONG")]}}, "module:f", None, ["f eager"])
+    run.placement = Placement("MY_NPU:0", ("a b.so",))
+    run.versions = {"numpy": "2.0"}
+    path = tmp_path / "run.json"
+    export.write_json(run, path)
+    assert saved.read(path) == run
+    (cell,) = saved.read(path).cells
+    assert "--device MY_NPU:0 --load-library 'a b.so'" in repeat.line(saved.read(path), cell)
 
 
 def test_the_program(tmp_path):

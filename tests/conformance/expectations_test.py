@@ -75,7 +75,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("wrongg *", "'wrongg' is no verdict: agrees, "),
+        ("wrongg *", "'wrongg' is no verdict: agrees, barred, imprecise, "),
         ("WRONG", "no problem after 'WRONG'"),
         ("WRONG forward:float", "'forward:float' is no problem such as"),
         ("WRONG,, *", "'' is no verdict"),

@@ -1,7 +1,5 @@
 """Whatever a target does to the process that calls it, each cell gets its verdict."""
 
-import os
-import pathlib
 import sys
 from unittest import mock
 
@@ -17,11 +15,7 @@ _HARMLESS = [name for name in hostile.NAMES if hostile.EXPECTED[name][0] not in 
 _HARMLESS.append(_HARMLESS.pop(_HARMLESS.index("low descriptors")))  # others print after it
 
 
-@pytest.fixture(autouse=True)
-def _target(monkeypatch):
-    folder = pathlib.Path(hostile.__file__).parent
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)
+pytestmark = pytest.mark.usefixtures("support_for_workers")
 
 
 def test_each_cell_gets_its_verdict():

@@ -74,6 +74,10 @@ def test_a_device_without_faults_agrees():
     assert Verdict.BARRED in run.counts("MY_NPU:0 function")
 
 
+def test_the_list_of_faults_is_read():
+    assert len(device_plug_in.FAULTS) == 10
+
+
 @pytest.mark.parametrize("fault", device_plug_in.FAULTS)
 def test_every_fault_is_found_by_the_quick_cut(fault, monkeypatch):
     monkeypatch.setenv(device_plug_in.FAULT, fault)

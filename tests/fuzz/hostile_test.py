@@ -1,7 +1,5 @@
 """Whatever a target does to the process that calls it, each case gets its verdict."""
 
-import os
-import pathlib
 import sys
 
 import pytest
@@ -12,12 +10,7 @@ from tf_dwbp.fuzz.case import INTEGERS, Case
 from tf_dwbp.fuzz.pool import Job, Pool, Setting
 from tf_dwbp.tools import targets
 
-
-@pytest.fixture(autouse=True)
-def _target(monkeypatch):
-    folder = pathlib.Path(hostile.__file__).parent
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)
+pytestmark = pytest.mark.usefixtures("support_for_workers")
 
 
 def test_each_case_gets_its_verdict():

@@ -4,8 +4,6 @@ import collections
 import contextlib
 import io
 import json
-import os
-import pathlib
 import shlex
 import sys
 
@@ -19,13 +17,7 @@ from tf_dwbp.fuzz.case import INTEGERS, REAL, SPECIAL, Case
 from tf_dwbp.tools import problem, reference
 from tf_dwbp.tools.problem import DTYPES
 
-_SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "support"
-
-
-@pytest.fixture(autouse=True)
-def _targets(monkeypatch):
-    path = os.pathsep.join([str(_SUPPORT), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)
+pytestmark = pytest.mark.usefixtures("support_for_workers")
 
 
 @pytest.fixture

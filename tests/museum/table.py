@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "museum.md"
-BEGIN, END = "<!-- exhibits: by tests/museum/table.py -->\n", "<!-- end of exhibits -->\n"
+BEGIN, END = "<!-- exhibits: by tests/museum/table.py -->", "<!-- end of exhibits -->"
 
 _HEAD = (
     "| exhibit, op | what is wrong | report | found by | after |\n| --- | --- | --- | --- | --: |\n"
@@ -39,6 +39,7 @@ def body(rows: list[str]) -> str:
 
 def main() -> int:
     import exhibits
+    from build_support.versions import put_into
 
     rows, ways = [], collections.Counter()
     for exhibit in exhibits.ALL:
@@ -49,10 +50,8 @@ def main() -> int:
             return 1
         rows.append(row(exhibit, found))
         ways[exhibit.found] += 1
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + "\n" + body(rows) + "\n" + END + after, encoding="utf-8")
+    page = put_into(PAGE.read_text(encoding="utf-8"), f"\n{body(rows)}", BEGIN, END)
+    PAGE.write_text(page, encoding="utf-8")
     print(f"{len(rows)} exhibits: {', '.join(f'{n} by {way}' for way, n in ways.items())}")
     return 0
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,19 +15,10 @@ from build_support import tensorflow_wheel
 
 NAME = "MY_NPU:0"
 FAULT = "MY_NPU_FAULT"  # the environment variable that holds the name of a fault, see faults.h
-FAULTS = (
-    "multiplier_order",
-    "dilations_ignored",
-    "one_stride",
-    "padding_before",
-    "explicit_ignored",
-    "layout_ignored",
-    "low_precision",
-    "first_image_only",
-    "clamped_border",
-    "not_written",
-)
 _SOURCES = pathlib.Path(__file__).resolve().parents[1] / "device"
+_LIST = re.compile(r"kNames = \{\n(.*?)\};", re.DOTALL)
+# The list of faults; the first, which is none, has no name.
+FAULTS = tuple(re.findall(r'"(\w+)"', _LIST.search((_SOURCES / "faults.h").read_text("utf-8"))[1]))
 _FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
 
 

@@ -93,11 +93,16 @@ for job in channel:
                 cli.main([command, "--load", str(path)])
             self.assertEqual(exit.exception.code, 2)
 
-    @parameterized.parameters("bench", "train")
-    def test_a_file_without_an_end_is_no_run(self, command):
+    @parameterized.parameters(
+        ("bench", ["--load"], "--load"),
+        ("train", ["--load"], "--load"),
+        ("conformance", ["--expect"], "--expect"),
+        ("diff", [], "A.json"),
+    )
+    def test_a_file_without_an_end_is_not_read(self, command, options, name):
         with mock.patch.object(files, "LARGEST_BYTES", 1 << 20):
-            line = self._usage_error(command, "--load", "/dev/zero")
-        self.assertStartsWith(line, f"tf-dwbp {command}: argument --load: cannot read /dev/zero: ")
+            line = self._usage_error(command, *options, "/dev/zero")
+        self.assertStartsWith(line, f"tf-dwbp {command}: argument {name}: cannot read /dev/zero: ")
 
     @parameterized.parameters(
         *(
