@@ -13,6 +13,8 @@ import signal
 import sys
 import traceback
 
+from tf_dwbp.tools import descendants
+
 _COMMANDS = (
     "tf_dwbp.conformance.command",
     "tf_dwbp.conformance.diff",
@@ -79,6 +81,7 @@ def _run(arguments):
         return parsed.run(parsed)
     if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal's encoding may lack a character
         sys.stdout.reconfigure(errors="backslashreplace")
+    descendants.end_orphans_from_now_on()
     with _terminated_by_exception():
         return parsed.run(parsed)
 

@@ -1,15 +1,19 @@
 """Finds and ends what a process has started, in whatever group or session that is."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _TICK_SECONDS = 0.01
 _PATIENCE_SECONDS = 5  # for what is killed to end
 _MOST_CHILDREN = 64  # of a worker: each call might leave one behind
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+_ends_orphans = False
 
 
 def kill_all(process, variable: str, token: str) -> None:
@@ -45,6 +49,47 @@ def marked(variable: str, token: str) -> Iterator[int]:
                 yield int(path.parent.name)
 
 
+def adopt_orphans() -> None:
+    """Makes this process the parent of what its children leave behind when they end."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Has this process killed when its parent ends: a parent that is killed can end nobody."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option, value):
+    if prctl := getattr(ctypes.CDLL(None), "prctl", None):  # Linux has it
+        prctl(option, value)
+
+
+def end_orphans_from_now_on() -> None:
+    """Makes `end_orphans` do what it says.
+
+    For a program whose children outside its session are workers. A program that only uses this
+    package may have others, which nobody here must end.
+    """
+    global _ends_orphans
+    _ends_orphans = True
+    adopt_orphans()
+
+
+def end_orphans(workers: set[int]) -> None:
+    """Ends what an ended worker has left to this process: all outside its session but workers.
+
+    A worker that has died can no longer be asked for its children, and they may bear no mark.
+    """
+    if _ends_orphans:
+        own = os.getsid(0)
+        end_children(but=lambda pid: pid in workers or _session(pid) == own)
+
+
+def _session(pid):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid)
+
+
 def _of(pid):
     """The ids of the processes that a process has started, and these, and so on."""
     children = {}
@@ -75,10 +120,13 @@ def _end_child(pid):
         os.waitpid(pid, 0)
 
 
-def end_children(but: set[int]) -> None:
+def end_children(but: Callable[[int], bool]) -> None:
     """Ends this process's children, and orphans that became its own, but for some."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while (left := set(_children()) - but) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        left = [pid for pid in _children() if not but(pid)]
+        if not left:
+            return
         for pid in left:
             _end_child(pid)
 

@@ -1,5 +1,6 @@
 """What the figures were measured on."""
 
+import contextlib
 import os
 import pathlib
 import platform
@@ -9,6 +10,7 @@ import tensorflow as tf
 from tf_dwbp import _library
 from tf_dwbp.tools import process
 
+_CPU_INFO = pathlib.Path("/proc/cpuinfo")
 # The instruction sets that make a difference to kernels like these, as Linux spells them.
 _FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd")
 
@@ -35,11 +37,11 @@ def describe(threads: int, peer: str = "") -> dict:
 
 
 def _processor():
-    """The model's name and the features that matter, from what Linux tells."""
-    fields = {}
-    for line in (
-        pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    ):
+    """The model's name and the features that matter, as far as the system tells."""
+    fields, lines = {}, []
+    with contextlib.suppress(OSError):  # Linux alone has this file
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     flags = fields.get("flags", fields.get("Features", "")).split()

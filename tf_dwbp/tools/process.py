@@ -9,7 +9,6 @@ begins as a copy of its parent, which has loaded what takes long to load.
 
 import atexit
 import contextlib
-import ctypes
 import dataclasses
 import fcntl
 import json
@@ -40,7 +39,6 @@ _EXIT_SECONDS = 5  # for a process to end once it has closed its channel
 _SEND_SECONDS = 10
 _LOG_LINES = 6  # of evidence
 _LOG_BYTES = 1 << 16
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 _running: set["Worker"] = set()
 
@@ -160,6 +158,7 @@ class Worker:
 
     def _kill(self):
         descendants.kill_all(self._process, _MARK, self._token)
+        descendants.end_orphans(workers=_pids())
 
     def __enter__(self):
         return self
@@ -205,7 +204,7 @@ class Fork(Worker):
         self._begin()
 
     def _start(self, descriptor):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        descendants.adopt_orphans()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -231,8 +230,7 @@ class Fork(Worker):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        others = {fork._process.pid for fork in _running if fork._process is not self._process}
-        descendants.end_children(but=others)
+        descendants.end_children(but=(_pids() - {self._process.pid}).__contains__)
 
 
 @dataclasses.dataclass
@@ -249,6 +247,10 @@ class _Forked:
             with contextlib.suppress(ChildProcessError):  # SIGCHLD is ignored
                 os.waitpid(self.pid, 0)
             self.returncode = -signal.SIGKILL
+
+
+def _pids():
+    return {worker._process.pid for worker in _running if worker._process}
 
 
 def brief(words: str) -> str:
@@ -282,10 +284,9 @@ class Channel:
         self._socket = socket.socket(fileno=descriptor)
         self._process = os.getpid()
         os.register_at_fork(after_in_child=self._socket.close)
-        # A parent that is killed can end nobody.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        descendants.end_with_parent()
         # Orphans of this process's children become its own, so that they are found.
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        descendants.adopt_orphans()
         # Where memory runs out, this process goes first, not the one that judges it.
         with contextlib.suppress(OSError):
             pathlib.Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
