@@ -49,6 +49,12 @@ def _clear_environment():
     _grandchild()
 
 
+def _killed_after_a_grandchild():
+    """Nothing bears a mark, and nobody is left who knows of it."""
+    _clear_environment()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _daemon():
     """As daemons are made: its parent has ended, and it has a session of its own."""
     if not os.fork():
@@ -113,6 +119,7 @@ _ACTS = {
     "sys.exit": (lambda: sys.exit(0), REFUSES, "SystemExit: 0"),
     "os._exit": (lambda: os._exit(0), DIES, "exit status 0"),
     "abort": (os.abort, DIES, "SIGABRT"),
+    "killed after a grandchild": (_killed_after_a_grandchild, DIES, "SIGKILL"),
     "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), DIES, "SIGKILL"),
     "Ctrl-C": (lambda: os.kill(os.getpid(), signal.SIGINT), REFUSES, "KeyboardInterrupt"),
     "stdout without end": (lambda: _print(1), HANGS, "no answer"),

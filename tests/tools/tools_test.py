@@ -17,7 +17,7 @@ import pytest
 from absl.testing import absltest, parameterized
 
 import lone_worker
-from tf_dwbp.tools import descendants, files, process
+from tf_dwbp.tools import descendants, files, machine, process
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -326,6 +326,44 @@ class WorkerTest(parameterized.TestCase):
             while status.exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             self.assertFalse(status.exists(), end)
+
+    def test_orphans_are_ended_but_for_others_children(self):
+        program = """
+            import subprocess
+            from tf_dwbp.tools import descendants
+            if ENDS: descendants.end_orphans_from_now_on()
+            else: descendants.adopt_orphans()
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            own = subprocess.Popen(["sleep", "1000"], **silent)
+            worker = process.Worker("some_worker")
+            process.wait([worker], 60)
+            worker.receive()
+            worker.send(code="print(subprocess.Popen(['sleep', '1000'], env={'PATH': os.defpath}, "
+                "start_new_session=True).pid, flush=True); os.kill(os.getpid(), 9)")
+            while not worker.ended: time.sleep(0.01)
+            print(worker.last_words().split()[-1], own.pid, own.poll(), flush=True)
+        """
+        for ends in (True, False):
+            done = subprocess.run(
+                [sys.executable, "-c", _LOAD + textwrap.dedent(program).replace("ENDS", str(ends))],
+                cwd=_ROOT,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+            )
+            orphan, own, ended = done.stdout.split()
+            os.kill(int(own), signal.SIGKILL)
+            self.assertEqual(ended, "None", done.stderr)
+            self.assertEqual(pathlib.Path("/proc", orphan).exists(), not ends)
+            if not ends:
+                os.kill(int(orphan), signal.SIGKILL)
+
+    def test_workers_need_nothing_that_linux_alone_has(self):
+        with mock.patch.object(descendants.ctypes, "CDLL", return_value=object()):
+            descendants.adopt_orphans()
+            descendants.end_with_parent()
+        with mock.patch.object(machine, "_CPU_INFO", pathlib.Path("/no/such/file")):
+            self.assertEqual(machine._processor()[1], [])
 
     def test_forks_do_not_pile_up(self):
         with mock.patch.object(descendants, "_MOST_CHILDREN", 2):
