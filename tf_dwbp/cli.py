@@ -81,8 +81,7 @@ def _run(arguments):
         return parsed.run(parsed)
     if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal's encoding may lack a character
         sys.stdout.reconfigure(errors="backslashreplace")
-    descendants.end_orphans_from_now_on()
-    with _terminated_by_exception():
+    with _terminated_by_exception(), descendants.orphans_ended():
         return parsed.run(parsed)
 
 

@@ -24,9 +24,8 @@ def test_each_cell_gets_its_verdict():
     names.insert(0, names.pop())  # the others are judged after it
     with (
         mock.patch.dict(runner._GIVE_UP_AFTER, {Verdict.HANGS: 9}),
-        mock.patch.object(descendants, "_ends_orphans", False),
+        descendants.orphans_ended(),  # as in the program
     ):
-        descendants.end_orphans_from_now_on()  # as the program does
         run = runner.run(
             [cases.Case.of(hostile.problem_of(name)) for name in names],
             "hostile:hostile",

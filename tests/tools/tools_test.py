@@ -331,8 +331,9 @@ class WorkerTest(parameterized.TestCase):
         program = """
             import subprocess
             from tf_dwbp.tools import descendants
-            if ENDS: descendants.end_orphans_from_now_on()
-            else: descendants.adopt_orphans()
+            descendants.adopt_orphans()
+            ended = descendants.orphans_ended()
+            if ENDS: ended.__enter__()
             silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             own = subprocess.Popen(["sleep", "1000"], **silent)
             worker = process.Worker("some_worker")

@@ -363,7 +363,9 @@ class FourModelsTest(tf.test.TestCase):
     def test_all_train_with_stocks_losses(self):
         stdout = io.StringIO()
         with contextlib.redirect_stdout(stdout):
-            status = cli.main(["train", "--model", "all", "--compare"])
+            status = cli.main(
+                ["train", "--model", "all", "--compare", "--warm-up", "6", "--steps", "6"]
+            )
         self.assertEqual(status, 0, stdout.getvalue())
         self.assertEqual(stdout.getvalue().count("stock/swapped: "), len(MODELS))
 

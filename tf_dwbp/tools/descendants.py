@@ -49,9 +49,9 @@ def marked(variable: str, token: str) -> Iterator[int]:
                 yield int(path.parent.name)
 
 
-def adopt_orphans() -> None:
+def adopt_orphans(whether: bool = True) -> None:
     """Makes this process the parent of what its children leave behind when they end."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(whether))
 
 
 def end_with_parent() -> None:
@@ -64,15 +64,22 @@ def _prctl(option, value):
         prctl(option, value)
 
 
-def end_orphans_from_now_on() -> None:
-    """Makes `end_orphans` do what it says.
+@contextlib.contextmanager
+def orphans_ended():
+    """Has `end_orphans` do what it says, until the end of the block.
 
     For a program whose children outside its session are workers. A program that only uses this
     package may have others, which nobody here must end.
     """
     global _ends_orphans
+    before = _ends_orphans
     _ends_orphans = True
     adopt_orphans()
+    try:
+        yield
+    finally:
+        _ends_orphans = before
+        adopt_orphans(before)
 
 
 def end_orphans(workers: set[int]) -> None:
