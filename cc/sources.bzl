@@ -7,6 +7,7 @@ Plain literals only, since setup.py executes this file as Python.
 CORE_SOURCES = [
     "cc/conv/attributes.cc",
     "cc/conv/call.cc",
+    "cc/conv/epilogue.cc",
     "cc/conv/gather.cc",
     "cc/conv/implementations.cc",
     "cc/conv/problem.cc",
@@ -122,12 +123,14 @@ GPU_XLA_SOURCES = [
 
 # A program of its own that tests the core without TensorFlow, under the sanitizers.
 TEST_SOURCES = [
+    "cc/tests/activation_test.cc",
     "cc/tests/call_test.cc",
     "cc/tests/counted_kernels.cc",
     "cc/tests/definition.cc",
     "cc/tests/direct_plan_test.cc",
     "cc/tests/dispatch_test.cc",
     "cc/tests/eigen_test.cc",
+    "cc/tests/epilogue.cc",
     "cc/tests/explain_test.cc",
     "cc/tests/filter_grad_plan_test.cc",
     "cc/tests/filter_grad_tiles_test.cc",
@@ -152,6 +155,7 @@ TEST_SOURCES = [
 # A program that runs the GPU kernels on the CPU.
 GPU_TEST_SOURCES = [
     "cc/tests/definition.cc",
+    "cc/tests/epilogue.cc",
     "cc/tests/gpu_implementations_test.cc",
     "cc/tests/gpu_order_test.cc",
     "cc/tests/gpu_test.cc",

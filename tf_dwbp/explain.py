@@ -15,7 +15,8 @@ _EPILOG = """\
 A problem is op, dtype, layout, batch, height x width x channels with the depth multiplier, filter,
 strides, dilations (rows first) and padding:
 input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME, or at the end EXPLICIT(top,bottom,left,
-right). All commands take such texts, and TF_DWBP_VERBOSE=1 prints them."""
+right). Of the forward op, an epilogue may follow, such as :bias, :relu6 or :bias+leaky_relu(0.2).
+All commands take such texts, and TF_DWBP_VERBOSE=1 prints them."""
 
 
 def register(subparsers) -> None:

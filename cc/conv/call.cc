@@ -107,6 +107,21 @@ Error check_channels(const Call& call, int64_t* in, int64_t* filter, int64_t mul
          " channels to " + std::to_string(multiplier) + " each";
 }
 
+Error check_bias(Call* call, int64_t* channels) {
+  if (!call->epilogue.bias) return "";
+  if (!call->bias) {
+    call->bias.emplace(1, kUnknown);
+  } else if (call->bias->size() != 1) {
+    return "bias must have 1 dimension, [channels of the output], but has " +
+           std::to_string(call->bias->size()) + ": " + describe("bias", call->bias);
+  }
+  int64_t& size = call->bias->front();
+  if (unify(&size, channels)) return "";
+  return "bias must have a number for each of the " + std::to_string(*channels) + " channels of " +
+         describe(call->output_name, call->output) + ", but has " + std::to_string(size) + ": " +
+         describe("bias", call->bias);
+}
+
 Error check_elements(const char* name, const Shape& shape) {
   int64_t elements = 1;
   for (int64_t size : *shape) {
@@ -190,6 +205,7 @@ Error check_call(Call* call) {
     error = check_axis(*call, "width", call->attributes.width, input[axes.width],
                        filter[kFilterWidth], &output[axes.width]);
   }
+  if (error.empty()) error = check_bias(call, &output[axes.channels]);
   // Once more, since what the others implied has been filled in.
   if (error.empty()) error = check_elements(*call);
   return error;

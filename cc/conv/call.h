@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cc/conv/attributes.h"
+#include "cc/conv/epilogue.h"
 #include "cc/conv/export.h"
 #include "cc/conv/geometry.h"
 
@@ -57,6 +58,9 @@ struct TF_DWBP_EXPORT Call {
   Shape input;
   Shape filter;
   Shape output;
+  // The forward op's.
+  Epilogue epilogue;
+  Shape bias;  // if the epilogue has one
 
   Shape& shape(Operand operand);
   const char* name(Operand operand) const;
@@ -65,7 +69,8 @@ struct TF_DWBP_EXPORT Call {
 // Checks the sizes that are given as data, before they become a shape: four, none negative.
 [[nodiscard]] Error check_sizes(const char* name, const std::vector<int64_t>& sizes);
 
-// Checks all that is known, and completes each shape to four sizes with what the others imply.
+// Checks all that is known, and completes each shape to its four sizes, or the bias's one, with
+// what the others imply.
 [[nodiscard]] TF_DWBP_EXPORT Error check_call(Call* call);
 
 // The geometry of a call that check_call() has passed and whose sizes are all known.

@@ -36,7 +36,8 @@ Error nothing_takes(const Problem& problem, const std::string& answers) {
 std::string work_of(const Problem& problem) {
   const Geometry& g = problem.geometry;
   // In double, since three of the largest tensors have more bytes than 63 bits can count.
-  const double elements = 1.0 * g.input_elements() + g.filter_elements() + g.output_elements();
+  const double elements = 1.0 * g.input_elements() + g.filter_elements() + g.output_elements() +
+                          (problem.epilogue.bias ? g.out_channels() : 0);
   const double flops = 2.0 * g.output_elements() * g.height.filter * g.width.filter;
   char numbers[128];
   std::snprintf(numbers, sizeof numbers, "\nbytes: %.0f\nflops: %.0f",

@@ -71,6 +71,7 @@ std::string to_text(const Problem& problem) {
     text += "(" + std::to_string(h.pad_before) + "," + std::to_string(h.pad_after) + "," +
             std::to_string(w.pad_before) + "," + std::to_string(w.pad_after) + ")";
   }
+  if (!problem.epilogue.empty()) text += ":" + to_text(problem.epilogue);
   return text;
 }
 
@@ -102,7 +103,7 @@ Error read_problem(const std::string& text, Problem* problem) {
   const auto strides = read_pair(":s");
   const auto dilations = read_pair(":d");
   reader.expect(":");
-  user.padding = reader.word("(");
+  user.padding = reader.word("(:");
   std::array<int64_t, 4> explicit_paddings{};
   if (user.padding == name_of(Padding::kExplicit)) {
     for (int i = 0; i < 4; ++i) {
@@ -111,6 +112,9 @@ Error read_problem(const std::string& text, Problem* problem) {
     }
     reader.expect(")");
   }
+  const bool finished = !reader.ended();
+  if (finished) reader.expect(":");
+  const std::string epilogue = reader.word("");
   if (reader.failed() || !reader.ended()) {
     return "'" + text + "' is not a problem such as " + kExample;
   }
@@ -122,6 +126,15 @@ Error read_problem(const std::string& text, Problem* problem) {
     for (const Dtype known : kDtypes)
       names += (names.empty() ? "" : ", ") + std::string(name_of(known));
     return "dtype must be one of " + names + ", but is '" + dtype + "'";
+  }
+  problem->epilogue = {};
+  if (finished) {
+    const Error error = read_epilogue(epilogue, &problem->epilogue);
+    if (!error.empty()) return error;
+    if (problem->op != Op::kForward) {
+      return "an epilogue is the forward op's alone, but op is '" + op + "' and epilogue '" +
+             epilogue + "'";
+    }
   }
 
   const bool nhwc = user.data_format != name_of(Layout::kNCHW);

@@ -6,6 +6,7 @@
 
 #include "cc/conv/call.h"
 #include "cc/conv/dtype.h"
+#include "cc/conv/epilogue.h"
 #include "cc/conv/export.h"
 #include "cc/conv/geometry.h"
 
@@ -19,6 +20,7 @@ struct Problem {
   Op op;
   Dtype dtype;
   Geometry geometry;
+  Epilogue epilogue = {};  // the forward op's; empty for the others
 };
 
 // Of the tensor that the op computes.
@@ -33,7 +35,8 @@ constexpr int64_t result_elements(const Problem& problem) {
 // The text that stands for a problem in all tools, such as
 //   input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME
 // op, dtype, layout, batch, height x width x channels with the depth multiplier, filter, strides,
-// dilations (rows first) and padding; explicit padding is EXPLICIT(top,bottom,left,right).
+// dilations (rows first) and padding; explicit padding is EXPLICIT(top,bottom,left,right). Of the
+// forward op, an epilogue may follow (see epilogue.h), such as :bias+relu6.
 // tf_dwbp/tools/problem.py reads and writes the same.
 TF_DWBP_EXPORT std::string to_text(const Problem& problem);
 

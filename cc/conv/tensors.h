@@ -10,6 +10,7 @@ struct Tensors {
   const void* b;
   void* result;
   void* workspace;
+  const void* bias = nullptr;  // [channels of the output], if the epilogue has one
 };
 
 }  // namespace tf_dwbp::conv

@@ -8,6 +8,7 @@
 
 #include "cc/conv/math.h"
 #include "cc/cpu/direct_tiles.h"
+#include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/dispatch.h"
@@ -42,6 +43,7 @@ class Direct : public Plan {
   // What the tensors' addresses decide, and they themselves.
   struct Call {
     const Acc* filter;
+    const EpilogueJob<Acc>* epilogue;  // nullptr: none
     const T* source;
     T* result;
     bool non_temporal;
@@ -65,7 +67,9 @@ class Direct : public Plan {
   const Gathering g_;
   const ChannelBlocks blocks_;
   const PackedFilter filter_;
-  Part<Acc> packed_filter_;
+  WorkspaceLayout layout_;
+  const Part<Acc> packed_filter_;
+  const PackedEpilogue<T> epilogue_;
 
   // Rows this far apart are summed together: they gather from the same positions or from neighbours
   // among these.
@@ -85,12 +89,12 @@ Direct<T>::Direct(const Problem& problem, int64_t workers)
       g_(gathering_of(problem)),
       blocks_(g_, lanes<T>()),
       filter_(g_, blocks_),
+      packed_filter_(layout_.add<Acc>(filter_.elements)),
+      epilogue_(problem.epilogue, blocks_, &layout_),
       row_period_(alternate(g_.height) ? 1 : std::min(g_.height.result(), g_.height.period())),
       tiles_(g_.width, g_.channels, dispatch().direct_columns[g_.width.shift() - 1],
              has_pairs() ? dispatch().direct_pairs : 0) {
-  WorkspaceLayout layout;
-  packed_filter_ = layout.add<Acc>(filter_.elements);
-  workspace_bytes = layout.bytes();
+  workspace_bytes = layout_.bytes();
   cut();
   const int64_t elements = g_.result_elements() + g_.source_elements();
   prefetch_ = chunks_ == 1 && elements * int64_t{sizeof(T)} >= kDirectPrefetchBytes;
@@ -101,11 +105,18 @@ void Direct<T>::run(const Tensors& tensors, const Parallel& parallel) const {
   const auto [filter, source] = problem.op == conv::Op::kForward ? std::pair(tensors.b, tensors.a)
                                                                  : std::pair(tensors.a, tensors.b);
   Acc* const packed = packed_filter_.in(tensors.workspace);
+  EpilogueJob<Acc> epilogue;
   {
     const ScopedIeeeDenormals ieee;
     pack_filter(g_, blocks_, filter_, static_cast<const T*>(filter), packed);
+    epilogue = epilogue_.pack(g_, blocks_, tensors.bias, tensors.workspace);
   }
-  Call call{packed, static_cast<const T*>(source), static_cast<T*>(tensors.result), false, false,
+  Call call{packed,
+            epilogue_.empty() ? nullptr : &epilogue,
+            static_cast<const T*>(source),
+            static_cast<T*>(tensors.result),
+            false,
+            false,
             false};
   const int64_t vector_bytes = dispatch().vector_bytes;
   const int64_t pixel_bytes = g_.channels * int64_t{sizeof(T)};
@@ -123,7 +134,7 @@ void Direct<T>::run(const Tensors& tensors, const Parallel& parallel) const {
     count(Path::kDirectWriteBuffer);
   }
   if (prefetch_) count(Path::kDirectPrefetch);
-  share(parallel, workers, items(), cycles_of_item(g_, blocks_, items()),
+  share(parallel, workers, items(), cycles_of_item(g_, blocks_, items(), problem.epilogue),
         [&](Items* items, int64_t) {
           const ScopedIeeeDenormals ieee;
           for (int64_t item; items->take(&item);) run_item(call, item);
@@ -202,6 +213,9 @@ void Direct<T>::run_item(const Call& call, int64_t item) const {
   job.channel_blocks = begin_of_part(blocks_.count, chunks_, chunk + 1) - first_block;
   job.last_block =
       std::min((job.channel_blocks - 1) * blocks_.lanes, g_.channels - blocks_.lanes - channel);
+  EpilogueJob<Acc> epilogue;
+  if (call.epilogue != nullptr) epilogue = from_block(*call.epilogue, first_block, blocks_);
+  job.epilogue = call.epilogue == nullptr ? nullptr : &epilogue;
   job.filter = call.filter + first_block * filter_.block_stride;
   job.filter_block_stride = filter_.block_stride;
   job.filter_column_stride = g_.width.tap_step() * blocks_.lanes;

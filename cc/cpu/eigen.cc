@@ -54,7 +54,8 @@ class EigenPlan : public Plan {
     auto* const sums = cut_.sums.in(tensors.workspace);
     share(parallel, workers, cut_.items, cut_.cycles_of_item(), [&](Items* items, int64_t worker) {
       const ScopedIeeeDenormals ieee;
-      Worker<T> runner(cut_, source, other, cut_.worker_parts.of(worker, tensors.workspace));
+      Worker<T> runner(cut_, source, other, static_cast<const T*>(tensors.bias),
+                       cut_.worker_parts.of(worker, tensors.workspace));
       for (int64_t item; items->take(&item);) {
         if (cut_.filter_grad) {
           runner.sum_filter(item, sums + item * 2 * cut_.filter.count);

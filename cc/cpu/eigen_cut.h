@@ -27,6 +27,7 @@ struct Cut {
 
   Cut(const conv::Problem& problem, int64_t workers)
       : filter_grad(problem.op == conv::Op::kFilterGrad),
+        epilogue(problem.epilogue),
         g(problem.op == conv::Op::kInputGrad ? Gathering::input_grad(problem.geometry)
                                              : Gathering::forward(problem.geometry)),
         from(g.layout, g.source_channels(), g.height.source(), g.width.source()),
@@ -60,6 +61,7 @@ struct Cut {
     tile = worker.add<Acc>(direct_from ? 0 : g.multiplier * slots * held * lanes);
     filter = worker.add<Acc>(g.multiplier * taps * lanes);
     row = worker.add<Acc>(direct_to ? 0 : columns * lanes);
+    bias = worker.add<Acc>(epilogue.bias ? lanes : 0);
     row_pointers = worker.add<const Acc*>(g.multiplier * slots);
     held_rows = worker.add<int64_t>(slots);
     from_places = worker.add<int64_t>(lanes);
@@ -74,6 +76,7 @@ struct Cut {
   }
 
   bool filter_grad;
+  conv::Epilogue epilogue;
   Gathering g;  // "the result" is out_backprop for the filter gradient, "the source" the input
   TensorStrides from, to;  // of the source, and of the result or out_backprop
   int64_t taps;
@@ -88,7 +91,7 @@ struct Cut {
   int64_t items;
   Part<Acc> sums;  // [block][part][sum, lost][tap][lane] of the filter gradient
   // A worker's, see there.
-  Part<Acc> tile, filter, row;
+  Part<Acc> tile, filter, row, bias;
   Part<const Acc*> row_pointers;
   Part<int64_t> held_rows, from_places, to_places;
   WorkerParts worker_parts;

@@ -29,15 +29,17 @@ class Worker {
   using P = Packet<Acc>;
 
  public:
-  // `other` is the filter, or, for the filter gradient, out_backprop.
-  Worker(const Cut<T>& cut, const T* source, const T* other, void* scratch)
+  // `other` is the filter, or, for the filter gradient, out_backprop. `bias` is the epilogue's.
+  Worker(const Cut<T>& cut, const T* source, const T* other, const T* bias, void* scratch)
       : cut_(cut),
         g_(cut.g),
         source_(source),
         other_(other),
+        bias_(bias),
         tile_(cut.tile.in(scratch)),
         filter_(cut.filter.in(scratch)),
         row_(cut.row.in(scratch)),
+        block_bias_(cut.bias.in(scratch)),
         from_{cut.from_places.in(scratch)},
         to_{cut.to_places.in(scratch)},
         rows_(cut.row_pointers.in(scratch)),
@@ -57,9 +59,12 @@ class Worker {
                T* const to = result + place_of_row(y);
                const int64_t stride = cut_.column_period * cut_.to.column;
                if (cut_.direct_to) {
-                 return sum_row(rows, reinterpret_cast<Acc*>(to) + to_.places[0], stride);
+                 Acc* const row = reinterpret_cast<Acc*>(to) + to_.places[0];
+                 sum_row(rows, row, stride);
+                 return finish_row(row, stride);
                }
                sum_row(rows, row_, cut_.lanes);
+               finish_row(row_, cut_.lanes);
                for_each(to_, cut_.lanes, columns_, stride,
                         [row = row_, to](int64_t i, int64_t at) { convert(row[i], &to[at]); });
              });
@@ -107,6 +112,9 @@ class Worker {
     from_.nhwc = to_.nhwc = to_.adjacent = g_.layout == conv::Layout::kNHWC;
     from_.adjacent = to_.adjacent && g_.multiplier * g_.repeat == 1;
     if (!cut_.filter_grad) pack_filter();
+    for (int64_t lane = 0; cut_.epilogue.bias && lane < count_; ++lane) {
+      convert(bias_[channel_ + lane], &block_bias_[lane]);
+    }
   }
 
   int64_t place_of_row(int64_t y) const {
@@ -256,6 +264,19 @@ class Worker {
     }
   }
 
+  // The epilogue of a row of sums.
+  void finish_row(Acc* row, int64_t stride) const {
+    const conv::Epilogue& epilogue = cut_.epilogue;
+    if (epilogue.empty()) return;
+    for (int64_t x = 0; x < columns_; ++x, row += stride) {
+      for (int64_t lane = 0; epilogue.bias && lane < count_; ++lane) row[lane] += block_bias_[lane];
+      if (epilogue.activation == conv::Activation::kLinear) continue;
+      for (int64_t lane = 0; lane < count_; ++lane) {
+        row[lane] = static_cast<Acc>(conv::activate(epilogue, row[lane]));
+      }
+    }
+  }
+
   template <int kColumns, int kPackets>
   void sum_tile(const TapRange& rows, const TapRange& taps, int64_t lane, Acc* to,
                 int64_t to_stride) const {
@@ -358,9 +379,11 @@ class Worker {
   const conv::Gathering& g_;
   const T* const source_;
   const T* const other_;
-  Acc* const tile_;    // [m][row][column][lane] of the source
-  Acc* const filter_;  // [m][tap][lane]
-  Acc* const row_;     // [column][lane] of the result or out_backprop
+  const T* const bias_;
+  Acc* const tile_;        // [m][row][column][lane] of the source
+  Acc* const filter_;      // [m][tap][lane]
+  Acc* const row_;         // [column][lane] of the result or out_backprop
+  Acc* const block_bias_;  // [lane]
   int64_t image_ = 0, block_ = -1;
   int64_t channel_ = 0, count_ = 0;  // of the block: its first, and how many
   Lanes from_, to_;

@@ -1,5 +1,6 @@
 #include "cc/cpu/packed.h"
 
+#include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_worker.h"
 #include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/paths.h"
@@ -22,20 +23,22 @@ class Packed : public Plan {
         blocks_(g_, lanes<T>()),
         filter_(g_, blocks_),
         plan_(g_, blocks_, sizeof(Acc), workers),
-        scratch_(plan_, &worker_layout_) {
-    WorkspaceLayout layout;
-    packed_filter_ = layout.add<Acc>(filter_.elements);
-    worker_parts_ = WorkerParts(worker_layout_, workers, &layout);
-    workspace_bytes = layout.bytes();
+        scratch_(plan_, &worker_layout_),
+        packed_filter_(layout_.add<Acc>(filter_.elements)),
+        epilogue_(problem.epilogue, blocks_, &layout_),
+        worker_parts_(worker_layout_, workers, &layout_) {
+    workspace_bytes = layout_.bytes();
   }
 
   void run(const Tensors& tensors, const Parallel& parallel) const override {
     const bool forward = problem.op == conv::Op::kForward;
     Acc* const packed = packed_filter_.in(tensors.workspace);
+    EpilogueJob<Acc> epilogue;
     {
       const ScopedIeeeDenormals ieee;
       const void* filter = forward ? tensors.b : tensors.a;
       pack_filter(g_, blocks_, filter_, static_cast<const T*>(filter), packed);
+      epilogue = epilogue_.pack(g_, blocks_, tensors.bias, tensors.workspace);
     }
     count(plan_.row_wise ? Path::kPackedRowWise : Path::kPacked);
     if (blocks_.images > 1) count(Path::kPackedShared);
@@ -47,9 +50,11 @@ class Packed : public Plan {
         static_cast<const T*>(forward ? tensors.a : tensors.b),
         static_cast<T*>(tensors.result),
         packed,
+        epilogue_.empty() ? nullptr : &epilogue,
         TensorStrides(g_.layout, g_.source_channels(), g_.height.source(), g_.width.source()),
         TensorStrides(g_.layout, g_.channels, g_.height.result(), g_.width.result())};
-    share(parallel, workers, plan_.items(), cycles_of_item(g_, blocks_, plan_.items()),
+    share(parallel, workers, plan_.items(),
+          cycles_of_item(g_, blocks_, plan_.items(), problem.epilogue),
           [&](Items* items, int64_t worker) {
             const ScopedIeeeDenormals ieee;
             PackedWorker<T> runner(call, scratch_, worker_parts_.of(worker, tensors.workspace));
@@ -78,8 +83,10 @@ class Packed : public Plan {
   const PackedPlan plan_;
   WorkspaceLayout worker_layout_;
   const PackedScratch<T> scratch_;
-  Part<Acc> packed_filter_;
-  WorkerParts worker_parts_;
+  WorkspaceLayout layout_;
+  const Part<Acc> packed_filter_;
+  const PackedEpilogue<T> epilogue_;
+  const WorkerParts worker_parts_;
 };
 
 }  // namespace

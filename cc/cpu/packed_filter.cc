@@ -24,27 +24,41 @@ ChannelBlocks::ChannelBlocks(const Gathering& g, int64_t lanes)
       images(few ? std::min(lanes / g.channels, g.batch) : 1) {}
 
 PackedFilter::PackedFilter(const Gathering& g, const ChannelBlocks& blocks)
-    : row_stride(g.width.taps() * blocks.lanes),
-      multiplier_stride(row_stride * g.height.taps()),
-      block_stride(multiplier_stride * g.multiplier),
+    : PackedFilter(g.height.taps(), g.width.taps(), g.multiplier, blocks) {}
+
+PackedFilter::PackedFilter(int64_t rows, int64_t columns, int64_t multiplier,
+                           const ChannelBlocks& blocks)
+    : row_stride(columns * blocks.lanes),
+      multiplier_stride(row_stride * rows),
+      block_stride(multiplier_stride * multiplier),
       elements(block_stride * blocks.count) {}
 
+namespace {
+
+// Taps of all channels.
+struct Taps {
+  int64_t rows;
+  int64_t columns;
+  int64_t multiplier;
+  bool reversed;
+};
+
 template <typename T>
-void pack_filter(const Gathering& g, const ChannelBlocks& blocks, const PackedFilter& layout,
-                 const T* filter, AccumulatorOf<T>* packed) {
-  const int64_t lanes = std::min(g.channels, blocks.lanes);
+void pack_taps(const Taps& taps, int64_t channels, const ChannelBlocks& blocks,
+               const PackedFilter& layout, const T* from, AccumulatorOf<T>* packed) {
+  const int64_t lanes = std::min(channels, blocks.lanes);
   if (blocks.few) std::memset(packed, 0, layout.elements * sizeof(*packed));
-  const int64_t rows = g.height.taps(), columns = g.width.taps();
-  const int64_t column = g.channels * g.multiplier;
-  const int64_t direction = g.reversed ? -1 : 1;
+  const auto [rows, columns, multiplier, reversed] = taps;
+  const int64_t column = channels * multiplier;
+  const int64_t direction = reversed ? -1 : 1;
   PackJob<const T> job;
-  job.tensor = filter + (g.reversed ? (rows * columns - 1) * column : 0);
+  job.tensor = from + (reversed ? (rows * columns - 1) * column : 0);
   job.packed = packed;
-  job.lanes = {blocks.count,       g.channels - lanes,
+  job.lanes = {blocks.count,       channels - lanes,
                blocks.images,
                /*image_stride=*/0, lanes,
-               g.multiplier};
-  job.multiplier = g.multiplier;
+               multiplier};
+  job.multiplier = multiplier;
   job.rows = rows;
   job.columns = columns;
   job.multiplier_stride = 1;
@@ -58,17 +72,35 @@ void pack_filter(const Gathering& g, const ChannelBlocks& blocks, const PackedFi
   kernels<T>().pack(job);
 }
 
+}  // namespace
+
+template <typename T>
+void pack_filter(const Gathering& g, const ChannelBlocks& blocks, const PackedFilter& layout,
+                 const T* filter, AccumulatorOf<T>* packed) {
+  pack_taps({g.height.taps(), g.width.taps(), g.multiplier, g.reversed}, g.channels, blocks, layout,
+            filter, packed);
+}
+
+template <typename T>
+void pack_bias(const Gathering& g, const ChannelBlocks& blocks, const T* bias,
+               AccumulatorOf<T>* packed) {
+  pack_taps({1, 1, 1, false}, g.channels, blocks, {1, 1, 1, blocks}, bias, packed);
+}
+
 #define TF_DWBP_INSTANTIATE(kind, T, name)                                                  \
   template void pack_filter<T>(const Gathering&, const ChannelBlocks&, const PackedFilter&, \
-                               const T*, AccumulatorOf<T>*);
+                               const T*, AccumulatorOf<T>*);                                \
+  template void pack_bias<T>(const Gathering&, const ChannelBlocks&, const T*, AccumulatorOf<T>*);
 TF_DWBP_DTYPES(TF_DWBP_INSTANTIATE)
 #undef TF_DWBP_INSTANTIATE
 
-double cycles_of_item(const Gathering& g, const ChannelBlocks& blocks, int64_t items) {
+double cycles_of_item(const Gathering& g, const ChannelBlocks& blocks, int64_t items,
+                      const conv::Epilogue& epilogue) {
   const double taps = g.height.average_taps() * g.width.average_taps() * g.multiplier;
   const double vectors = static_cast<double>(g.height.result()) * g.width.result() * blocks.count *
                          ceil_div(g.batch, blocks.images) / items;
-  return vectors * (kCyclesOfVector + taps);
+  const bool curved = epilogue.activation >= conv::Activation::kElu;
+  return vectors * (kCyclesOfVector + taps + (curved ? kCyclesOfCurve : 0));
 }
 
 }  // namespace tf_dwbp::cpu

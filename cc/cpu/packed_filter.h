@@ -27,6 +27,7 @@ struct ChannelBlocks {
 // elements of the accumulator's type.
 struct PackedFilter {
   PackedFilter(const conv::Gathering& gathering, const ChannelBlocks& blocks);
+  PackedFilter(int64_t rows, int64_t columns, int64_t multiplier, const ChannelBlocks& blocks);
 
   int64_t row_stride;
   int64_t multiplier_stride;
@@ -37,10 +38,15 @@ struct PackedFilter {
 template <typename T>
 void pack_filter(const conv::Gathering& gathering, const ChannelBlocks& blocks,
                  const PackedFilter& layout, const T* filter, AccumulatorOf<T>* packed);
+// A bias, as a filter of one tap: [channel block][lane].
+template <typename T>
+void pack_bias(const conv::Gathering& gathering, const ChannelBlocks& blocks, const T* bias,
+               AccumulatorOf<T>* packed);
 
 // What items cost when they share the work evenly, in cycles. Memory is left out on purpose. What
 // is small enough for that to matter is in the cache, and waking a second thread too early was seen
 // to cost more than waking it too late.
-double cycles_of_item(const conv::Gathering& gathering, const ChannelBlocks& blocks, int64_t items);
+double cycles_of_item(const conv::Gathering& gathering, const ChannelBlocks& blocks, int64_t items,
+                      const conv::Epilogue& epilogue);
 
 }  // namespace tf_dwbp::cpu

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "cc/conv/math.h"
+#include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/packed_plan.h"
 #include "cc/cpu/runtime/dispatch.h"
@@ -23,7 +24,8 @@ struct PackedCall {
   const PackedFilter& filter_layout;
   const T* source;
   T* result;
-  const AccumulatorOf<T>* filter;  // packed
+  const AccumulatorOf<T>* filter;                 // packed
+  const EpilogueJob<AccumulatorOf<T>>* epilogue;  // nullptr: none
   TensorStrides from;
   TensorStrides to;
 };
@@ -93,6 +95,12 @@ class PackedWorker {
     last_ = std::min((channel_blocks_ - 1) * blocks_.lanes, g_.channels - blocks_.lanes - channel_);
     if (blocks_.few) last_ = 0;
     images_ = std::min(blocks_.images, g_.batch - image_);
+    if (call_.epilogue != nullptr) epilogue_ = from_block(*call_.epilogue, first_block_, blocks_);
+  }
+
+  // Of sums that are finished; those that will be added to have none.
+  const EpilogueJob<Acc>* epilogue() const {
+    return call_.epilogue == nullptr ? nullptr : &epilogue_;
   }
 
   // The lanes of this item in a tensor where channels lie `channel_stride` apart.
@@ -134,6 +142,7 @@ class PackedWorker {
     job.packed = packed_;
     job.masks = columns_->masks.data();
     job.accumulate = false;
+    job.epilogue = epilogue();
     job.channel_blocks = channel_blocks_;
     job.multiplier = multiplier;
     job.rows = rows_;
@@ -205,12 +214,14 @@ class PackedWorker {
       compute_tiles(job);
       return;
     }
+    int64_t left = g_.multiplier * taps.count;
     for (int64_t m = 0; m < g_.multiplier; ++m) {
       for (int64_t i = 0; i < taps.count; ++i) {
         const int64_t tap = taps.tap + i * g_.height.tap_step();
         const int64_t out = taps.source - i * g_.height.source_step();
         rows_[0] = {{tap, out, 1}, 0};
         pack_rows(out, out + 1, 0, m, 1);
+        job.epilogue = --left == 0 ? epilogue() : nullptr;
         compute_tiles(job);
         job.accumulate = true;
       }
@@ -268,6 +279,7 @@ class PackedWorker {
   int64_t channel_blocks_ = 0;
   int64_t channel_ = 0;
   int64_t last_ = 0;  // from the first block's channel to the last block's
+  EpilogueJob<Acc> epilogue_{};
 
   int64_t packed_end_ = 0;  // rows of the source below this are packed, or were
 };

@@ -18,6 +18,8 @@ constexpr int64_t items_wanted(int64_t workers) {
 constexpr int64_t kLeastChannelBlocks = 4;
 // Cycles that an output vector costs besides its taps: loads, stores, loop.
 constexpr double kCyclesOfVector = 4;
+// Cycles that an activation costs an output vector if it is more than cutting off.
+constexpr double kCyclesOfCurve = 20;
 // Cycles of work for each thread at least. Waking one takes 5 to 100 microseconds, and a few of the
 // caller's.
 constexpr double kCyclesOfWorker = 60e3;

@@ -258,5 +258,34 @@ TF_DWBP_TEST(sizes_given_as_data) {
   expect_error(check_sizes("input_sizes", {1, 2, 3, -1}), "[1, 2, 3, -1]");
 }
 
+TF_DWBP_TEST(a_bias_has_a_number_for_each_channel) {
+  const auto with_bias = [](Shape filter, Shape bias) {
+    Call call(Op::kForward);
+    check(check_attributes({{1, 1, 1, 1}, "SAME", {}, "NHWC", {1, 1, 1, 1}}, &call.attributes)
+              .empty(),
+          "attributes");
+    call.input = Sizes{2, 4, 5, 3};
+    call.filter = filter;
+    call.epilogue.bias = true;
+    call.bias = bias;
+    return call;
+  };
+  Call call = with_bias(Sizes{3, 3, 3, 2}, Sizes{6});
+  check(check_call(&call).empty(), "as many as the output's channels");
+  call = with_bias(Sizes{3, 3, 3, 2}, std::nullopt);
+  check(check_call(&call).empty() && call.bias == Sizes{6}, "inferred from the output");
+  call = with_bias(std::nullopt, Sizes{6});
+  check(check_call(&call).empty() && call.output == Sizes{2, 4, 5, 6}, "and the output from it");
+  call = with_bias(Sizes{3, 3, 3, 2}, Sizes{3});
+  expect_error(check_call(&call),
+               "bias must have a number for each of the 6 channels of output [2, 4, 5, 6], but has "
+               "3: bias [3]");
+  call = with_bias(Sizes{3, 3, 3, 2}, Sizes{1, 6});
+  expect_error(check_call(&call),
+               "bias must have 1 dimension, [channels of the output], but has 2: bias [1, 6]");
+  call.epilogue.bias = false;
+  check(check_call(&call).empty(), "nobody looks at a bias that is not wanted");
+}
+
 }  // namespace
 }  // namespace tf_dwbp::conv

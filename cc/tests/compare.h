@@ -52,18 +52,21 @@ inline cpu::PlanPointer plan(const conv::Problem& problem, const How& how) {
 // The result of a call, whose operands have to be left as they were.
 template <typename T>
 std::vector<T> call(Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b,
-                    const How& how = as_asked()) {
-  const cpu::PlanPointer planned = plan({op, dtype_of(T()), g}, how);
+                    const How& how = as_asked(), const conv::Epilogue& epilogue = {},
+                    const std::vector<T>& bias = {}) {
+  const cpu::PlanPointer planned = plan({op, dtype_of(T()), g, epilogue}, how);
   const Memory workspace(planned->workspace_bytes);
-  return call_on<T>(op, g, a, b, how.offsets, workspace, [&](const cpu::Tensors& tensors) {
-    cpu::run(*planned, tensors, how.parallel);
-  });
+  return call_on<T>(
+      op, g, a, b, how.offsets, workspace,
+      [&](const cpu::Tensors& tensors) { cpu::run(*planned, tensors, how.parallel); }, bias);
 }
 
 template <typename T>
 bool solved(const Example& example, const How& how = as_asked()) {
-  return example.solved_by<T>([&](Op op, const Geometry& g, const std::vector<T>& a,
-                                  const std::vector<T>& b) { return call<T>(op, g, a, b, how); });
+  return example.solved_by<T>(
+      [&](Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b) {
+        return call<T>(op, g, a, b, how, example.epilogue, operand<T>(example.bias));
+      });
 }
 
 template <typename T>

@@ -25,7 +25,8 @@ std::vector<Counted>& counted() {
 template <typename T>
 struct Kinds {
   std::atomic<int64_t> downwards{0}, write_buffer{0}, non_temporal{0}, next_source{0},
-      next_result{0}, one_row{0}, next_lines{0}, accumulate{0}, masked{0}, shared{0}, ring{0};
+      next_result{0}, one_row{0}, next_lines{0}, accumulate{0}, masked{0}, shared{0}, ring{0},
+      direct_epilogue{0}, packed_epilogue{0};
 
   static Kinds& get() {
     static Kinds kinds;
@@ -42,6 +43,7 @@ void observe(const cpu::DirectJob<T>& job) {
   kinds.next_source += job.next_source[0] != nullptr;
   kinds.next_result += job.next_result[0] != nullptr;
   kinds.one_row += job.rows.result[1] == nullptr;
+  kinds.direct_epilogue += job.epilogue != nullptr;
 }
 template <typename T>
 void observe(const cpu::FilterGradJob<T>& job) {
@@ -50,6 +52,7 @@ void observe(const cpu::FilterGradJob<T>& job) {
 template <typename T>
 void observe(const cpu::PackedJob<T>& job) {
   Kinds<T>::get().accumulate += job.accumulate;
+  Kinds<T>::get().packed_epilogue += job.epilogue != nullptr;
   Kinds<T>::get().masked += job.tile_count > 0 && job.tiles[0].first_mask >= 0;
 }
 template <typename T>
@@ -130,6 +133,8 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
                                    std::pair("direct, prefetch of the source", &kinds.next_source),
                                    std::pair("direct, prefetch of the result", &kinds.next_result),
                                    std::pair("direct, one row", &kinds.one_row),
+                                   std::pair("direct, an epilogue", &kinds.direct_epilogue),
+                                   std::pair("packed, an epilogue", &kinds.packed_epilogue),
                                    std::pair("filter gradient, prefetch", &kinds.next_lines),
                                    std::pair("packed, taps beyond the borders", &kinds.masked),
                                    std::pair("pack or unpack, images share vectors", &kinds.shared),

@@ -10,6 +10,7 @@
 #include "cc/conv/tensors.h"
 #include "cc/tests/check.h"
 #include "cc/tests/definition.h"
+#include "cc/tests/epilogue.h"
 #include "cc/tests/memory.h"
 
 namespace tf_dwbp::testing {
@@ -78,13 +79,16 @@ struct Offsets {
 // (conv::Tensors), of a device whose memory is this program's.
 template <typename T, typename Run>
 std::vector<T> call_on(Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b,
-                       const Offsets& offsets, const Memory& workspace, const Run& run) {
-  const Tensor<T> a_tensor(a, offsets.a), b_tensor(b, offsets.b);
+                       const Offsets& offsets, const Memory& workspace, const Run& run,
+                       const std::vector<T>& bias = {}) {
+  const Tensor<T> a_tensor(a, offsets.a), b_tensor(b, offsets.b), bias_tensor(bias, offsets.b);
   const Tensor<T> result(elements_of(result_of(op), g), offsets.result);
-  run(conv::Tensors{a_tensor.data(), b_tensor.data(), result.data(), workspace.data()});
+  run(conv::Tensors{a_tensor.data(), b_tensor.data(), result.data(), workspace.data(),
+                    bias_tensor.data()});
   if (!workspace.intact()) check(false, describe(op, g) + ": written beyond the workspace");
   if (!result.intact()) check(false, describe(op, g) + ": written beyond the result");
-  if (!a_tensor.intact() || !b_tensor.intact() || !a_tensor.equals(a) || !b_tensor.equals(b)) {
+  if (!a_tensor.intact() || !b_tensor.intact() || !bias_tensor.intact() || !a_tensor.equals(a) ||
+      !b_tensor.equals(b) || !bias_tensor.equals(bias)) {
     check(false, describe(op, g) + ": written to an operand");
   }
   return result.values();
@@ -93,19 +97,25 @@ std::vector<T> call_on(Op op, const Geometry& g, const std::vector<T>& a, const 
 struct Example {
   Op op;
   Geometry g;
-  std::vector<int> a, b, expected;
+  conv::Epilogue epilogue;
+  std::vector<int> a, b, bias;
+  std::vector<int> expected;  // before the epilogue
 
-  Example(Op op, const Geometry& g) : op(op), g(g) {
+  Example(Op op, const Geometry& g, const conv::Epilogue& epilogue = {})
+      : op(op), g(g), epilogue(epilogue) {
     const auto [first, second] = operands_of(op);
     a = pattern(elements_of(first, g), 1);
     b = pattern(elements_of(second, g), 2);
+    if (epilogue.bias) bias = pattern(g.out_channels(), 3);
     expected = by_definition(op, g, a, b);
   }
 
-  // Whether `call` makes the right result of the operands.
+  // Whether `call` makes the right result of the operands; `loose`: see units_allowed().
   template <typename T, typename Call>
-  bool solved_by(const Call& call) const {
-    return same_bits<T>(call(op, g, operand<T>(a), operand<T>(b)), to<T>(expected));
+  bool solved_by(const Call& call, bool loose = false) const {
+    const std::vector<T> result = call(op, g, operand<T>(a), operand<T>(b));
+    return epilogue.empty() ? same_bits<T>(result, to<T>(expected))
+                            : finished_right(epilogue, g, expected, bias, result, loose);
   }
 };
 

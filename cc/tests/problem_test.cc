@@ -17,6 +17,12 @@ TF_DWBP_TEST(a_text_stands_for_a_problem) {
            "forward:half:NCHW:b0:1x9x3m8:k1x1:s1x1:d1x1:VALID",
            "filter_grad:bfloat16:NHWC:b1:7x8x9m2:k3x2:s5x4:d7x6:EXPLICIT(1,2,30,4)",
            "filter_grad:double:NCHW:b1:7x8x9m2:k3x2:s5x4:d7x6:EXPLICIT(0,0,0,0)",
+           "forward:half:NCHW:b0:1x9x3m8:k1x1:s1x1:d1x1:VALID:bias",
+           "forward:half:NCHW:b0:1x9x3m8:k1x1:s1x1:d1x1:SAME:relu",
+           "forward:half:NHWC:b0:1x9x3m8:k1x1:s1x1:d1x1:EXPLICIT(1,2,3,4):bias+gelu_tanh",
+           "forward:half:NHWC:b0:1x9x3m8:k1x1:s1x1:d1x1:SAME:bias+leaky_relu(0.2)",
+           "forward:half:NHWC:b0:1x9x3m8:k1x1:s1x1:d1x1:SAME:leaky_relu(-3)",
+           "forward:half:NHWC:b0:1x9x3m8:k1x1:s1x1:d1x1:SAME:leaky_relu(0.00001)",
        }) {
     Problem problem;
     const Error error = read_problem(text, &problem);
@@ -62,6 +68,26 @@ TF_DWBP_TEST(a_text_that_stands_for_none_is_refused) {
   refused("input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:EXPLICIT(1,1,1,1)x", example);
   refused("input_grad:float:NHWC:b-2:56x56x128m1:k3x3:s2x2:d1x1:SAME", example);
   refused("input_grad:float:NHWC:b99999999999999999999:56x56x128m1:k3x3:s2x2:d1x1:SAME", example);
+  const std::string plain = "forward:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME";
+  check(read_problem(plain + ":bias+relu6", &problem).empty() && problem.epilogue.bias &&
+            problem.epilogue.activation == Activation::kRelu6,
+        "an epilogue");
+  check(read_problem(plain, &problem).empty() && problem.epilogue.empty(), "and none");
+  const std::string huge = "1" + std::string(40, '0'), tiny = "0." + std::string(60, '0') + "1";
+  for (const std::string alpha :
+       {"", "1.", ".5", "1e3", "+1", "--1", "-", "nan", "0.2.1", huge.c_str(), tiny.c_str()}) {
+    check(!read_problem(plain + ":leaky_relu(" + alpha + ")", &problem).empty(), alpha);
+  }
+  for (const std::string epilogue :
+       {"", "bias+", "relu+bias", "+relu", "linear", "bias+linear", "Relu", "relu6(1)", "bias:relu",
+        "bias+bias", "leaky_relu", "leaky_relu(", "leaky_relu(1", "leaky_relu(1)x", "biasrelu"}) {
+    refused(plain + ":" + epilogue,
+            "epilogue must be bias, one of relu, relu6, elu, leaky_relu(alpha), silu, hard_silu, "
+            "gelu, gelu_tanh, or both with + between them, but is '" +
+                epilogue + "'");
+  }
+  refused(good + ":relu",
+          "an epilogue is the forward op's alone, but op is 'input_grad' and epilogue 'relu'");
   refused("backward:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME",
           "op must be forward, input_grad or filter_grad, but is 'backward'");
   refused("forward:float64:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME",

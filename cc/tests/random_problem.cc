@@ -87,6 +87,13 @@ Geometry random_geometry(Random* random, const Budget& budget) {
   return geometry_of(call);
 }
 
+conv::Epilogue random_epilogue(Random* random) {
+  const auto last = static_cast<int64_t>(conv::kActivations.size()) - 1;
+  const auto kind = conv::kActivations[random->between(0, last)];
+  return {kind == conv::Activation::kLinear || random->one_in(2), kind,
+          random->any_of({0.0f, 0.2f, 0.3f, -1.5f, 2.0f})};
+}
+
 void fill(Random* random, std::vector<int>* values) {
   constexpr int kValues[16] = {0, 1, 2, -1, -2, 0, 1, -1, 3, -3, 0, 1, 2, -1, -2, 0};
   uint64_t bits = 0;

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "cc/conv/epilogue.h"
 #include "cc/tests/definition.h"
 
 namespace tf_dwbp::testing {
@@ -54,6 +55,9 @@ struct Budget {
 
 // A call that conv takes for valid, cut to the budget.
 Geometry random_geometry(Random* random, const Budget& budget);
+
+// One that does something.
+conv::Epilogue random_epilogue(Random* random);
 
 // Small integers, as often negative as positive, so that the longest sums stay far below 2^24.
 void fill(Random* random, std::vector<int>* values);

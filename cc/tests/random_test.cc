@@ -24,6 +24,7 @@ struct Case {
   Op op;
   Dtype type;
   How how;
+  conv::Epilogue epilogue;
   std::string text;
 
   Case(int64_t seed, int64_t number, Random* random) {
@@ -36,18 +37,19 @@ struct Case {
     for (int64_t* offset : {&how.offsets.a, &how.offsets.b, &how.offsets.result}) {
       *offset = random->one_in(2) ? 0 : random->between(1, 31);
     }
+    if (op == Op::kForward && random->one_in(2)) epilogue = random_epilogue(random);
     const std::string name = name_of(type);
     // Each implementation that takes it, the first of all as often as the others.
     std::vector<const cpu::Implementation*> takers;
     for (const cpu::Implementation& candidate : cpu::implementations(op)) {
-      if (candidate.declines({op, type, geometry}).empty()) takers.push_back(&candidate);
+      if (candidate.declines({op, type, geometry, epilogue}).empty()) takers.push_back(&candidate);
     }
     const int64_t others = static_cast<int64_t>(takers.size()) - 1;
     how.implementation = takers[others > 0 && random->one_in(2) ? random->between(1, others) : 0];
     text = std::string("TF_DWBP_CPU_ISA=") + cpu::isa().name + " core_test --seed " +
            std::to_string(seed) + " --case " + std::to_string(number) + "  # " +
-           describe(op, geometry) + ", " + name + ", " + how.implementation->name + ", " +
-           std::to_string(how.workers) + " workers planned, " +
+           describe(op, geometry) + ", " + to_text(epilogue) + ", " + name + ", " +
+           how.implementation->name + ", " + std::to_string(how.workers) + " workers planned, " +
            std::to_string(how.parallel.threads) + " threads, offsets " +
            std::to_string(how.offsets.a) + " " + std::to_string(how.offsets.b) + " " +
            std::to_string(how.offsets.result);
@@ -59,8 +61,13 @@ struct Case {
     std::vector<int> a(elements_of(first, geometry)), b(elements_of(second, geometry));
     fill(random, &a);
     fill(random, &b);
-    const std::vector<T> result = call<T>(op, geometry, operand<T>(a), operand<T>(b), how);
-    return same_bits(result, to<T>(by_definition(op, geometry, a, b)));
+    std::vector<int> bias(epilogue.bias ? geometry.out_channels() : 0);
+    fill(random, &bias);
+    const std::vector<T> result =
+        call<T>(op, geometry, operand<T>(a), operand<T>(b), how, epilogue, operand<T>(bias));
+    const std::vector<int> sums = by_definition(op, geometry, a, b);
+    return epilogue.empty() ? same_bits(result, to<T>(sums))
+                            : finished_right(epilogue, geometry, sums, bias, result);
   }
 };
 

@@ -1,7 +1,9 @@
 """The text of a problem: Python and the library read, write and refuse the same."""
 
+import dataclasses
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
@@ -9,9 +11,11 @@ from tensorflow.python.framework import op_def_registry
 
 from tf_dwbp import _native, explain, family
 from tf_dwbp.fuzz import draw
-from tf_dwbp.tools import problem
+from tf_dwbp.tools import epilogue, problem
 
 _EXAMPLE = "input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME"
+_FORWARD = _EXAMPLE.replace("input_grad", "forward")
+_ACTIVATIONS = epilogue.ACTIVATIONS[1:]
 
 
 class TextTest(tf.test.TestCase, parameterized.TestCase):
@@ -29,6 +33,18 @@ class TextTest(tf.test.TestCase, parameterized.TestCase):
             self.assertEqual(echo, str(drawn))
             self.assertEqual(problem.parse(echo), drawn)
 
+    def test_both_write_and_read_the_same_epilogues(self):
+        forward = problem.parse(_FORWARD)
+        for bias in (False, True):
+            for activation in epilogue.ACTIVATIONS:
+                for alpha in (0.2, -1e-7, 3.0, 12345.678) if activation == "leaky_relu" else (0,):
+                    drawn = dataclasses.replace(
+                        forward,
+                        epilogue=epilogue.Epilogue(bias, activation, float(np.float32(alpha))),
+                    )
+                    self.assertEqual(self._echo(str(drawn)), str(drawn))
+                    self.assertEqual(problem.parse(str(drawn)), drawn)
+
     @parameterized.parameters(
         _EXAMPLE.replace("b32", "b032"),
         _EXAMPLE.replace("b32:56x56x128m1", "b0:0x0x0m0"),
@@ -36,6 +52,21 @@ class TextTest(tf.test.TestCase, parameterized.TestCase):
         _EXAMPLE.replace("b32:56x56x128", "b1:2147483647x2x1"),
         _EXAMPLE.replace("s2x2:d1x1", "s2147483647x1:d1x2147483647"),
         _EXAMPLE.replace("SAME", "EXPLICIT(0,2147483647,0,0)").replace("b32", "b1"),
+        *(
+            f"{_FORWARD}:{epilogue}"
+            for epilogue in (
+                "bias",
+                *(name for name in _ACTIVATIONS if name != "leaky_relu"),
+                "bias+relu6",
+                "leaky_relu(0.2)",
+                "bias+leaky_relu(00.10)",
+                "leaky_relu(-0)",
+                "leaky_relu(-2.5)",
+                "leaky_relu(0.0000125)",
+                f"leaky_relu(0.{'0' * 40}1)",
+                "leaky_relu(0.30000001192092896)",
+            )
+        ),
     )
     def test_accepted(self, text):
         self.assertEqual(self._echo(text), str(problem.parse(text)))
@@ -67,6 +98,37 @@ class TextTest(tf.test.TestCase, parameterized.TestCase):
         _EXAMPLE.replace("SAME", "EXPLICIT(1,2,3)"),
         _EXAMPLE.replace("SAME", "EXPLICIT(1,2,3,-4)"),
         _EXAMPLE.replace("SAME", "EXPLICIT(1,2,3,2147483648)"),
+        f"{_EXAMPLE}:relu",
+        *(
+            f"{_FORWARD}:{epilogue}"
+            for epilogue in (
+                "",
+                "bias+",
+                "bias+bias",
+                "relu+bias",
+                "+relu",
+                "linear",
+                "bias+linear",
+                "Relu",
+                "relu6()",
+                "relu6(1)",
+                "bias(1)",
+                "bias:relu",
+                "biasrelu",
+                "relu\n",
+                "leaky_relu",
+                "leaky_relu()",
+                "leaky_relu(1",
+                "leaky_relu(1)x",
+                "leaky_relu(.5)",
+                "leaky_relu(5.)",
+                "leaky_relu(+1)",
+                "leaky_relu(1e3)",
+                "leaky_relu(nan)",
+                f"leaky_relu(1{'0' * 40})",
+                f"leaky_relu(0.{'0' * 60}1)",
+            )
+        ),
     )
     def test_refused(self, text):
         with self.assertRaises(ValueError):

@@ -3,7 +3,8 @@
     input_grad:float:NHWC:b32:56x56x128m1:k3x3:s2x2:d1x1:SAME
 
 is op, dtype, layout, batch, height x width x channels with the depth multiplier, filter, strides,
-dilations (rows first) and padding. Explicit padding is `EXPLICIT(top,bottom,left,right)`.
+dilations (rows first) and padding. Explicit padding is `EXPLICIT(top,bottom,left,right)`. Of the
+forward op, an epilogue may follow (see epilogue.py), such as `:bias+relu6`.
 cc/conv/problem.h has the same for the library, and accepts and refuses the same texts.
 """
 
@@ -15,6 +16,7 @@ import re
 import ml_dtypes
 import numpy as np
 
+from tf_dwbp.tools import epilogue as epilogues
 from tf_dwbp.tools import reference
 
 OPS = tuple(reference.RESULTS)
@@ -35,7 +37,7 @@ _TEXT = re.compile(
     r":(?P<height>\d+)x(?P<width>\d+)x(?P<channels>\d+)m(?P<multiplier>\d+)"
     r":k(?P<filter_height>\d+)x(?P<filter_width>\d+)"
     r":s(?P<stride_y>\d+)x(?P<stride_x>\d+):d(?P<dilation_y>\d+)x(?P<dilation_x>\d+)"
-    r":(?P<padding>\w+)(?:\((?P<explicit>\d+,\d+,\d+,\d+)\))?",
+    r":(?P<padding>\w+)(?:\((?P<explicit>\d+,\d+,\d+,\d+)\))?(?::(?P<epilogue>.*))?",
     re.ASCII,
 )
 _LARGEST = 2**31 - 1  # along rows and columns, so that no position on an axis can leave 64 bits
@@ -71,6 +73,7 @@ class Problem:
     dilation_x: int = 1
     padding: str = "SAME"
     explicit: tuple[int, int, int, int] = (0, 0, 0, 0)  # top, bottom, left, right
+    epilogue: epilogues.Epilogue = epilogues.Epilogue()  # the forward op's
 
     def __str__(self):
         explicit = ",".join(map(str, self.explicit))
@@ -79,7 +82,9 @@ class Problem:
             f":{self.height}x{self.width}x{self.channels}m{self.multiplier}"
             f":k{self.filter_height}x{self.filter_width}"
             f":s{self.stride_y}x{self.stride_x}:d{self.dilation_y}x{self.dilation_x}"
-            f":{self.padding}" + (f"({explicit})" if self.padding == "EXPLICIT" else "")
+            f":{self.padding}"
+            + (f"({explicit})" if self.padding == "EXPLICIT" else "")
+            + (f":{self.epilogue}" if self.epilogue else "")
         )
 
     @functools.cached_property
@@ -185,6 +190,14 @@ def parse(text: str) -> Problem:
     ):
         if fields[name] not in choices:
             raise ValueError(f"{text!r}: {name} {fields[name]!r} is none of {', '.join(choices)}")
+    finish = epilogues.Epilogue()
+    if (told := fields.pop("epilogue")) is not None:
+        try:
+            finish = epilogues.parse(told)
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}") from None
+        if fields["op"] != "forward":
+            raise ValueError(f"{text!r}: an epilogue is the forward op's alone")
     explicit = fields.pop("explicit")
     if (explicit is not None) != (fields["padding"] == "EXPLICIT"):
         raise ValueError(f"{text!r}: EXPLICIT(top,bottom,left,right), and only that, has amounts")
@@ -195,7 +208,7 @@ def parse(text: str) -> Problem:
         most = 2**63 - 1 if name in _COUNTS else _LARGEST
         if not least <= value <= most:
             raise ValueError(f"{text!r}: {name} {value} is not between {least} and {most}")
-    found = Problem(**fields | numbers, explicit=amounts)
+    found = Problem(**fields | numbers, explicit=amounts, epilogue=finish)
     for role, shape in found.shapes.items():
         if _too_many(shape):
             raise ValueError(

@@ -7,7 +7,7 @@
 //     for i in the source's rows that the row gathers from, the last first:
 //       for k in the taps that meet columns inside the source, ascending:
 //         sum += filter[tap of i][k] * source[row i][column of x, k]
-//     result[x] = sum
+//     result[x] = epilogue(sum)
 //
 // The micro-kernel takes two rows of the result at the same time, up to 7 columns, one channel
 // block (a vector of channels) after the other.
@@ -154,6 +154,12 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
         }
         row -= rows.source_row_stride;
         filter += rows.taps_row_stride;
+      }
+      if constexpr (kOthers == 0) {  // pairs are the input gradient's alone
+        if (__builtin_expect(job.epilogue != nullptr, 0)) {
+          apply_epilogue(*job.epilogue, channel_block, sums[0]);
+          apply_epilogue(*job.epilogue, channel_block, sums[1]);
+        }
       }
       *prefetched += kBytes;
       T* write_buffer = job.write_buffer + (channel - first_channel);

@@ -6,7 +6,7 @@
 //     for m < multiplier, for y in the row's vertical taps, for i in the tile's horizontal taps:
 //       if column x gathers from inside through tap i:
 //         sum += filter[m][tap of y][tap of i] * packed[m][slot of y][column of x, i]
-//     result[x] = sum
+//     result[x] = epilogue(sum)
 #pragma once
 
 #include "cc/cpu/kernels/finish.h"
@@ -85,6 +85,9 @@ void dwconv_packed(const PackedJob<T>& job) {
             slot -= job.vertical_slot;
             if (slot < 0) slot += job.slots;
           }
+        }
+        if (__builtin_expect(job.epilogue != nullptr, 0)) {
+          apply_epilogue(*job.epilogue, block, sums);
         }
 #pragma GCC unroll 16
         for (int x = 0; x < kColumns; ++x) {

@@ -1,13 +1,43 @@
-// Where finished sums become stored elements: the one place for what may happen to them on the way,
-// rounding today, an epilogue such as a bias. In all of these functions a vector's lanes are
-// channels (of one image or of several, see LaneMap).
+// Where finished sums become stored elements: what may happen to them on the way. An epilogue, then
+// rounding. In all of these functions a vector's lanes are channels (of one image or of several,
+// see LaneMap).
 #pragma once
 
+#include "cc/cpu/kernels/activation.h"
+#include "cc/cpu/kernels/jobs.h"
 #include "cc/cpu/kernels/simd.h"
 #include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 namespace {
+
+// The epilogue of a channel block's sums. What is only added or cut off stays in registers.
+template <typename Acc, int kCount, typename V>
+inline __attribute__((always_inline)) void apply_epilogue(const EpilogueJob<Acc>& epilogue,
+                                                          int64_t channel_block,
+                                                          V (&sums)[kCount]) {
+  if (epilogue.bias != nullptr) {
+    const V bias = Lanes<Acc>::load(epilogue.bias + channel_block * Lanes<Acc>::kCount);
+#pragma GCC unroll 16
+    for (int x = 0; x < kCount; ++x) sums[x] += bias;
+  }
+  if (is_cut(epilogue.activation)) {
+    const V low = V{} + epilogue.low, high = V{} + epilogue.high;
+#pragma GCC unroll 16
+    for (int x = 0; x < kCount; ++x) {
+      sums[x] = sums[x] < low ? low : sums[x];
+      sums[x] = sums[x] > high ? high : sums[x];
+    }
+    return;
+  }
+  // A copy, since sums whose address a function knows would be kept in memory all the time.
+  V copies[kCount];
+#pragma GCC unroll 16
+  for (int x = 0; x < kCount; ++x) copies[x] = sums[x];
+  activate(epilogue, copies, kCount);
+#pragma GCC unroll 16
+  for (int x = 0; x < kCount; ++x) sums[x] = copies[x];
+}
 
 template <typename T>
 struct Finish {

@@ -20,6 +20,7 @@
 
 #include <cstdint>
 
+#include "cc/conv/activation.h"
 #include "cc/conv/dtype.h"
 #include "cc/conv/gather.h"
 
@@ -65,6 +66,17 @@ struct PackJob {
   int64_t slots;
 };
 
+// What happens to finished sums before they are rounded.
+template <typename Acc>
+struct EpilogueJob {
+  const Acc* bias;  // packed: [channel block][lane]; nullptr: none
+  conv::Activation activation;
+  Acc alpha;
+  // Where the activation does no more than to cut sums off, its least and greatest value.
+  Acc low;
+  Acc high;
+};
+
 // The vertical taps that one row of the result gathers from, and the slot of the ring that holds
 // the first one's row.
 struct RowTaps {
@@ -88,6 +100,7 @@ struct PackedJob {
   const AccumulatorOf<T>* filter;  // packed, too: its columns are the horizontal taps
   T* result;                       // first row, column 0, first channel block
   bool accumulate;  // adds to the result, which then has to be of the accumulator's type
+  const EpilogueJob<AccumulatorOf<T>>* epilogue;  // nullptr: none
 
   int64_t channel_blocks;
   int64_t multiplier;
@@ -159,6 +172,8 @@ struct DirectJob {
   const AccumulatorOf<T>* filter;  // packed; the first horizontal tap
   int64_t filter_block_stride;
   int64_t filter_column_stride;
+
+  const EpilogueJob<AccumulatorOf<T>>* epilogue;  // nullptr: none
 
   int64_t channel_blocks;
   int64_t last_block;  // from the first channel block to the last, in elements
