@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cc/conv/gather.h"
+#include "cc/conv/implementations.h"
 #include "cc/conv/math.h"
 #include "cc/gpu/kernels/kernels.h"
 #include "cc/gpu/tuning.h"
@@ -35,7 +36,7 @@ class Gather : public Plan {
   explicit Gather(const Problem& problem) : Plan(problem), call_(cut(problem)) {}
 
   Error run(const Tensors& tensors, void* stream) const override {
-    return kernels(problem.dtype).gather_general(call_, {problem.op, tensors}, stream);
+    return kernels(problem.dtype).gather_general(call_, {problem, tensors}, stream);
   }
 
   std::string describe() const override {
@@ -69,6 +70,11 @@ class FilterGrad : public Plan {
 };
 
 }  // namespace
+
+// An epilogue makes something of sums of nothing, too.
+std::string general_declines(const Problem& problem) {
+  return problem.epilogue.bias ? "" : conv::declines_without_products(problem);
+}
 
 PlanPointer plan_general(const Problem& problem) {
   if (problem.op == Op::kFilterGrad) return std::make_unique<FilterGrad>(problem);

@@ -5,6 +5,7 @@
 
 namespace tf_dwbp::gpu {
 
+std::string general_declines(const conv::Problem& problem);
 PlanPointer plan_general(const conv::Problem& problem);
 
 }  // namespace tf_dwbp::gpu

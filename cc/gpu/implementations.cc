@@ -9,9 +9,9 @@ namespace tf_dwbp::gpu {
 
 const std::vector<Implementation>& implementations() {
   static const std::vector<Implementation> kAll = {
-      {conv::kZeros, conv::zeros_declines, plan_zeros},
+      {conv::kZeros, zeros_declines, plan_zeros},
       {"tiled", tiled_declines, plan_tiled},
-      {"general", conv::declines_without_products, plan_general},
+      {"general", general_declines, plan_general},
   };
   return kAll;
 }

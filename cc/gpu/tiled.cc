@@ -53,7 +53,7 @@ class Gather : public Plan {
                            /*reversed=*/problem.op == Op::kForward,
                            *tiling};
     const Instance instance{g.layout, index_for(problem.op, windows_.configuration)};
-    return kernels(problem.dtype).gather_tiled(instance, call, {problem.op, tensors}, stream);
+    return kernels(problem.dtype).gather_tiled(instance, call, {problem, tensors}, stream);
   }
 
   std::string describe() const override {

@@ -1,9 +1,12 @@
 #include "cc/gpu/zeros.h"
 
+#include "cc/conv/implementations.h"
 #include "cc/gpu/kernels/kernels.h"
 
 namespace tf_dwbp::gpu {
 namespace {
+
+using conv::Problem;
 
 class Zeros : public Plan {
  public:
@@ -18,6 +21,11 @@ class Zeros : public Plan {
 
 }  // namespace
 
-PlanPointer plan_zeros(const conv::Problem& problem) { return std::make_unique<Zeros>(problem); }
+std::string zeros_declines(const Problem& problem) {
+  const bool filled = problem.epilogue.bias && result_elements(problem) > 0;
+  return filled ? "the result is the epilogue of a bias" : conv::zeros_declines(problem);
+}
+
+PlanPointer plan_zeros(const Problem& problem) { return std::make_unique<Zeros>(problem); }
 
 }  // namespace tf_dwbp::gpu

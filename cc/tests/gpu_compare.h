@@ -47,15 +47,17 @@ inline PlanPointer plan(const Problem& problem, const Implementation* by = nullp
 // The result of a call, whose operands have to be left as they were.
 template <typename T>
 std::vector<T> call(const Plan& plan, const std::vector<T>& a, const std::vector<T>& b,
-                    int64_t shift = 0) {
+                    int64_t shift = 0, const std::vector<T>& bias = {}) {
   const Op op = plan.problem.op;
   const Geometry& g = plan.problem.geometry;
   const Memory workspace(plan.workspace_bytes);
-  return testing::call_on<T>(op, g, a, b, {shift, shift, shift}, workspace,
-                             [&](const Tensors& tensors) {
-                               const conv::Error error = run(plan, tensors, /*stream=*/nullptr);
-                               check(error.empty(), describe(op, g) + ": " + error);
-                             });
+  return testing::call_on<T>(
+      op, g, a, b, {shift, shift, shift}, workspace,
+      [&](const Tensors& tensors) {
+        const conv::Error error = run(plan, tensors, /*stream=*/nullptr);
+        check(error.empty(), describe(op, g) + ": " + error);
+      },
+      bias);
 }
 
 template <typename T>
@@ -68,8 +70,10 @@ template <typename T>
 bool solved(const Example& example, int64_t shift = 0, const Implementation* by = nullptr) {
   return example.solved_by<T>(
       [&](Op op, const Geometry& g, const std::vector<T>& a, const std::vector<T>& b) {
-        return call<T>(*plan({op, dtype_of(T()), g}, by), a, b, shift);
-      });
+        return call<T>(*plan({op, dtype_of(T()), g, example.epilogue}, by), a, b, shift,
+                       testing::operand<T>(example.bias));
+      },
+      /*loose=*/true);
 }
 
 inline int64_t taken_again() {
@@ -83,7 +87,8 @@ void compare(const Example& example, int64_t shift = 0, const Implementation* by
   static int turn = 0;
   state().order = kOrders[turn++ % 3];
   const int64_t before = taken_again();
-  const std::string text = describe(example.op, example.g) + ", " + testing::type_name<T>() +
+  const std::string text = describe(example.op, example.g) + ", " + testing::type_name<T>() + " " +
+                           to_text(example.epilogue) +
                            (by == nullptr ? "" : std::string(", ") + by->name);
   check(solved<T>(example, shift, by), text);
   check(taken_again() == before, text + ": taken again");

@@ -1,5 +1,7 @@
 // The GPU's list of implementations, and their plans as values.
 
+#include <cmath>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -47,6 +49,56 @@ TF_DWBP_TEST(every_implementation_computes_what_it_does_not_decline) {
           compare_implementations<double>(op, {layout, 2, channels, multiplier, seven, seven});
           compare_implementations<float>(op, {layout, 2, channels, multiplier, none, plain});
         }
+}
+
+template <typename T>
+void compare_epilogues(const Geometry& g) {
+  for (const bool bias : {false, true})
+    for (const conv::Activation kind : conv::kActivations) {
+      const Example example(Op::kForward, g, {bias, kind, 0.2f});
+      for (const Implementation& by : implementations()) {
+        if (!by.declines({Op::kForward, dtype_of(T()), g, example.epilogue}).empty()) continue;
+        compare<T>(example, /*shift=*/0, &by);
+      }
+    }
+}
+
+// By every implementation, also where nothing is summed and where vectors hold more channels or
+// positions than there are.
+TF_DWBP_TEST(epilogues) {
+  const Axis plain = same_padded(9, 3, 1), half = same_padded(14, 5, 2), none{0, 3, 1, 1, 1, 1},
+             shut{0, 0, 3, 1, 1};
+  for (const Layout layout : kLayouts)
+    for (const int64_t channels : {1, 3, 10})
+      for (const int64_t multiplier : {1, 2}) {
+        compare_epilogues<float>({layout, 2, channels, multiplier, plain, plain});
+        compare_epilogues<Half>({layout, 2, channels, multiplier, half, half});
+        compare_epilogues<Bfloat16>({layout, 2, channels, multiplier, plain, plain});
+        compare_epilogues<double>({layout, 1, channels, multiplier, none, plain});
+        compare_epilogues<float>({layout, 2, channels, multiplier, shut, plain});
+      }
+  const conv::Problem filled{
+      Op::kForward, Dtype::kFloat, {Layout::kNHWC, 1, 1, 1, none, plain}, {true}};
+  check(named("zeros").declines(filled) == "the result is the epilogue of a bias",
+        "zeros declines");
+  const Implementation* by = nullptr;
+  check(choose(filled, &by).empty() && by->name == std::string("general"), "general takes it");
+}
+
+// NaN, Inf, and what curves have for them.
+TF_DWBP_TEST(epilogues_of_values_that_are_not_finite) {
+  const Axis one{1, 1, 1, 1, 1, 0};
+  const Geometry g{Layout::kNHWC, 1, 3, 1, one, one};
+  for (const conv::Activation kind : conv::kActivations) {
+    const Problem problem{Op::kForward, Dtype::kFloat, g, {false, kind, 0.2f}};
+    const std::vector<float> result =
+        call<float>(*plan(problem), {-INFINITY, INFINITY, NAN}, {1, 1, 1});
+    for (const int i : {0, 1}) {
+      const long double x = i == 0 ? -INFINITY : INFINITY;
+      check(result[i] == testing::activation(problem.epilogue, x), to_text(problem));
+    }
+    check(std::isnan(result[2]), to_text(problem));
+  }
 }
 
 TF_DWBP_TEST(an_implementation_says_why_it_declines) {

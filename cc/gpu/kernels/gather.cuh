@@ -33,6 +33,7 @@ struct GatherArguments : TiledGather {
   const T* source;
   const T* filter;
   T* result;
+  Epilogue<T> epilogue;
 };
 
 template <int index>
@@ -194,7 +195,7 @@ __global__ void __launch_bounds__(kThreads)
           const int64_t rx = result_position(g.width, staging.x.phase, jx + x);
           if (!inside(rx, g.width.result)) continue;
           Finish<T>::channels(result + (ry * g.width.result + rx) * g.channels, sums[y][x],
-                              g.channels - channel, channel);
+                              g.channels - channel, channel, g.epilogue);
         }
       }
       for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
@@ -210,7 +211,8 @@ __global__ void __launch_bounds__(kThreads)
             sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase, jy + y, jx + x,
                                 image + channel + c, g.width.source * g.channels, g.channels,
                                 {g.filter + channel + c, g.channels, g.reversed});
-        Finish<T>::one(result + (ry * g.width.result + rx) * g.channels + c, sum, channel + c);
+        Finish<T>::one(result + (ry * g.width.result + rx) * g.channels + c, sum, channel + c,
+                       g.epilogue);
       }
     }
   }
@@ -302,13 +304,14 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
           for (int x = 0; x < columns; ++x) row[x] = sums[y][x][0];
           if (g.width.phase_stride == 1 && rx >= 0) {
-            Finish<T>::positions(to + rx, row, g.width.result - rx, channel);
+            Finish<T>::positions(to + rx, row, g.width.result - rx, channel, g.epilogue);
             continue;
           }
 #pragma unroll
           for (int x = 0; x < columns; ++x) {
             const int64_t position = rx + g.width.phase_stride * x;
-            if (inside(position, g.width.result)) Finish<T>::one(to + position, row[x], channel);
+            if (inside(position, g.width.result))
+              Finish<T>::one(to + position, row[x], channel, g.epilogue);
           }
         }
         for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
@@ -319,7 +322,7 @@ __global__ void __launch_bounds__(kThreads)
           if (!inside(ry, g.height.result) || !inside(position, g.width.result)) continue;
           const Sum sum = sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase,
                                               jy + y, jx + x, source, g.width.source, 1, f);
-          Finish<T>::one(result + ry * g.width.result + position, sum, channel);
+          Finish<T>::one(result + ry * g.width.result + position, sum, channel, g.epilogue);
         }
       }
     }

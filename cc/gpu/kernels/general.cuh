@@ -22,6 +22,7 @@ struct GeneralGatherArguments : GeneralGather {
   const T* source;
   const T* filter;
   T* result;
+  Epilogue<T> epilogue;
 };
 
 // For each image, channel c and position (y, x) of the result:
@@ -29,7 +30,7 @@ struct GeneralGatherArguments : GeneralGather {
 //   for m in [0, multiplier), and each tap (ty, tx) through which y and x gather from (sy, sx):
 //     f = c * multiplier + m
 //     sum += filter[ty][tx][f] * source[sy][sx][f / repeat]
-//   result[y][x][c] = sum
+//   result[y][x][c] = epilogue(sum)
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     gather_general(const __grid_constant__ GeneralGatherArguments<T> g) {
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(kThreads)
           }
         }
       }
-      Finish<T>::one(&g.result[result_row + x * result_stride], sum, channel);
+      Finish<T>::one(&g.result[result_row + x * result_stride], sum, channel, g.epilogue);
     }
   }
 }

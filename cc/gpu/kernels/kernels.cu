@@ -50,11 +50,16 @@ Error launch_zeros(int64_t elements, void* result, void* stream) {
   return elements == 0 ? "" : set_zero(result, elements * int64_t{sizeof(T)}, stream);
 }
 
+Epilogue<T> epilogue_of(const GatherTensors& tensors) {
+  return {static_cast<const T*>(tensors.bias), tensors.epilogue.activation, tensors.epilogue.alpha};
+}
+
 Error launch_gather_tiled(const Instance& instance, const TiledGather& call,
                           const GatherTensors& tensors, void* stream) {
   using Arguments = GatherArguments<T>;
   const Arguments arguments{call, static_cast<const T*>(tensors.source),
-                            static_cast<const T*>(tensors.filter), static_cast<T*>(tensors.result)};
+                            static_cast<const T*>(tensors.filter), static_cast<T*>(tensors.result),
+                            epilogue_of(tensors)};
   const auto kernel =
       instance.layout == Layout::kNHWC
           ? pick<Arguments, GatherKernels<Layout::kNHWC>>(instance.configuration, GatherIndices())
@@ -66,7 +71,7 @@ Error launch_gather_tiled(const Instance& instance, const TiledGather& call,
 Error launch_gather_general(const GeneralGather& call, const GatherTensors& tensors, void* stream) {
   const GeneralGatherArguments<T> arguments{call, static_cast<const T*>(tensors.source),
                                             static_cast<const T*>(tensors.filter),
-                                            static_cast<T*>(tensors.result)};
+                                            static_cast<T*>(tensors.result), epilogue_of(tensors)};
   return launch(gather_general<T>, arguments, ceil_div(call.items, kThreads), kThreads,
                 /*shared_bytes=*/0, stream);
 }

@@ -58,11 +58,15 @@ struct GatherTensors {
   const void* source;
   const void* filter;
   void* result;
+  const void* bias;  // nullptr: none
+  conv::Epilogue epilogue;
 
-  GatherTensors(conv::Op op, const Tensors& tensors)
-      : source(op == conv::Op::kForward ? tensors.a : tensors.b),
-        filter(op == conv::Op::kForward ? tensors.b : tensors.a),
-        result(tensors.result) {}
+  GatherTensors(const conv::Problem& problem, const Tensors& tensors)
+      : source(problem.op == conv::Op::kForward ? tensors.a : tensors.b),
+        filter(problem.op == conv::Op::kForward ? tensors.b : tensors.a),
+        result(tensors.result),
+        bias(problem.epilogue.bias ? tensors.bias : nullptr),
+        epilogue(problem.epilogue) {}
 };
 
 struct Kernels {

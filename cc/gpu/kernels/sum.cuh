@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kThreads)
         sum.add(shared[other * kWarp + lane].sum);
         sum.lost += shared[other * kWarp + lane].lost;
       }
-      Finish<T>::one(&g.result[element], sum.value(), element);
+      g.result[element] = Finish<T>::round(sum.value());
     }
     __syncthreads();
   }
