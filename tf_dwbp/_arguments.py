@@ -5,6 +5,7 @@ its value, never a whole tensor.
 """
 
 import operator
+from numbers import Real
 
 import numpy as np
 import tensorflow as tf
@@ -65,6 +66,31 @@ def text(name, value):
     if not isinstance(value, (str, bytes)) or len(value) > _MOST_SHOWN:
         raise ValueError(f"{name} must be a string, but is {shown(value)}")
     return value
+
+
+def choice(name, value, choices):
+    """One of some strings.
+
+    Raises:
+      ValueError: when it is none of them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, but is {shown(value)}")
+    return value
+
+
+def number(name, value):
+    """A float, from a number of Python's or NumPy's.
+
+    Raises:
+      ValueError: when it is none, or larger than any float.
+    """
+    try:
+        if isinstance(value, Real):
+            return float(value)
+    except OverflowError:
+        pass
+    raise ValueError(f"{name} must be a number, but is {shown(value)}")
 
 
 def sizes(name, values):

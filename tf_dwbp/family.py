@@ -31,5 +31,9 @@ OPS = {
     ),
 }
 
+# Ours, the forward op with an epilogue, and its function in tf_dwbp.ops.
+OUR_FUSED = "TfDwbp>FusedDepthwiseConv2dNative"
+FUSED_FUNCTION = "fused_depthwise_conv2d"
+
 # What stock TensorFlow on CPU makes of a forward op and what follows it.
 FUSED = "_FusedDepthwiseConv2dNative"

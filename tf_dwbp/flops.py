@@ -22,6 +22,7 @@ def _flops(graph, output, filter):  # noqa: A002
     return framework_ops.OpStats("flops", 2 * taps * output.num_elements())
 
 
+@_registries.flops(family.OUR_FUSED)
 @_registries.flops(family.OPS["forward"].ours)
 def _flops_forward(graph, node):
     return _flops(graph, output=node.name, filter=node.input[1])

@@ -24,8 +24,15 @@ def depthwise_conv2d(
     data_format=None,
     dilations=None,
     name=None,
+    *,
+    bias=None,
+    activation=None,
+    alpha=0.2,
 ):
     """Depthwise 2-D convolution, as `tf.nn.depthwise_conv2d` defines it.
+
+    With a bias or an activation it is still one op, which rounds once:
+    `tf_dwbp.ops.fused_depthwise_conv2d`, where the activations' formulas are.
 
     Args:
       input: half, bfloat16, float or double tensor, or what converts to one, of shape `[batch,
@@ -38,6 +45,10 @@ def depthwise_conv2d(
       data_format: `"NHWC"`, the default, or `"NCHW"`.
       dilations: an int, or 1 or 2 ints: of rows and columns. They go with any strides.
       name: a name for the operation (optional).
+      bias: None, or of the type of `input`, `[in_channels * depth_multiplier]`.
+      activation: None or `"linear"` for none, or `"relu"`, `"relu6"`, `"elu"`, `"leaky_relu"`,
+        `"silu"`, `"hard_silu"`, `"gelu"`, `"gelu_tanh"`.
+      alpha: of leaky_relu, the slope for what is negative.
 
     Returns:
       A tensor of the type of `input`, `[batch, out_height, out_width, in_channels *
@@ -50,9 +61,17 @@ def depthwise_conv2d(
         valid together.
     """
     with tf.name_scope(name or "depthwise") as scope:
-        input, filter = tensors(input=input, filter=filter)  # noqa: A001
+        given = {} if bias is None else {"bias": bias}
+        input, filter, *biases = tensors(input=input, filter=filter, **given)  # noqa: A001
+        epilogue = {}
+        if biases or activation is not None:
+            epilogue = {
+                "bias": biases[0] if biases else None,
+                "activation": "linear" if activation is None else activation,
+                "alpha": alpha,
+            }
         return _depthwise(
-            input, filter, strides, padding, _layout(data_format), dilations, name=scope
+            input, filter, strides, padding, _layout(data_format), dilations, scope, epilogue
         )
 
 
@@ -115,11 +134,22 @@ def separable_conv2d(
         return result
 
 
-def _depthwise(input, filter, strides, padding, layout, dilations, name=None):  # noqa: A002
+def _depthwise(  # noqa: PLR0913
+    input,  # noqa: A002
+    filter,  # noqa: A002
+    strides,
+    padding,
+    layout,
+    dilations,
+    name=None,
+    epilogue=(),
+):
     padding, explicit_paddings = _padding(padding)
-    return ops.depthwise_conv2d(
+    op = ops.fused_depthwise_conv2d if epilogue else ops.depthwise_conv2d
+    return op(
         input,
         filter,
+        **dict(epilogue),
         strides=_ints("strides", strides, 4),
         padding=padding,
         explicit_paddings=explicit_paddings,

@@ -1,9 +1,9 @@
 """The ops, with the signatures of their counterparts in `tf.raw_ops`.
 
-All three take every combination of their arguments. Sums of half, bfloat16 and float are kept in
-float and rounded once; the same bits come from every run and every number of threads. Each can be
-differentiated with respect to its tensors, to any order. `tf_dwbp.tools.reference` is the
-executable form of their definition.
+And `fused_depthwise_conv2d`, for which stock has no public counterpart. All take every combination
+of their arguments. Sums of half, bfloat16 and float are kept in float and rounded once; the same
+bits come from every run and every number of threads. Each can be differentiated with respect to its
+tensors, to any order. `tf_dwbp.tools.reference` is the executable form of their definition.
 """
 
 # Before TensorFlow: its errors say what is missing.
@@ -11,7 +11,8 @@ from tf_dwbp._loaded import ops as _ops  # isort: skip
 
 import tensorflow as tf
 
-from tf_dwbp._arguments import ints, sizes, tensors, text
+from tf_dwbp._arguments import choice, ints, number, sizes, tensors, text
+from tf_dwbp.tools import epilogue
 
 
 def depthwise_conv2d(
@@ -60,6 +61,79 @@ def depthwise_conv2d(
     return _ops.tf_dwbp_depthwise_conv2d_native(
         input=input,
         filter=filter,
+        **_attributes(strides, padding, explicit_paddings, data_format, dilations),
+        name=name,
+    )
+
+
+def fused_depthwise_conv2d(
+    input,  # noqa: A002
+    filter,  # noqa: A002
+    bias,
+    strides,
+    padding,
+    activation="linear",
+    alpha=0.2,
+    explicit_paddings=[],  # noqa: B006
+    data_format="NHWC",
+    dilations=[1, 1, 1, 1],  # noqa: B006
+    name=None,
+):
+    """Depthwise 2-D convolution, a bias and an activation, in one op.
+
+    Computes `activation(sum + bias)` of each sum of `depthwise_conv2d`, before it is rounded: half
+    and bfloat16 are rounded once. With x for what the activation is applied to:
+
+      linear      x
+      relu        max(x, 0)
+      relu6       min(max(x, 0), 6)
+      elu         x < 0 ? exp(x) - 1 : x
+      leaky_relu  x < 0 ? alpha * x : x
+      silu        x / (1 + exp(-x)), also called swish
+      hard_silu   x * min(max(x + 3, 0), 6) / 6, also called hard swish
+      gelu        x * Phi(x), with the normal distribution's Phi
+      gelu_tanh   x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2
+
+    NaN stays NaN; at -Inf the last four have their limit, 0. The gradients compute the sums again
+    where the activation's slope does not follow from the result (silu, hard_silu, gelu, gelu_tanh,
+    and leaky_relu with an alpha that is not above 0): that costs a forward op more, and no memory.
+
+    Args:
+      input: half, bfloat16, float or double tensor of shape `[batch, height, width, in_channels]`
+        (NHWC) or `[batch, in_channels, height, width]` (NCHW).
+      filter: tensor of the type of `input` and of shape
+        `[filter_height, filter_width, in_channels, depth_multiplier]`. The multiplier may be 0.
+      bias: tensor of the type of `input` and of shape `[in_channels * depth_multiplier]`, or None.
+      strides: 4 ints >= 1 in the order of `data_format`; batch and channels 1.
+      padding: `"SAME"`, `"VALID"` or `"EXPLICIT"`.
+      activation: a name from the list above.
+      alpha: leaky_relu's slope for what is negative: a finite number.
+      explicit_paddings: with `"EXPLICIT"` 8 ints >= 0, before and after for each dimension in
+        the order of `data_format`; batch and channels 0. Otherwise empty.
+      data_format: `"NHWC"` or `"NCHW"`.
+      dilations: 4 ints >= 1 in the order of `data_format`; batch and channels 1.
+      name: a name for the operation (optional).
+
+    Returns:
+      A tensor of the type of `input`, `[batch, out_height, out_width, in_channels *
+      depth_multiplier]` (NHWC) or `[batch, in_channels * depth_multiplier, out_height, out_width]`.
+
+    Raises:
+      tf.errors.InvalidArgumentError: (while tracing: ValueError) when an argument or a
+        combination of shapes is not valid; the text names it, its value and what was expected.
+      tf.errors.ResourceExhaustedError: when the result does not fit into memory.
+      ValueError: when the tensors are of different types, or `activation` or `alpha` is none.
+    """
+    given = {} if bias is None else {"bias": bias}
+    input, filter, *biases = tensors(  # noqa: A001
+        arrays_adapt=True, input=input, filter=filter, **given
+    )
+    return _ops.tf_dwbp_fused_depthwise_conv2d_native(
+        input=input,
+        filter=filter,
+        bias=biases,
+        activation=choice("activation", activation, epilogue.ACTIVATIONS),
+        alpha=number("alpha", alpha),
         **_attributes(strides, padding, explicit_paddings, data_format, dilations),
         name=name,
     )

@@ -28,9 +28,9 @@ struct Cpu {
     return absl::OkStatus();
   }
 
-  static absl::Status run(OpKernelContext* context, const cpu::Plan& plan, const void* a,
-                          const void* b, Tensor* result) {
-    cpu::want_huge_pages(result->data(), result->TotalBytes());
+  static absl::Status run(OpKernelContext* context, const cpu::Plan& plan, conv::Tensors tensors,
+                          int64_t result_bytes) {
+    cpu::want_huge_pages(tensors.result, result_bytes);
     Tensor workspace;
     TF_RETURN_IF_ERROR(allocate_workspace(context, plan.workspace_bytes, &workspace));
     const auto& device = context->eigen_device<Eigen::ThreadPoolDevice>();
@@ -38,7 +38,8 @@ struct Cpu {
     const cpu::Parallel parallel{device.numThreads(), [pool](std::function<void()> function) {
                                    pool->Schedule(std::move(function));
                                  }};
-    cpu::run(plan, {a, b, result->data(), workspace.data()}, parallel);
+    tensors.workspace = workspace.data();
+    cpu::run(plan, tensors, parallel);
     return absl::OkStatus();
   }
 };

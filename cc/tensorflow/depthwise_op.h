@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cc/conv/call.h"
+#include "cc/conv/tensors.h"
 #include "cc/tensorflow/dtype.h"
 #include "cc/tensorflow/first_copy.h"
 #include "cc/tensorflow/make_kernel.h"
@@ -32,10 +33,11 @@ inline absl::Status allocate_workspace(tensorflow::OpKernelContext* context, int
 //   Backend (see plan_call.h)
 //   int64_t workers(OpKernelContext*)
 //   absl::Status copy(OpKernelContext*, const Tensor& from, Tensor* to)
-//   absl::Status run(OpKernelContext*, const Backend::Plan&, const void* a, const void* b,
-//                    Tensor* result)
-//     may throw std::bad_alloc
-template <conv::Op op, typename Device>
+//   absl::Status run(OpKernelContext*, const Backend::Plan&, conv::Tensors, int64_t result_bytes)
+//     allocates the workspace, which the tensors lack; may throw std::bad_alloc
+//
+// `fused`: the forward op with an epilogue.
+template <conv::Op op, typename Device, bool fused = false>
 class DepthwiseOp : public tensorflow::OpKernel {
   using OpKernelContext = tensorflow::OpKernelContext;
   using Tensor = tensorflow::Tensor;
@@ -49,6 +51,8 @@ class DepthwiseOp : public tensorflow::OpKernel {
     dtype_ = to_dtype(type);
     OP_REQUIRES_OK(context,
                    without_bad_alloc([&] { return read_attributes(context, &attributes_); }));
+    if (!fused) return;
+    OP_REQUIRES_OK(context, without_bad_alloc([&] { return read_epilogue(context, &epilogue_); }));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -61,7 +65,8 @@ class DepthwiseOp : public tensorflow::OpKernel {
 
   // A call's plan and what it was made of. Shared with the calls that run it.
   struct Planned {
-    TensorShape a, b, sizes;  // of the operands, and of the vector of sizes, if there is one
+    // Of the operands, and of the vector of sizes and the bias, if there are any.
+    TensorShape a, b, sizes, bias;
     int32_t result_sizes[4];  // its value
     int64_t workers;
 
@@ -74,11 +79,14 @@ class DepthwiseOp : public tensorflow::OpKernel {
     TF_RETURN_IF_ERROR(find_plan(context, &planned));
     Tensor* result = nullptr;
     TF_RETURN_IF_ERROR(context->allocate_output(0, planned->result, &result));
-    Tensor copies[2];  // alive until the kernels are done, or launched
-    const void *a = nullptr, *b = nullptr;
-    TF_RETURN_IF_ERROR(read_data(context, kOperands.a, &copies[0], &a));
-    TF_RETURN_IF_ERROR(read_data(context, kOperands.b, &copies[1], &b));
-    return Device::run(context, *planned->plan, a, b, result);
+    Tensor copies[3];  // alive until the kernels are done, or launched
+    conv::Tensors tensors{nullptr, nullptr, result->data(), nullptr};
+    TF_RETURN_IF_ERROR(read_data(context, operand(context, kOperands.a), &copies[0], &tensors.a));
+    TF_RETURN_IF_ERROR(read_data(context, operand(context, kOperands.b), &copies[1], &tensors.b));
+    if (epilogue_.bias) {
+      TF_RETURN_IF_ERROR(read_data(context, context->input(kBiasInput), &copies[2], &tensors.bias));
+    }
+    return Device::run(context, *planned->plan, tensors, result->TotalBytes());
   }
 
   // The last call's plan, while shapes stay the same, or a new one.
@@ -102,6 +110,7 @@ class DepthwiseOp : public tensorflow::OpKernel {
         operand(context, kOperands.b).shape() != planned.b) {
       return false;
     }
+    if (epilogue_.bias && context->input(kBiasInput).shape() != planned.bias) return false;
     if (op == conv::Op::kForward) return true;
     const Tensor& sizes = operand(context, kResult);
     return sizes.shape() == planned.sizes &&
@@ -111,6 +120,7 @@ class DepthwiseOp : public tensorflow::OpKernel {
   absl::Status make_plan(OpKernelContext* context, Planned* planned) const {
     conv::Call call(op);
     call.attributes = attributes_;
+    call.epilogue = epilogue_;
     TF_RETURN_IF_ERROR(read_call(
         &call,
         [context](int input, conv::Shape* shape) {
@@ -122,6 +132,7 @@ class DepthwiseOp : public tensorflow::OpKernel {
         }));
     planned->a = operand(context, kOperands.a).shape();
     planned->b = operand(context, kOperands.b).shape();
+    if (epilogue_.bias) planned->bias = context->input(kBiasInput).shape();
     const conv::Shape& sizes = call.shape(kResult);
     if (op != conv::Op::kForward) planned->sizes = operand(context, kResult).shape();
     std::copy(sizes->begin(), sizes->end(), planned->result_sizes);
@@ -137,9 +148,8 @@ class DepthwiseOp : public tensorflow::OpKernel {
 
   // The elements of an operand. Not flat(), which ends the process where the tensor is not aligned
   // as Eigen wants it; we want it to be aligned to its elements, as C++ does, or make a copy.
-  absl::Status read_data(OpKernelContext* context, conv::Operand which, Tensor* copy,
+  absl::Status read_data(OpKernelContext* context, const Tensor& tensor, Tensor* copy,
                          const void** data) const {
-    const Tensor& tensor = operand(context, which);
     *data = tensor.data();
     if (tensor.NumElements() == 0 || reinterpret_cast<uintptr_t>(*data) % bytes_of(dtype_) == 0) {
       return absl::OkStatus();
@@ -151,20 +161,21 @@ class DepthwiseOp : public tensorflow::OpKernel {
 
   Dtype dtype_;
   conv::Attributes attributes_;
+  conv::Epilogue epilogue_;
 
   std::mutex mutex_;
   std::shared_ptr<const Planned> last_;
 };
 
-template <conv::Op op, typename Device>
+template <conv::Op op, typename Device, bool fused = false>
 void register_kernels_of_op(const char* device) {
   for (const Dtype dtype : kDtypes) {
-    tensorflow::KernelDefBuilder builder(op_name(op));
+    tensorflow::KernelDefBuilder builder(op_name(op, fused));
     builder.Device(device).TypeConstraint("T", to_tensorflow(dtype));
     // The sizes of the result are wanted on the host.
     if (op != conv::Op::kForward) builder.HostMemory(conv::Call(op).name(conv::result_of(op)));
     tensorflow::kernel_factory::OpKernelRegistrar(builder.Build(), "TfDwbpDepthwiseOp",
-                                                  make_kernel<DepthwiseOp<op, Device>>);
+                                                  make_kernel<DepthwiseOp<op, Device, fused>>);
   }
 }
 
@@ -175,6 +186,7 @@ bool register_kernels(const char* device) {
   register_kernels_of_op<conv::Op::kForward, Device>(device);
   register_kernels_of_op<conv::Op::kInputGrad, Device>(device);
   register_kernels_of_op<conv::Op::kFilterGrad, Device>(device);
+  register_kernels_of_op<conv::Op::kForward, Device, /*fused=*/true>(device);
   return true;
 }
 

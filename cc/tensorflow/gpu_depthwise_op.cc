@@ -23,13 +23,14 @@ struct Gpu {
         from.TotalBytes());
   }
 
-  static absl::Status run(OpKernelContext* context, const gpu::Plan& plan, const void* a,
-                          const void* b, Tensor* result) {
+  static absl::Status run(OpKernelContext* context, const gpu::Plan& plan, conv::Tensors tensors,
+                          int64_t) {
     // Freed when its last use on the stream is over: TensorFlow's allocator sees to that.
     Tensor workspace;
     TF_RETURN_IF_ERROR(allocate_workspace(context, plan.workspace_bytes, &workspace));
     void* const stream = context->op_device_context()->stream()->platform_specific_handle().stream;
-    const conv::Error error = gpu::run(plan, {a, b, result->data(), workspace.data()}, stream);
+    tensors.workspace = workspace.data();
+    const conv::Error error = gpu::run(plan, tensors, stream);
     return error.empty() ? absl::OkStatus() : absl::InternalError(error);
   }
 };

@@ -19,6 +19,9 @@ inline constexpr conv::Op kOps[] = {TF_DWBP_OPS(TF_DWBP_OP)};
 inline constexpr const char* kStockNames[] = {TF_DWBP_OPS(TF_DWBP_NAME)};
 #undef TF_DWBP_NAME
 
+// The forward op with an epilogue. Stock's has none that is public.
+inline constexpr char kFusedName[] = TF_DWBP_PREFIX "FusedDepthwiseConv2dNative";
+
 constexpr const char* op_name(conv::Op op) {
   switch (op) {
 #define TF_DWBP_CASE(op, name) \
@@ -29,5 +32,8 @@ constexpr const char* op_name(conv::Op op) {
   }
   return "";
 }
+
+// Of an op, or, if `fused`, of the forward op with an epilogue.
+constexpr const char* op_name(conv::Op op, bool fused) { return fused ? kFusedName : op_name(op); }
 
 }  // namespace tf_dwbp

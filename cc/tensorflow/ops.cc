@@ -35,10 +35,11 @@ absl::Status read_sizes_input(InferenceContext* context, const char* name, int i
   return absl::OkStatus();
 }
 
-template <conv::Op op>
+template <conv::Op op, bool fused>
 absl::Status infer_known_shape(InferenceContext* context) {
   conv::Call call(op);
   TF_RETURN_IF_ERROR(read_attributes(context, &call.attributes));
+  if (fused) TF_RETURN_IF_ERROR(read_epilogue(context, &call.epilogue));
   TF_RETURN_IF_ERROR(read_call(
       &call,
       [context](int input, conv::Shape* shape) {
@@ -57,9 +58,9 @@ absl::Status infer_known_shape(InferenceContext* context) {
   return absl::OkStatus();
 }
 
-template <conv::Op op>
+template <conv::Op op, bool fused = false>
 absl::Status infer_shape(InferenceContext* context) {
-  return without_bad_alloc([&] { return infer_known_shape<op>(context); });
+  return without_bad_alloc([&] { return infer_known_shape<op, fused>(context); });
 }
 
 // "T: {half, bfloat16, ...}"
@@ -67,8 +68,14 @@ absl::Status infer_shape(InferenceContext* context) {
 constexpr char kTypes[] = "T: {" TF_DWBP_DTYPES(TF_DWBP_NAME) "}";
 #undef TF_DWBP_NAME
 
+// "activation: {'linear', 'relu', ...} = 'linear'"
+#define TF_DWBP_NAME(kind, name) "'" name "', "
+constexpr char kActivationAttribute[] =
+    "activation: {" TF_DWBP_ACTIVATIONS(TF_DWBP_NAME) "} = 'linear'";
+#undef TF_DWBP_NAME
+
 // What the ops have in common after their inputs.
-#define TF_DWBP_ATTRIBUTES(OP)                        \
+#define TF_DWBP_ATTRIBUTES(...)                       \
   Output("output: T")                                 \
       .Attr(kTypes)                                   \
       .Attr("strides: list(int)")                     \
@@ -76,7 +83,7 @@ constexpr char kTypes[] = "T: {" TF_DWBP_DTYPES(TF_DWBP_NAME) "}";
       .Attr("explicit_paddings: list(int) = []")      \
       .Attr("data_format: {'NHWC', 'NCHW'} = 'NHWC'") \
       .Attr("dilations: list(int) = [1, 1, 1, 1]")    \
-      .SetShapeFn(infer_shape<OP>)
+      .SetShapeFn(infer_shape<__VA_ARGS__>)
 
 // Not REGISTER_OP, which does not look first; returns whether it registered them.
 bool register_ops() {
@@ -134,6 +141,28 @@ input: 4-D, in the order of data_format.
 filter_sizes: [filter_height, filter_width, in_channels, depth_multiplier], of the filter.
 out_backprop: The gradient with respect to the output of the convolution.
 output: The gradient with respect to its filter; its shape is filter_sizes.
+strides: 4 strides in the order of data_format; those of batch and channels must be 1.
+explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
+dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.
+)doc")();
+
+  OpDefBuilderWrapper(kFusedName)
+      .Input("input: T")
+      .Input("filter: T")
+      .Input("bias: num_bias * T")
+      .Attr("num_bias: int >= 0")
+      .Attr(kActivationAttribute)
+      .Attr("alpha: float = 0.2")
+      .TF_DWBP_ATTRIBUTES(conv::Op::kForward, true)
+      .Doc(R"doc(
+Depthwise 2-D convolution, whose sums get a bias and an activation before they are rounded.
+
+input: 4-D, in the order of data_format.
+filter: [filter_height, filter_width, in_channels, depth_multiplier].
+bias: None, or one: [in_channels * depth_multiplier].
+output: 4-D, in the order of data_format, with in_channels * depth_multiplier channels.
+activation: By Keras's names.
+alpha: Of leaky_relu, the slope for what is negative.
 strides: 4 strides in the order of data_format; those of batch and channels must be 1.
 explicit_paddings: With EXPLICIT, 8 amounts: before and after each dimension of data_format.
 dilations: 4 dilations in the order of data_format; those of batch and channels must be 1.

@@ -26,7 +26,7 @@ absl::Status plan_call(conv::Call* call, Dtype dtype, int64_t workers,
   };
   absl::Status status = hold(call->name(result), call->shape(result), bytes_of(dtype));
   if (!status.ok()) return status;
-  const conv::Problem problem{call->op, dtype, conv::geometry_of(*call)};
+  const conv::Problem problem{call->op, dtype, conv::geometry_of(*call), call->epilogue};
   status = to_status(Backend::make_plan(problem, workers, plan));
   if (!status.ok()) return status;
   return hold("the workspace", std::vector<int64_t>{(*plan)->workspace_bytes}, 1);

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "cc/conv/attributes.h"
 #include "cc/conv/call.h"
+#include "cc/conv/epilogue.h"
 #include "cc/conv/export.h"
 #include "tensorflow/core/framework/attr_value.pb.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -50,6 +51,26 @@ absl::Status read_attributes(Context* context, conv::Attributes* attributes) {
   return to_status(conv::check_attributes(user, attributes));
 }
 
+// The input of the fused op that is its bias, if there is one.
+constexpr int kBiasInput = 2;
+
+// The epilogue of the fused op, from its attributes. Context as above.
+template <typename Context>
+absl::Status read_epilogue(Context* context, conv::Epilogue* epilogue) {
+  int64_t biases = 0;
+  std::string activation;
+  absl::Status status = context->GetAttr("num_bias", &biases);
+  if (status.ok()) status = context->GetAttr("activation", &activation);
+  if (status.ok()) status = context->GetAttr("alpha", &epilogue->alpha);
+  if (!status.ok()) return status;
+  if (biases > 1) {
+    return to_status("bias must be one tensor at most, but there are " + std::to_string(biases));
+  }
+  epilogue->bias = biases == 1;
+  conv::read_name(activation, conv::kActivations, &epilogue->activation);  // it is one of them
+  return to_status(conv::check_alpha(epilogue->alpha));
+}
+
 // Fills in the shapes of a call whose attributes are read, and checks it. Of its inputs
 //   absl::Status read_shape(int input, conv::Shape* shape)
 // reads the tensors' shapes, and
@@ -67,6 +88,10 @@ absl::Status read_call(conv::Call* call, ReadShape read_shape, ReadSizes read_si
     } else if (call->op != conv::Op::kForward) {
       status = read_sizes(input, call->name(operand), shape);
     }
+    if (!status.ok()) return status;
+  }
+  if (call->epilogue.bias) {
+    const absl::Status status = read_shape(kBiasInput, &call->bias);
     if (!status.ok()) return status;
   }
   return to_status(conv::check_call(call));

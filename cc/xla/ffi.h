@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cc/conv/problem.h"
+#include "cc/conv/tensors.h"
 #include "cc/tensorflow/names.h"
 #include "cc/xla/first_copy.h"
 #include "cc/xla/request.h"
@@ -52,8 +53,8 @@ auto instantiate_binding() {
       kWorkers);
 }
 
-// What the lowering's custom calls hand over: two tensors, their result and a workspace. Context is
-// what the platform adds in front.
+// What the lowering's custom calls hand over: two tensors, a bias if the epilogue has one, the
+// result and a workspace. Context is what the platform adds in front.
 template <typename Backend, typename Context>
 auto execute_binding() {
   namespace ffi = ::xla::ffi;
@@ -62,8 +63,17 @@ auto execute_binding() {
       .template Ctx<Context>()
       .template Arg<ffi::AnyBuffer>()
       .template Arg<ffi::AnyBuffer>()
+      .RemainingArgs()
       .template Ret<ffi::AnyBuffer>()
       .template Ret<ffi::AnyBuffer>();
+}
+
+// The tensors of a call, but for the workspace.
+inline conv::Tensors tensors_of(const ::xla::ffi::AnyBuffer& a, const ::xla::ffi::AnyBuffer& b,
+                                const ::xla::ffi::RemainingArgs& rest, void* result) {
+  conv::Tensors tensors{a.untyped_data(), b.untyped_data(), result, nullptr};
+  if (rest.size() > 0) tensors.bias = rest.get<::xla::ffi::AnyBuffer>(0)->untyped_data();
+  return tensors;
 }
 
 // Registers a handler for all ops, under their names. Platforms are XLA's: "Host", "CUDA". Returns
@@ -81,6 +91,7 @@ bool register_handler(const char* platform, XLA_FFI_Handler* instantiate,
   for (const conv::Op op : kOps) {
     ffi::Ffi::RegisterStaticHandler(api, op_name(op), platform, bundle);
   }
+  ffi::Ffi::RegisterStaticHandler(api, kFusedName, platform, bundle);
   return true;
 }
 

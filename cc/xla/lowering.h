@@ -32,13 +32,15 @@ inline absl::StatusOr<::xla::Shape> to_xla(::xla::PrimitiveType element,
 // The shape of a tensor that XLA computes.
 absl::Status read_shape(const char* name, const ::xla::Shape& from, conv::Shape* shape);
 
-// Backend is a device's (see plan_call.h).
-template <conv::Op op, typename Backend>
+// Backend is a device's (see plan_call.h). `fused`: the forward op with an epilogue.
+template <conv::Op op, typename Backend, bool fused = false>
 class Lowering : public tensorflow::XlaOpKernel {
  public:
   explicit Lowering(tensorflow::OpKernelConstruction* context) : XlaOpKernel(context) {
     OP_REQUIRES_OK(context,
                    without_bad_alloc([&] { return read_attributes(context, &attributes_); }));
+    if (!fused) return;
+    OP_REQUIRES_OK(context, without_bad_alloc([&] { return read_epilogue(context, &epilogue_); }));
   }
 
   void Compile(tensorflow::XlaOpKernelContext* context) override {
@@ -50,11 +52,14 @@ class Lowering : public tensorflow::XlaOpKernel {
     constexpr conv::Operand kResult = conv::result_of(op);
     conv::Call call(op);
     call.attributes = attributes_;
+    call.epilogue = epilogue_;
     TF_RETURN_IF_ERROR(read_call(
         &call,
         [&](int input, conv::Shape* shape) -> absl::Status {
           TF_ASSIGN_OR_RETURN(const ::xla::Shape from, context->InputXlaShape(input));
-          return read_shape(call.name(static_cast<conv::Operand>(input)), from, shape);
+          const bool bias = fused && input == kBiasInput;
+          return read_shape(bias ? "bias" : call.name(static_cast<conv::Operand>(input)), from,
+                            shape);
         },
         [&](int input, const char* name, conv::Shape* shape) -> absl::Status {
           TF_ASSIGN_OR_RETURN(const tensorflow::Tensor sizes, context->ConstantInputTensor(input));
@@ -75,10 +80,16 @@ class Lowering : public tensorflow::XlaOpKernel {
     TF_ASSIGN_OR_RETURN(const ::xla::Shape b, to_xla(element, *call.shape(kOperands.b)));
     TF_ASSIGN_OR_RETURN(const ::xla::Shape result, to_xla(element, *call.shape(kResult)));
     TF_ASSIGN_OR_RETURN(const ::xla::Shape workspace, to_xla(::xla::U8, {plan->workspace_bytes}));
+    std::vector<::xla::XlaOp> tensors{context->Input(inputs[0]), context->Input(inputs[1])};
+    std::vector<::xla::Shape> shapes{a, b};
+    if (epilogue_.bias) {
+      tensors.push_back(context->Input(kBiasInput));
+      TF_ASSIGN_OR_RETURN(shapes.emplace_back(), to_xla(element, *call.bias));
+    }
     const ::xla::Shape results = ::xla::ShapeUtil::MakeTupleShape({result, workspace});
     const ::xla::XlaOp made = ::xla::CustomCallWithLayout(
-        context->builder(), op_name(op), {context->Input(inputs[0]), context->Input(inputs[1])},
-        results, {a, b}, to_dictionary(to_text(plan->problem), workers), /*has_side_effect=*/false,
+        context->builder(), op_name(op, fused), tensors, results, shapes,
+        to_dictionary(to_text(plan->problem), workers), /*has_side_effect=*/false,
         /*output_operand_aliasing=*/{},
         /*literal=*/nullptr, ::xla::CustomCallSchedule::SCHEDULE_NONE,
         ::xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
@@ -87,6 +98,7 @@ class Lowering : public tensorflow::XlaOpKernel {
   }
 
   conv::Attributes attributes_;
+  conv::Epilogue epilogue_;
 };
 
 // XLA makes kernels of all lowerings that it has been told of once, before it compiles for the
@@ -94,16 +106,16 @@ class Lowering : public tensorflow::XlaOpKernel {
 void register_if_late(const char* op, const char* device,
                       tensorflow::OpKernel* (*make)(tensorflow::OpKernelConstruction*));
 
-template <conv::Op op, typename Backend>
+template <conv::Op op, typename Backend, bool fused = false>
 void register_lowering(const char* device) {
-  const auto make = make_kernel<Lowering<op, Backend>>;
-  auto builder = tensorflow::XlaOpRegistrationBuilder::Name(op_name(op));
+  const auto make = make_kernel<Lowering<op, Backend, fused>>;
+  auto builder = tensorflow::XlaOpRegistrationBuilder::Name(op_name(op, fused));
   builder.Device(device);
   if (op != conv::Op::kForward) {
     builder.CompileTimeConstantInput(conv::Call(op).name(conv::result_of(op)));
   }
   tensorflow::XlaOpRegistrar(builder.Build(make));
-  register_if_late(op_name(op), device, make);
+  register_if_late(op_name(op, fused), device, make);
 }
 
 // Returns whether it registered them.
@@ -113,6 +125,7 @@ bool register_lowerings(const char* device) {
   register_lowering<conv::Op::kForward, Backend>(device);
   register_lowering<conv::Op::kInputGrad, Backend>(device);
   register_lowering<conv::Op::kFilterGrad, Backend>(device);
+  register_lowering<conv::Op::kForward, Backend, /*fused=*/true>(device);
   return true;
 }
 
