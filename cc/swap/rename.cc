@@ -1,5 +1,6 @@
 #include "cc/swap/rename.h"
 
+#include <algorithm>
 #include <iterator>
 #include <set>
 #include <utility>
@@ -20,6 +21,8 @@ using tensorflow::NodeDef;
 constexpr std::string_view kOurs = TF_DWBP_PREFIX;  // followed by stock's name
 constexpr std::string_view kFused = "_FusedDepthwiseConv2dNative";
 constexpr char kMark[] = "_tf_dwbp_renamed";
+constexpr char kRenamedFused[] =
+    "renamed with the bias that follows it (_FusedDepthwiseConv2dNative)";
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -27,8 +30,41 @@ bool starts_with(std::string_view text, std::string_view prefix) {
 
 // Stock's name for our op; "" for others.
 std::string_view stock_name(std::string_view op) {
+  if (op == kFusedName) return kStockNames[0];
   if (!starts_with(op, kOurs) || index_of(op.substr(kOurs.size())) < 0) return "";
   return op.substr(kOurs.size());
+}
+
+// Makes our fused op of stock's; false, with the node as it was, where ours has no such activation.
+bool fuse(NodeDef* node) {
+  constexpr std::pair<const char*, conv::Activation> kOfStock[] = {
+      {"Relu", conv::Activation::kRelu},
+      {"Relu6", conv::Activation::kRelu6},
+      {"Elu", conv::Activation::kElu},
+      {"LeakyRelu", conv::Activation::kLeakyRelu}};
+  auto& attributes = *node->mutable_attr();
+  const auto& fused = attributes["fused_ops"].list();
+  if (attributes["num_args"].i() != 1 || fused.s_size() < 1 || fused.s_size() > 2 ||
+      fused.s(0) != "BiasAdd") {
+    return false;
+  }
+  conv::Activation activation = conv::Activation::kLinear;
+  if (fused.s_size() == 2) {
+    const auto* const found =
+        std::find_if(std::begin(kOfStock), std::end(kOfStock),
+                     [&](const auto& known) { return known.first == fused.s(1); });
+    if (found == std::end(kOfStock)) return false;
+    activation = found->second;
+  }
+  node->set_op(kFusedName);
+  attributes["num_bias"].set_i(1);
+  attributes["activation"].set_s(name_of(activation));
+  attributes["alpha"].set_f(attributes["leakyrelu_alpha"].f());
+  attributes["explicit_paddings"].mutable_list();
+  for (const char* name : {"num_args", "fused_ops", "epsilon", "leakyrelu_alpha"}) {
+    attributes.erase(name);
+  }
+  return true;
 }
 
 bool has_kernel(const NodeDef& node, const DeviceType& type) {
@@ -113,23 +149,23 @@ std::string why_not(int index, Ops ops, Process process) {
 std::optional<Entry> rename(NodeDef* node, Ops ops, Process process) {
   if (!is_depthwise(node->op())) return std::nullopt;
   Entry entry = look_at(*node);
-  const int index = index_of(node->op());
-  if (index < 0) return entry;  // fused, or ours
-  entry.why = why_not(index, ops, process);
-  if (entry.why.empty() && process == Process::kUnknown && names_a_process(*node)) {
-    entry.why = "not placed yet, and perhaps in another process";
+  if (entry.ours) return entry;
+  const bool fused = index_of(node->op()) < 0;
+  NodeDef ours = *node;
+  if (fused && !fuse(&ours)) return entry;  // by an activation that ours does not have
+  std::string why = why_not(fused ? 0 : index_of(entry.op), ops, process);
+  if (why.empty() && process == Process::kUnknown && names_a_process(*node)) {
+    why = "not placed yet, and perhaps in another process";
   }
-  if (!entry.why.empty()) return entry;
-  node->set_op(our_name(entry.op));
-  entry.why = no_kernel(*node, entry.op);
-  entry.ours = entry.why.empty();
-  if (entry.ours) {
-    entry.why = "renamed";
-    (*node->mutable_attr())[kMark].set_b(true);
-  } else {
-    node->set_op(entry.op);
+  if (!fused) ours.set_op(our_name(entry.op));
+  if (why.empty()) why = no_kernel(ours, node->op());
+  if (!why.empty()) {
+    entry.why = fused ? entry.why + ", " + why : why;
+    return entry;
   }
-  return entry;
+  (*ours.mutable_attr())[kMark].set_b(true);
+  *node = std::move(ours);
+  return look_at(*node);
 }
 
 std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, int* renamed) {
@@ -137,9 +173,9 @@ std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, int* renamed) {
   const Process process = spans_processes(*graph) ? Process::kSeveral : Process::kUnknown;
   std::vector<Entry> entries;
   for (NodeDef& node : *graph->mutable_node()) {
-    const bool stocks = index_of(node.op()) >= 0;
+    const std::string op = node.op();
     if (std::optional<Entry> entry = rename(&node, ops, process)) {
-      *renamed += stocks && entry->ours;
+      *renamed += node.op() != op;
       entries.push_back(*std::move(entry));
     }
   }
@@ -158,7 +194,9 @@ Entry look_at(const NodeDef& node) {
   if (const std::string_view stock = stock_name(node.op()); !stock.empty()) {
     entry.op = stock;
     entry.ours = true;
-    entry.why = node.attr().contains(kMark) ? "renamed" : "traced so";
+    entry.why = !node.attr().contains(kMark) ? "traced so"
+                : node.op() == kFusedName    ? kRenamedFused
+                                             : "renamed";
   } else if (starts_with(node.op(), kFused)) {
     entry.op = std::string(kStockNames[0]);
     entry.why = "fused with what follows it (" + node.op() + ")";

@@ -20,7 +20,7 @@ struct Entry {
   std::string op;               // stock's name of the op
   std::string device;           // "" before placement
   bool ours = false;            // whether our op computes it
-  std::string why;              // "renamed", "traced so", or why it was left to stock
+  std::string why;              // "renamed ...", "traced so", or why it was left to stock
 };
 
 // Bits that choose among the ops, in the order of conv::Op.
@@ -60,7 +60,8 @@ TF_DWBP_EXPORT std::string why_not(int index, Ops ops, Process process);
 
 // What becomes of a depthwise op: it is renamed to ours where
 //   - it is one of `ops`,
-//   - stock has not fused it with what follows it,
+//   - if stock has fused it with the bias that follows it, and perhaps an activation, our fused op
+//     has that activation,
 //   - its device is of a kind that our op has a kernel for, for its type,
 //   - the graph lies in this process: others need not have our ops.
 // All else about a node stays: name, inputs, control inputs, device, attributes (colocation among

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import tensorflow as tf
+from absl.testing import parameterized
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import cluster, tf_optimizer
 
@@ -118,10 +119,16 @@ class RulesTest(SwapTestCase):
             self.assertEqual(nodes[name][0].op, STOCK["forward"])
             self.assertIn((name, "the graph spans several processes"), self._whys())
 
-    def test_what_stock_fuses_stays_fused(self):
+    @parameterized.named_parameters(
+        ("alone", tf.identity),
+        ("relu", tf.nn.relu),
+        ("relu6", tf.nn.relu6),
+        ("elu", tf.nn.elu),
+    )
+    def test_what_stock_fuses_stays_fused(self, activation):
         def convolve(image):
             output = tf.nn.depthwise_conv2d(image, FILTER, [1, 1, 1, 1], "SAME")
-            return tf.nn.relu6(tf.nn.bias_add(output, tf.ones([6])))
+            return activation(tf.nn.bias_add(output, tf.ones([6]) * 0.5))
 
         expected = convolve(IMAGE)
         with swap.installed():
@@ -131,9 +138,24 @@ class RulesTest(SwapTestCase):
             (entry,) = swap.report(fused).entries
         if list(ran) == [OURS["forward"]]:
             self.skipTest("TensorFlow does not fuse on this machine: oneDNN is off")
+        self.assertEqual(list(ran), [family.OUR_FUSED])
+        self.assertEqual((entry.op, entry.by), ("forward", "ours"))
+        self.assertIn("renamed with the bias", entry.why)
+
+    def test_what_stock_fuses_is_stocks_if_only_gradients_are_asked_for(self):
+        def convolve(image):
+            output = tf.nn.depthwise_conv2d(image, FILTER, [1, 1, 1, 1], "SAME")
+            return tf.nn.relu(tf.nn.bias_add(output, tf.ones([6])))
+
+        with swap.installed(("input_grad", "filter_grad")):
+            fused = tf.function(convolve)
+            ran = executed.in_graphs(lambda: fused(IMAGE))
+            (entry,) = swap.report(fused).entries
+        if list(ran) == [STOCK["forward"]]:
+            self.skipTest("TensorFlow does not fuse on this machine: oneDNN is off")
         self.assertEqual(list(ran), [family.FUSED])
         self.assertEqual((entry.op, entry.by), ("forward", "stock"))
-        self.assertIn("fused", entry.why)
+        self.assertTrue(entry.fused)
 
 
 def _kernels(op):

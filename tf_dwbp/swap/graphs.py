@@ -5,8 +5,8 @@ from typing import NamedTuple
 from tf_dwbp import family
 
 _BY_STOCK = {names.stock: op for op, names in family.OPS.items()}
-_OURS = {names.ours for names in family.OPS.values()}
-_BY_NAME = {**_BY_STOCK, **{names.ours: op for op, names in family.OPS.items()}}
+_OURS = {names.ours: op for op, names in family.OPS.items()} | {family.OUR_FUSED: "forward"}
+_BY_NAME = _BY_STOCK | _OURS
 
 
 class Node(NamedTuple):
