@@ -34,7 +34,7 @@ def tensor_at(array: np.ndarray, offset: int):
 def operands(case: Case, arrays: dict[str, np.ndarray], place: Placement = ANYWHERE) -> dict:
     """The case's tensors by role, where it wants them; arrays for a function of these."""
     made_at = array_at if place.without_tensorflow else tensor_at
-    pairs = zip(case.problem.operands, case.offsets, strict=True)
+    pairs = zip(case.problem.roles, (*case.offsets, case.offsets[1]), strict=False)
     return {role: made_at(arrays[role], offset) for role, offset in pairs}
 
 

@@ -48,7 +48,9 @@ class Case:
     @functools.cached_property
     def exact(self) -> bool:
         """Whether all sums are exact, so that only one answer is right."""
-        return self.data == INTEGERS and self.problem.products_each <= _EXACT[self.problem.dtype]
+        terms = self.problem.products_each + self.problem.epilogue.bias
+        is_exact = self.data == INTEGERS and terms <= _EXACT[self.problem.dtype]
+        return is_exact and self.problem.epilogue.is_exact
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The operands by role, the same on every machine."""
@@ -56,13 +58,13 @@ class Case:
         draw = {INTEGERS: _integers, REAL: _real, SPECIAL: _special}[self.data]
         return {
             role: draw(self.problem, self.problem.shapes[role], random)
-            for role in self.problem.operands
+            for role in self.problem.roles
         }
 
 
 def _integers(problem, shape, random):
     """Such that all sums are exact in the accumulator. Zeros of both signs."""
-    limit = _EXACT[problem.dtype] // max(1, problem.products_each)
+    limit = _EXACT[problem.dtype] // max(1, problem.products_each + problem.epilogue.bias)
     largest = min(int(limit**0.5), 2 ** (_MANTISSA[problem.dtype] + 1), 1000)
     largest = max(1, min(largest, int(random.choice([1, 2, 4, 16, 1000]))))
     values = np.concatenate([[-0.0], np.arange(-largest, largest + 1)]).astype(

@@ -182,6 +182,8 @@ def _plan(parser, arguments):
         parser.error("--change breaks the call that --case describes")
     if arguments.case and (arguments.invalid or arguments.cases or arguments.minutes):
         parser.error("--case is one call: without --invalid, --cases and --minutes")
+    if arguments.case and arguments.case.epilogue and (arguments.target or arguments.change):
+        parser.error("--case has an epilogue, which is for our ops, and not for --change")
     seed = arguments.seed
     if seed is None:
         seed = random.SystemRandom().randrange(10**6)
@@ -195,6 +197,7 @@ def _plan(parser, arguments):
             tuple(arguments.layout),
             arguments.data,
             tuple(arguments.offset) if arguments.offset else None,
+            epilogues=arguments.target is None,  # nobody else's function takes them
         ),
         seed=seed,
         start=arguments.start,

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tf_dwbp.fuzz.case import INTEGERS, KINDS, REAL, SPECIAL, Case
+from tf_dwbp.tools.epilogue import ACTIVATIONS, Epilogue
 from tf_dwbp.tools.problem import DTYPES, LAYOUTS, OPS, PADDINGS, Problem
 
 _VECTORS = (4, 8, 16, 32, 64)  # elements in a vector of some instruction set and type
@@ -27,6 +28,7 @@ class Filters:
     layouts: tuple[str, ...] = ()
     data: str | None = None
     offsets: tuple[int, int] | None = None
+    epilogues: bool = False  # of half the forward op's
 
 
 def case(seed: int, number: int, filters: Filters) -> Case:
@@ -41,7 +43,16 @@ def case(seed: int, number: int, filters: Filters) -> Case:
     drawn = _problem(random, filters)
     if drawn.products > 2e7 and kind == SPECIAL:  # which takes long to judge
         kind = random.choice([INTEGERS, REAL])
+    if filters.epilogues and drawn.op == "forward" and random.random() < 0.5:
+        drawn = dataclasses.replace(drawn, epilogue=_epilogue(random))
     return Case(drawn, filters.data or str(kind), data_seed, filters.offsets or offsets)
+
+
+def _epilogue(random):
+    activation = str(random.choice(ACTIVATIONS))
+    bias = activation == "linear" or bool(random.random() < 0.6)
+    alpha = float(np.float32(random.choice([0.2, 0.01, -1.5]))) if activation == "leaky_relu" else 0
+    return Epilogue(bias, activation, alpha)
 
 
 def small_problem(random: np.random.Generator, filters: Filters) -> Problem:

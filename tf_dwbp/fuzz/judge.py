@@ -13,8 +13,8 @@ import zlib
 import ml_dtypes
 import numpy as np
 
-from tf_dwbp.fuzz.case import SPECIAL, Case
-from tf_dwbp.tools import bounds, reference
+from tf_dwbp.fuzz.case import INTEGERS, REAL, Case
+from tf_dwbp.tools import bounds, epilogue, reference
 from tf_dwbp.tools.problem import DTYPES
 
 
@@ -71,14 +71,25 @@ def expected(case: Case, tensors: dict[str, np.ndarray]) -> Expected:
     arguments = (problem.input_sizes, problem.filter_sizes)
     with np.errstate(all="ignore"):
         if case.exact:
-            value = reference.member(problem.result, tensors, *arguments, **problem.attributes)
+            value = _finished(problem, tensors, arguments)
             return Expected(dtype, np.ascontiguousarray(value.astype(dtype)), None)
-        if case.data != SPECIAL:
+        # Integers may be so large that a result overflows its type: only to the bit, or with care.
+        if case.data == REAL or (case.data == INTEGERS and not problem.epilogue):
             bounded = bounds.expectation_of(
-                problem.dtype, problem.result, tensors, *arguments, **problem.attributes
+                problem.dtype,
+                problem.result,
+                tensors,
+                *arguments,
+                finish=problem.epilogue,
+                **problem.attributes,
             )
             return Expected(dtype, bounded.value, bounded.bound)
         return _expected_of_special_numbers(problem, dtype, tensors, arguments)
+
+
+def _finished(problem, tensors, arguments):
+    value = reference.member(problem.result, tensors, *arguments, **problem.attributes)
+    return epilogue.apply(problem.epilogue, value, tensors.get("bias"), problem.layout)
 
 
 def _expected_of_special_numbers(problem, dtype, tensors, arguments):
@@ -86,13 +97,21 @@ def _expected_of_special_numbers(problem, dtype, tensors, arguments):
         role: np.where(np.isfinite(tensor), tensor, np.zeros_like(tensor))
         for role, tensor in tensors.items()
     }
-    value = reference.member(problem.result, tensors, *arguments, **problem.attributes)
+    value = _finished(problem, tensors, arguments)
     bounded = bounds.expectation_of(
-        problem.dtype, problem.result, finite, *arguments, **problem.attributes
+        problem.dtype,
+        problem.result,
+        finite,
+        *arguments,
+        finish=problem.epilogue,
+        **problem.attributes,
     )
     # Scaled, such that not even the largest numbers' products overflow in double.
     scaled = {role: tensor.astype(np.float64) * 2.0**-520 for role, tensor in finite.items()}
     total = reference.absolute_products(problem.result, scaled, *arguments, **problem.attributes)
+    if problem.epilogue.bias:  # like a product: scaled by both factors
+        bias = np.abs(scaled["bias"]) * 2.0**-520
+        total = epilogue.with_bias(problem.epilogue, total, bias, problem.layout)
     count = reference.product_counts(problem.result, *arguments, **problem.attributes)
     accumulator = ml_dtypes.finfo(DTYPES[bounds.ACCUMULATOR[problem.dtype]])
     # Without fused multiply-add each product is rounded, to the smallest subnormal at worst.

@@ -57,8 +57,8 @@ def relations(case: Case, arrays: Arrays, several: bool) -> list[Relation]:
       several: whether all three ops can be called, not the case's alone.
     """
     problem = case.problem
-    if case.data == SPECIAL or not problem.products:
-        return []
+    if case.data == SPECIAL or not problem.products or problem.epilogue:
+        return []  # with an epilogue, the op is not linear
     found = []
     if _largest_sum(case, arrays) * 2.0 ** _shift(case) < float(_finfo(problem).max):
         found += [(SCALING, functools.partial(_scaled, role=role)) for role in problem.operands]

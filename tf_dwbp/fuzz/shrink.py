@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tf_dwbp.fuzz.case import INTEGERS, REAL, Case
 from tf_dwbp.fuzz.ways import Ways
+from tf_dwbp.tools.epilogue import Epilogue
 
 _SIZES = (
     "batch",
@@ -85,6 +86,11 @@ def _smaller(case: Case, ways: Ways) -> Iterator[tuple[Case, Ways]]:
                 new = 1 if divisor is None else int(size / divisor) if divisor else size - 1
                 if new < size:
                     yield changed(**{name: new})
+    if problem.epilogue:
+        yield changed(epilogue=Epilogue())
+        if problem.epilogue.bias and problem.epilogue.activation != "linear":
+            yield changed(epilogue=Epilogue(bias=True))
+            yield changed(epilogue=dataclasses.replace(problem.epilogue, bias=False))
     if problem.padding == "EXPLICIT":
         for i, amount in enumerate(problem.explicit):
             for less in {0, amount // 2, amount - 1} if amount else ():

@@ -9,7 +9,9 @@ answer agrees when it is within
   + the smallest subnormal of T             rounding near zero
   + gamma_n(2^-53) S                        the reference's own error
 
-of the reference. An answer outside that bound, but within what accumulating in the dtype itself
+of the reference. With an epilogue, the bias is one of the products, all of that is multiplied by
+the steepest slope of the activation, and 16 u_acc |reference| + 4 u_acc |sum| are added for it.
+An answer outside that bound, but within what accumulating in the dtype itself
 can lose, is imprecise. Two answers that both agree differ by less than the sum of their bounds.
 
 Each gradient of an op is one sum of products of numbers that were given, like the op's own result,
@@ -23,8 +25,10 @@ from collections.abc import Callable
 import ml_dtypes
 import numpy as np
 
-from tf_dwbp.tools import reference
+from tf_dwbp.tools import epilogue, reference
 from tf_dwbp.tools.problem import DTYPES
+
+NO_EPILOGUE = epilogue.Epilogue()
 
 # The type that sums are kept in.
 ACCUMULATOR = {name: "double" if name == "double" else "float" for name in DTYPES}
@@ -54,13 +58,24 @@ class Expectation:
         return np.maximum(self.bound, self._bound_in_dtype())
 
 
-def expectation_of(dtype, result, tensors, input_sizes, filter_sizes, **attributes) -> Expectation:
-    """What any member of the family must compute; the arguments are `reference.member`'s."""
+def expectation_of(
+    dtype, result, tensors, input_sizes, filter_sizes, finish=NO_EPILOGUE, **attributes
+) -> Expectation:
+    """What any member of the family must compute; the arguments are `reference.member`'s.
+
+    `finish` is the epilogue, whose bias is among the tensors if it has one.
+    """
     arguments = (result, tensors, input_sizes, filter_sizes)
     value = reference.member(*arguments, **attributes)
     total = reference.absolute_products(*arguments, **attributes)
     count = reference.product_counts(result, input_sizes, filter_sizes, **attributes)
-
+    sums = 0
+    if finish:
+        bias, layout = tensors.get("bias"), attributes["data_format"]
+        sums = np.abs(epilogue.with_bias(finish, value, bias, layout))
+        value = epilogue.apply(finish, value, bias, layout)
+        total = epilogue.with_bias(finish, total, np.abs(bias) if finish.bias else None, layout)
+        count = count + finish.bias
     unit_roundoff = _unit_roundoff(dtype)
     subnormal = float(ml_dtypes.finfo(DTYPES[dtype]).smallest_subnormal)
 
@@ -68,6 +83,9 @@ def expectation_of(dtype, result, tensors, input_sizes, filter_sizes, **attribut
         narrowing = 0 if accumulator == dtype else unit_roundoff
         accumulated = _gamma(np.minimum(count, longest), accumulator)
         found = total * ((1 + narrowing) * accumulated + _gamma(count, "double"))
+        if finish:
+            own = 0 if finish.is_exact else _unit_roundoff(accumulator)
+            found = found * finish.steepest + own * (16 * np.abs(value) + 4 * sums)
         if narrowing:
             found += narrowing * np.abs(value)
         found += subnormal

@@ -37,6 +37,16 @@ class Epilogue:
     activation: str = "linear"
     alpha: float = 0.0  # leaky_relu's, as float has it
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it makes exact results of exact sums."""
+        return self.activation in ("linear", "relu", "relu6")
+
+    @property
+    def steepest(self) -> float:
+        """How much larger a change of the result can be than the change of the sum."""
+        return max(1.0, abs(self.alpha)) if self.activation == "leaky_relu" else 1.5
+
     def __bool__(self):
         return self.bias or self.activation != "linear"
 
@@ -48,6 +58,50 @@ class Epilogue:
         elif self.activation != "linear":
             parts.append(self.activation)
         return "+".join(parts)
+
+
+def apply(epilogue: Epilogue, sums: np.ndarray, bias: np.ndarray | None, layout: str) -> np.ndarray:
+    """What becomes of sums, in float64; `bias` is looked at if the epilogue has one."""
+    x = with_bias(epilogue, np.asarray(sums, np.float64), bias, layout)
+    with np.errstate(all="ignore"):
+        return _FORMULAS[epilogue.activation](x, epilogue.alpha)
+
+
+def with_bias(epilogue, sums, bias, layout):
+    """The sums, or numbers in their place, with the bias of their channels."""
+    if not epilogue.bias:
+        return sums
+    bias = np.asarray(bias, np.float64)
+    return sums + (bias if layout == "NHWC" else bias[:, np.newaxis, np.newaxis])
+
+
+def _logistic(x, z):
+    """x / (1 + exp(-z)), with no power that overflows; at -Inf the limit."""
+    power = np.exp(-np.abs(z))
+    below = np.where(power == 0, -0.0, x * power) / (1 + power)
+    return np.where(x < 0, below, x / (1 + power))
+
+
+def _gelu(x, _):
+    normal = np.frompyfunc(math.erfc, 1, 1)(-x * math.sqrt(0.5)).astype(np.float64) / 2
+    return np.where(normal == 0, -0.0, x * normal)
+
+
+def _gelu_tanh(x, _):
+    return _logistic(x, math.sqrt(8 / math.pi) * (x + 0.044715 * x**3))
+
+
+_FORMULAS = {
+    "linear": lambda x, _: x,
+    "relu": lambda x, _: np.where(x < 0, 0.0, x),
+    "relu6": lambda x, _: np.where(x < 0, 0.0, np.where(x > 6, 6.0, x)),
+    "elu": lambda x, _: np.where(x < 0, np.expm1(x), x),
+    "leaky_relu": lambda x, alpha: np.where(x < 0, alpha * x, x),
+    "silu": lambda x, _: _logistic(x, x),
+    "hard_silu": lambda x, _: np.where(x < -3, -0.0, np.where(x > 3, x, x * ((x + 3) / 6))),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+}
 
 
 def parse(text: str) -> Epilogue:

@@ -30,7 +30,7 @@ LAYOUTS = ("NHWC", "NCHW")
 PADDINGS = ("SAME", "VALID", "EXPLICIT")
 
 # What the ops call the tensor in each role, and the sizes of it.
-ARGUMENTS = {"input": "input", "filter": "filter", "output": "out_backprop"}
+ARGUMENTS = {"input": "input", "filter": "filter", "output": "out_backprop", "bias": "bias"}
 
 _TEXT = re.compile(
     r"(?P<op>\w+):(?P<dtype>\w+):(?P<layout>\w+):b(?P<batch>\d+)"
@@ -113,11 +113,12 @@ class Problem:
     @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of the tensor in each role."""
+        channels = self.channels * self.multiplier
         return {
             "input": self.input_sizes,
             "filter": self.filter_sizes,
-            "output": self._ordered(self.batch, *self.outputs, self.channels * self.multiplier),
-        }
+            "output": self._ordered(self.batch, *self.outputs, channels),
+        } | ({"bias": (channels,)} if self.epilogue.bias else {})
 
     @property
     def attributes(self) -> dict:
@@ -142,9 +143,20 @@ class Problem:
         """The roles of the op's two tensors, in the order of its arguments."""
         return reference.operands(self.op)
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of all tensors that the op is given: a bias, too."""
+        return self.operands + (("bias",) if self.epilogue.bias else ())
+
     def arguments(self, tensors: dict) -> dict:
-        """The op's keyword arguments, with the tensors of these roles."""
-        named = {ARGUMENTS[role]: tensors[role] for role in self.operands}
+        """The op's keyword arguments, with the tensors of these roles.
+
+        With an epilogue, those of `tf_dwbp.ops.fused_depthwise_conv2d`.
+        """
+        named = {ARGUMENTS[role]: tensors[role] for role in self.roles}
+        if self.epilogue:
+            named.setdefault("bias", None)
+            named |= {"activation": self.epilogue.activation, "alpha": self.epilogue.alpha}
         if self.result != "output":  # whose sizes follow from the operands
             named[f"{self.result}_sizes"] = np.array(self.shapes[self.result], np.int32)
         return named | self.attributes

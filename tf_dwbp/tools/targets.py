@@ -39,7 +39,8 @@ def load(target):
     if target == OURS:
         from tf_dwbp import ops
 
-        return {op: getattr(ops, names.function) for op, names in family.OPS.items()}
+        functions = {op: getattr(ops, names.function) for op, names in family.OPS.items()}
+        return functions | {"forward": _with_epilogues(ops)}
     module_name, _, attribute = target.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -49,6 +50,17 @@ def load(target):
     if not callable(function):
         raise TypeError(f"{target} is not a function")
     return dict.fromkeys(family.OPS, function)  # its cases are of one op
+
+
+def _with_epilogues(ops):
+    """Our forward op, or the one with an epilogue if there is one among the arguments."""
+
+    def forward(**arguments):
+        if "activation" in arguments:
+            return ops.fused_depthwise_conv2d(**arguments)
+        return ops.depthwise_conv2d(**arguments)
+
+    return forward
 
 
 def versions(target: str) -> dict[str, str]:
