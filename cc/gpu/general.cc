@@ -73,7 +73,8 @@ class FilterGrad : public Plan {
 
 // An epilogue makes something of sums of nothing, too.
 std::string general_declines(const Problem& problem) {
-  return problem.epilogue.bias ? "" : conv::declines_without_products(problem);
+  const bool filled = problem.epilogue.bias && result_elements(problem) > 0;
+  return filled ? "" : conv::declines_without_products(problem);
 }
 
 PlanPointer plan_general(const Problem& problem) {
