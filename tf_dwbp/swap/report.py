@@ -27,7 +27,7 @@ class Entry:
 
     @property
     def fused(self) -> bool:
-        """Whether stock's op is one with the bias that follows it, and was left alone for that."""
+        """Whether stock's op is one with the bias that follows it, and was left to stock."""
         return self.by == "stock" and "_Fused" in self.why
 
 
