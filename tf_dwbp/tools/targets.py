@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -55,10 +56,12 @@ def load(target):
 def _with_epilogues(ops):
     """Our forward op, or the one with an epilogue if there is one among the arguments."""
 
-    def forward(**arguments):
-        if "activation" in arguments:
-            return ops.fused_depthwise_conv2d(**arguments)
-        return ops.depthwise_conv2d(**arguments)
+    @functools.wraps(ops.depthwise_conv2d)
+    def forward(*tensors, **arguments):
+        fused = "activation" in arguments
+        return (ops.fused_depthwise_conv2d if fused else ops.depthwise_conv2d)(
+            *tensors, **arguments
+        )
 
     return forward
 
