@@ -1,7 +1,6 @@
 // The GPU's list of implementations, and their plans as values.
 
 #include <cmath>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
