@@ -7,6 +7,7 @@ import runpy
 import sys
 
 from tf_dwbp import _library, family
+from tf_dwbp.tools import console
 
 _DESCRIPTION = """\
 Runs a Python script with our ops in the place of stock TensorFlow's, and tells at the end, on
@@ -19,7 +20,7 @@ def register(subparsers) -> None:
         "run",
         help="run a script with our ops in stock's place",
         description=_DESCRIPTION,
-        usage="tf-dwbp run [-h] [--ops OP[,OP]] (SCRIPT | -m MODULE) [ARGUMENT ...]",
+        usage="tf-dwbp run [-h] [--ops OP[,OP]] [--batch-norm] (SCRIPT | -m MODULE) [ARGUMENT ...]",
     )
     parser.add_argument(
         "--ops",
@@ -28,6 +29,7 @@ def register(subparsers) -> None:
         metavar="OP[,OP]",
         help=f"only these of {', '.join(family.OPS)}",
     )
+    console.add_batch_norm(parser)
     parser.add_argument(
         "-m", dest="module", action="store_true", help="SCRIPT is a module's name, as for python -m"
     )
@@ -60,7 +62,7 @@ def run(options) -> int:
     sys.argv[:] = [options.script, *options.arguments]
     begun = True
     try:
-        with swap.installed(options.ops):
+        with swap.installed(options.ops, options.batch_norm):
             if options.module:
                 sys.path.insert(0, "")
                 runpy.run_module(options.script, run_name="__main__", alter_sys=True)

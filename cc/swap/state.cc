@@ -60,7 +60,7 @@ std::atomic<bool>& is_recording() {
 }  // namespace tf_dwbp::swap
 
 // The functions that tf_dwbp.swap calls. Bit 0 of `ops` is the forward op, bit 1 the input
-// gradient, bit 2 the filter gradient.
+// gradient, bit 2 the filter gradient. Bit 3 is kept for Python, which fuses BatchNormalization.
 #define TF_DWBP_C extern "C" TF_DWBP_EXPORT
 
 // Starts to record what runs. Returns what the first call was given.

@@ -1,6 +1,7 @@
 """The benchmark of training steps."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -19,7 +20,7 @@ from bench_cases import MACHINE
 from tf_dwbp import cli
 from tf_dwbp.bench import runner, share, train_worker
 from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun
-from tf_dwbp.swap import plug_in
+from tf_dwbp.swap import batch_norm, plug_in
 
 PLAN = TrainingPlan(threads=1, rounds=2, policy="float32", image_size=32, batch=4)
 
@@ -73,6 +74,17 @@ class MeasureTest(tf.test.TestCase):
         for found in row.shares.values():
             self.assertAllInRange(found, 1e-4, 0.9)
 
+    def test_a_row_with_fused_batch_normalization(self):
+        plan = dataclasses.replace(PLAN, batch_norm=True)
+        with tiny_model.in_place_of_mobilenet():
+            row = train_worker.measure_row(plan, "mobilenet")
+            self.assertEqual(row.failure, "")
+            with mock.patch.object(batch_norm, "activate"):
+                row = train_worker.measure_row(plan, "mobilenet")
+        self.assertEqual(
+            row.failure, "ours ran the wrong BatchNormalization: 0 fused and 3 left to Keras"
+        )
+
     def test_sides_that_run_the_same_ops_are_no_comparison(self):
         with tiny_model.in_place_of_mobilenet(), mock.patch.object(plug_in, "select"):
             row = train_worker.measure_row(PLAN, "mobilenet")
@@ -103,6 +115,10 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(data["machine"]["threads"], 1)
         self.assertEqual(data["geometric_mean"], data["rows"][0]["ratio"]["median"])
         self.assertEqual(self._bench("--load", saved), (0, text))
+        self.assertNotIn("batch_norm", text)
+        data["training"]["batch_norm"] = True
+        pathlib.Path(saved).write_text(json.dumps(data), encoding="utf-8")
+        self.assertIn("tf_dwbp with batch_norm and", self._bench("--load", saved)[1])
 
     def test_figures(self):
         seconds = {"stock": [4.0, 9.0, 3.0], "ours": [2.0, 3.0, 3.0]}
@@ -140,6 +156,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--train", "--plot", "a.svg"], "--plot"),
         (["--image-size", "64"], "--image-size has a place only beside --train"),
         (["--model", "mobilenet"], "--model has a place only beside --train"),
+        (["--batch-norm"], "--batch-norm has a place only beside --train"),
         (["--train", "--model", "resnet"], "--model: invalid choice: 'resnet'"),
         (["--train", "--image-size", "48"], "Xception takes images of 71 pixels and more"),
         (["--train", "--batch", "0"], "--batch: '0' is not a whole number of at least 1"),

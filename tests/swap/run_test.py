@@ -82,6 +82,20 @@ class RunTest(tf.test.TestCase):
         )
         self.assertIn("not among the ops that were asked for", run.stderr)
 
+    def test_batch_normalization(self):
+        script = """
+    import keras
+    keras.layers.BatchNormalization()(tf.ones([4, 3]), training=True)
+    keras.layers.BatchNormalization(axis=0, name="first")(tf.ones([4, 3]), training=True)
+"""
+        options = ([], ["--batch-norm"])
+        plain, fused = (self._run(*o, "SCRIPT", end=textwrap.dedent(script)) for o in options)
+        self.assertEqual((plain.returncode, fused.returncode), (0, 0), fused.stderr)
+        self.assertNotIn("BatchNormalization", plain.stderr)
+        self.assertIn("\nBatchNormalization: 1 fused, 1 left to Keras\n", fused.stderr)
+        self.assertRegex(fused.stderr, "left to Keras +1  first: axis 0 of 2 dimensions")
+        self.assertLen(self._summary(fused), 3)
+
     def test_a_module(self):
         run = self._run("-m", "script", "argument", cwd=self.folder)
         self.assertEqual(run.returncode, 0, run.stderr)

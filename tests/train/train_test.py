@@ -23,7 +23,7 @@ from tf_dwbp import cli, swap
 from tf_dwbp.swap import plug_in
 from tf_dwbp.tools import digits, models
 from tf_dwbp.tools.models import MODELS
-from tf_dwbp.tools.trainer import Ops, Trainer
+from tf_dwbp.tools.trainer import BatchNorms, Ops, Trainer
 from tf_dwbp.train import compare, results
 from tf_dwbp.train.results import CONTROL, STOCK, SWAPPED, Plan, Run, Training
 
@@ -40,8 +40,8 @@ def _wrong_input_gradient(factor):
     original = swap.installed
 
     @contextlib.contextmanager
-    def installed(*arguments):
-        with original(*arguments), _scaled_gradient(factor):
+    def installed(*arguments, **options):
+        with original(*arguments, **options), _scaled_gradient(factor):
             yield
 
     with mock.patch.object(swap, "installed", installed):
@@ -200,6 +200,16 @@ class CompareTest(tf.test.TestCase):
         self.assertEqual(run.telling(), PLAN.steps)
         self.assertGreater(max(run.difference(CONTROL)), 0)
 
+    def test_with_fused_batch_normalization_it_is_within_the_bound(self):
+        plan = dataclasses.replace(PLAN, batch_norm=True)
+        with tiny_model.in_place_of_mobilenet():
+            run = compare.compare(plan)
+        self.assertEqual(run.faults(), [])
+        norms = {name: training.batch_norms for name, training in run.trainings.items()}
+        self.assertEqual(norms.pop(SWAPPED), BatchNorms(3, 0))
+        self.assertEqual(set(norms.values()), {BatchNorms(0, 3)})
+        self.assertEqual(Run.from_json(json.loads(json.dumps(run.to_json()))), run)
+
     def test_an_input_gradient_wrong_by_a_thousandth_is_found(self):
         with tiny_model.in_place_of_mobilenet(), _wrong_input_gradient(1.001):
             run = compare.compare(PLAN)
@@ -259,6 +269,19 @@ class ResultsTest(tf.test.TestCase):
             run.trainings[name].ops = ops
             self.assertIn(f"the {name} training ran the wrong depthwise ops", run.faults()[0])
 
+    def test_the_wrong_batch_normalization_is_a_fault(self):
+        for name, asked, norms in (
+            (STOCK, True, BatchNorms(1, 0)),
+            (SWAPPED, True, BatchNorms(3, 1)),
+            (SWAPPED, False, BatchNorms(1, 3)),
+        ):
+            run = self._run([1, 1, 1], [1, 1, 1], [1, 1, 1])
+            run.plan = dataclasses.replace(run.plan, batch_norm=asked)
+            self.assertEqual(run.faults(), [])
+            run.trainings[name].batch_norms = norms
+            [fault] = run.faults()
+            self.assertIn(f"the {name} training ran the wrong BatchNormalization: {norms}", fault)
+
 
 class CommandTest(tf.test.TestCase, parameterized.TestCase):
     def setUp(self):
@@ -304,6 +327,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(
         ([], "swapped", "9 ours and 0 stock's"),
         (["--no-swap"], "stock", "0 ours and 9 stock's"),
+        (["--batch-norm"], "swapped", "9 ours and 0 stock's, .* 3 fused and 0 left to Keras"),
     )
     def test_one_training(self, options, name, ops):
         options += ["--warm-up", "0", "--steps", "3", "--batch", "4", "--image-size", "9"]
@@ -325,6 +349,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--model", "resnet"], "--model: invalid choice: 'resnet' .*mobilenet.*all"),
         (["--compare", "--swap"], "--compare trains both ways: --swap and --no-swap"),
         (["--compare", "--no-swap"], "--compare trains both ways: --swap and --no-swap"),
+        (["--no-swap", "--batch-norm"], "--batch-norm is part of the swap"),
         (["--steps", "1"], "--steps: '1' is not a whole number of at least 2"),
         (["--warm-up", "-1"], "--warm-up: '-1' is not a whole number of at least 0"),
         (["--batch", "0"], "--batch: '0' is not a whole number of at least 1"),

@@ -23,7 +23,7 @@ those of `tf-dwbp train`."""
 # What only one of the two kinds of benchmark takes.
 _OF_OPS = ("op", "dtype", "layout", "peer", "execution", "shapes", "group", "case")
 _OF_CASES = ("op", "dtype", "layout", "shapes")  # what a problem says
-_OF_TRAINING = ("model", "policy", "image_size", "batch")
+_OF_TRAINING = ("model", "policy", "image_size", "batch", "batch_norm")
 
 _EPILOG = """\
 Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for ours as well. xla:
@@ -92,6 +92,7 @@ def register(subparsers) -> None:
         training.add_argument(
             f"--{name}", type=console.count, metavar="N", help=f"{text}; default: by model"
         )
+    console.add_batch_norm(training)
     parser.add_argument(
         "--threads",
         type=console.count,
@@ -135,7 +136,7 @@ def _measure(parser, arguments):
 def _measure_training(parser, arguments):
     if reason := digits.missing():
         parser.error(reason)
-    names = ("threads", "rounds", "policy", "image_size", "batch")
+    names = ("threads", "rounds", "policy", "image_size", "batch", "batch_norm")
     plan = TrainingPlan(**{name: getattr(arguments, name) for name in names})
     models = list(dict.fromkeys(arguments.model or MODELS))
     for name in models:

@@ -36,12 +36,14 @@ def measure_row(plan: TrainingPlan, name: str) -> TrainingRow:
     steps, wrong = {}, []
     for contender, swapped in ((STOCK, False), (OURS, True)):
         built = model.build(image_size, digits.CLASSES, 0, plan.policy)
-        trained = Trainer(built, LOWER_LEARNING_RATE, swapped)
+        trained = Trainer(built, LOWER_LEARNING_RATE, swapped, plan.batch_norm)
         steps[contender] = functools.partial(trained.step, images, labels)
         steps[contender]()
-        ops = trained.ops()
-        if ops.ours if not swapped else ops.stock or not ops.ours:
+        ops, norms = trained.ops(), trained.batch_norms()
+        if ops.are_wrong(swapped):
             wrong.append(f"{contender} ran the wrong depthwise ops: {ops}")
+        if norms.are_wrong(swapped and plan.batch_norm):
+            wrong.append(f"{contender} ran the wrong BatchNormalization: {norms}")
     if wrong:
         return TrainingRow(name, image_size, batch, {}, {}, "; ".join(wrong))
     seconds = measure.alternate(steps, plan.rounds, patience=_PATIENCE_SECONDS)

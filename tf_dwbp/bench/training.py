@@ -28,6 +28,7 @@ class TrainingPlan:
     policy: str
     image_size: int | None = None  # by model
     batch: int | None = None  # by model
+    batch_norm: bool = False  # fused in our steps
 
     def sizes(self, model: str) -> tuple[int, int]:
         """Height and width of images, and how many there are."""
@@ -36,7 +37,8 @@ class TrainingPlan:
 
     @property
     def title(self) -> str:
-        return f"Training steps, {self.policy}: tf_dwbp and TensorFlow"
+        ours = "tf_dwbp with batch_norm" if self.batch_norm else "tf_dwbp"
+        return f"Training steps, {self.policy}: {ours} and TensorFlow"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,9 @@ that ran meanwhile. Functions that XLA compiles are reached when it compiles the
 saved or exported holds stock's ops always. Eager calls are reached one by one.
 
 The swap is the whole process's, for all of its threads. `report` tells whose ops run.
+
+On demand, Keras's BatchNormalization, which is no depthwise op, is computed by TensorFlow's fused
+op as well: `install(batch_norm=True)`.
 """
 
 from tf_dwbp import ops as _ops  # noqa: F401  # isort: skip  (loads the library)
@@ -20,11 +23,22 @@ import contextlib
 import threading
 
 from tf_dwbp import family
+from tf_dwbp.swap import batch_norm as _batch_norm
 from tf_dwbp.swap import grouped, plug_in
-from tf_dwbp.swap.report import Entry, Report, report
+from tf_dwbp.swap.report import BatchNormEntry, Entry, Report, report
 from tf_dwbp.swap.saved_model import rewrite
 
-__all__ = ["OPS", "Entry", "Report", "install", "installed", "report", "rewrite", "uninstall"]
+__all__ = [
+    "OPS",
+    "BatchNormEntry",
+    "Entry",
+    "Report",
+    "install",
+    "installed",
+    "report",
+    "rewrite",
+    "uninstall",
+]
 
 OPS = tuple(family.OPS)
 """The ops that can be swapped: "forward", "input_grad" and "filter_grad"."""
@@ -32,7 +46,7 @@ OPS = tuple(family.OPS)
 _lock = threading.Lock()
 
 
-def install(ops=OPS) -> None:
+def install(ops=OPS, batch_norm=False) -> None:
     """Swaps ops from now on, until `uninstall` is called.
 
     May be called several times over, from any thread: an op is swapped as long as any of the
@@ -41,11 +55,14 @@ def install(ops=OPS) -> None:
     Args:
       ops: which ops to swap, some of `OPS`. Those that compute gradients are stock's unless they
         are among them.
+      batch_norm: whether TensorFlow's FusedBatchNormV3 is to compute Keras's BatchNormalization
+        layers in training, too, where it can. This holds for layers that are called or traced
+        while it is installed; what was traced then keeps the fused op.
 
     Raises:
       ValueError: when `ops` is empty or holds anything else.
     """
-    _change("install", check_ops(ops))
+    _change("install", check_ops(ops), bool(batch_norm))
 
 
 def uninstall() -> None:
@@ -62,14 +79,14 @@ def uninstall() -> None:
 
 
 @contextlib.contextmanager
-def installed(ops=OPS):
+def installed(ops=OPS, batch_norm=False):
     """Swaps ops inside a `with` block; see `install`."""
-    chosen = check_ops(ops)
-    _change("enter", chosen)
+    chosen = check_ops(ops), bool(batch_norm)
+    _change("enter", *chosen)
     try:
         yield
     finally:
-        _change("leave", chosen)
+        _change("leave", *chosen)
 
 
 def check_ops(ops) -> frozenset[str]:
@@ -80,9 +97,10 @@ def check_ops(ops) -> frozenset[str]:
     return chosen
 
 
-def _change(change, ops=frozenset()):
+def _change(change, ops=frozenset(), batch_norm=False):
     with _lock:
         plug_in.register()
-        done = plug_in.select(change, ops)
+        done = plug_in.select(change, ops, batch_norm)
         grouped.activate(bool(plug_in.selected()))
+        _batch_norm.activate(plug_in.batch_norm_selected())
     return done

@@ -15,6 +15,9 @@ from tensorflow.python.framework import ops as framework_ops
 
 from tf_dwbp import _library, family
 
+# The bit after those of the ops. The library keeps it for `tf_dwbp.swap.batch_norm`.
+_BATCH_NORM = 1 << len(family.OPS)
+
 
 class Record(NamedTuple):
     """What became of one depthwise op of a graph that TensorFlow runs, or of eager calls."""
@@ -51,13 +54,14 @@ def register() -> Registration:
     return Registration(uid)
 
 
-def select(change: str, ops: frozenset[str] = frozenset()) -> bool:
+def select(change: str, ops: frozenset[str] = frozenset(), batch_norm: bool = False) -> bool:
     """Changes which ops, keys of `family.OPS`, are swapped.
 
     Args:
       change: "install" or "enter" asks for the ops; "uninstall" takes back the latest "install",
-        and "leave" an "enter" with the same ops.
+        and "leave" an "enter" with the same arguments.
       ops: the ops.
+      batch_norm: whether BatchNormalization is asked for as well.
 
     Returns:
       False when there is no "install" to take back.
@@ -65,7 +69,8 @@ def select(change: str, ops: frozenset[str] = frozenset()) -> bool:
     function = getattr(_functions(), f"tf_dwbp_swap_{change}")
     if change == "uninstall":
         return bool(function())
-    function(sum(1 << bit for bit, op in enumerate(family.OPS) if op in ops))
+    bits = sum(1 << bit for bit, op in enumerate(family.OPS) if op in ops)
+    function(bits | (_BATCH_NORM if batch_norm else 0))
     return True
 
 
@@ -73,6 +78,11 @@ def selected() -> frozenset[str]:
     """The ops that are swapped."""
     ops = _functions().tf_dwbp_swap_ops()
     return frozenset(op for bit, op in enumerate(family.OPS) if ops >> bit & 1)
+
+
+def batch_norm_selected() -> bool:
+    """Whether BatchNormalization is asked for."""
+    return bool(_functions().tf_dwbp_swap_ops() & _BATCH_NORM)
 
 
 def ledger() -> list[Record]:

@@ -7,10 +7,11 @@ import re
 import tensorflow as tf
 
 from tf_dwbp import _library, family
-from tf_dwbp.swap import graphs, grouped, plug_in
+from tf_dwbp.swap import batch_norm, graphs, grouped, plug_in
 
 _NOT_RUN = "not run yet: decided when it first runs"
 _UNKNOWN = "traced before the first install(): stock's if it has run, else decided when it does"
+_NAMES = 3  # of layers, in a line
 _NO_XLA = "compiled by XLA, and this build has no XLA kernels"
 
 
@@ -32,10 +33,24 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
+class BatchNormEntry:
+    """A BatchNormalization layer that was called or traced in training, while it was asked for."""
+
+    layer: str  # its name
+    fused: bool  # whether TensorFlow's fused op computes it
+    why: str  # it was left to Keras; "" if it was not
+    count: int = 1  # of calls and traces
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
-    """Whose depthwise ops run; `str()` of it is a table."""
+    """Whose depthwise ops run; `str()` of it is a table.
+
+    `batch_norms` tells of BatchNormalization, after `install(batch_norm=True)`.
+    """
 
     entries: tuple[Entry, ...]
+    batch_norms: tuple[BatchNormEntry, ...] = ()
 
     @property
     def ours(self) -> int:
@@ -69,11 +84,31 @@ class Report:
                 groups.items(), key=lambda item: (item[0][2], order.index(item[0][1]), item[0])
             )
         ]
-        return "\n".join([f"Depthwise ops: {', '.join(parts)}", *lines])
+        return "\n".join(
+            [f"Depthwise ops: {', '.join(parts)}", *lines, *_batch_norm_lines(self.batch_norms)]
+        )
+
+
+def _batch_norm_lines(entries):
+    if not entries:
+        return
+    fused = sum(entry.count for entry in entries if entry.fused)
+    left = collections.defaultdict(list)
+    for entry in entries:
+        if not entry.fused:
+            left[entry.why].append(entry)
+    kept = sum(entry.count for found in left.values() for entry in found)
+    yield f"BatchNormalization: {fused} fused, {kept} left to Keras"
+    for why, found in sorted(left.items()):
+        names = ", ".join(entry.layer for entry in found[:_NAMES]) + ", ..." * (len(found) > _NAMES)
+        yield f"  left to Keras  {sum(entry.count for entry in found):>5}  {names}: {why}"
 
 
 def report(of=None) -> Report:
     """Tells which depthwise ops are ours and which stock's, gradients included.
+
+    After `install(batch_norm=True)`, also which BatchNormalization layers were fused: of a function
+    those that were traced in it, of the process all calls and traces.
 
     Of functions that have run it tells what TensorFlow runs, after its own optimizations: ops that
     were merged or removed are not there. Of others it tells what was traced.
@@ -91,17 +126,26 @@ def report(of=None) -> Report:
     functions = _concrete_functions(of)
     records = plug_in.ledger()
     found = {function: _of_function(function, records) for function in functions}
-    entries = []
+    entries, batch_norms = [], []
     for function, of_function in found.items():
         if not _is_replaced(function, found):
             entries += of_function
+            batch_norms += _batch_norms(function.graph)
     # A function that was inlined into another of them has its ops there.
-    return Report(tuple(dict.fromkeys(entries)))
+    return Report(tuple(dict.fromkeys(entries)), tuple(dict.fromkeys(batch_norms)))
 
 
 def _of_process():
     entries = [_entry(record) for record in plug_in.ledger() if record.stock]
-    return Report((*entries, *_grouped(grouped.counts())))
+    return Report((*entries, *_grouped(grouped.counts())), tuple(_batch_norms()))
+
+
+def _batch_norms(graph=None):
+    """The entries of a graph, or of the process."""
+    return [
+        BatchNormEntry(layer, not why, why, count)
+        for (layer, why), count in batch_norm.counts(graph).items()
+    ]
 
 
 def _grouped(counts):

@@ -54,6 +54,15 @@ class Progress:
                 self._console.print(f"{done:,} of {total:,} {self._unit}")
 
 
+def add_batch_norm(parser) -> None:
+    """Adds the option of the commands that swap ops in."""
+    parser.add_argument(
+        "--batch-norm",
+        action="store_true",
+        help="swapped in, have BatchNormalization computed by TensorFlow's fused op, too",
+    )
+
+
 def count(text: str, least: int = 1) -> int:
     """A whole number, for `argparse`."""
     if not text.isascii() or not text.isdecimal() or int(text) < least:

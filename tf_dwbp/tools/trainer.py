@@ -29,19 +29,41 @@ class Ops:
         fused = f" ({self.fused} more fused with their biases)" if self.fused else ""
         return f"{self.ours} ours and {self.stock} stock's{fused}"
 
+    def are_wrong(self, swapped: bool) -> bool:
+        """Whether they are not those that a training, swapped or not, is to run."""
+        return bool(self.stock or not self.ours) if swapped else bool(self.ours)
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNorms:
+    """How many BatchNormalization layers of a train step TensorFlow's fused op computes."""
+
+    fused: int = 0
+    left: int = 0  # to Keras
+
+    def __str__(self):
+        return f"{self.fused} fused and {self.left} left to Keras"
+
+    def are_wrong(self, asked: bool) -> bool:
+        """Whether some are not computed as they are to be."""
+        return bool(self.left if asked else self.fused)
+
 
 class Trainer:
     """A compiled model. Its first step decides whose ops it runs, for all that follow.
+
+    With `batch_norm`, a swapped one has BatchNormalization computed by TensorFlow's fused op too.
 
     Plain stochastic gradient descent with momentum: optimizers that divide by the gradient's size,
     such as Adam, would hide a gradient that is too large or too small.
     """
 
-    def __init__(self, model, learning_rate: float, swapped: bool):
+    def __init__(self, model, learning_rate: float, swapped: bool, batch_norm: bool = False):
         import keras
 
         self.model = model
         self.swapped = swapped
+        self.batch_norm = batch_norm
         self._begun = False
         optimizer = keras.optimizers.SGD(learning_rate, momentum=MOMENTUM)
         optimizer.build(model.trainable_variables)  # else the first step is traced twice
@@ -80,6 +102,19 @@ class Trainer:
         fused = sum(entry.count for entry in report.entries if entry.fused)
         return Ops(report.ours, report.stock + report.undecided - fused, fused)
 
+    def batch_norms(self) -> BatchNorms:
+        """What computes the BatchNormalization layers of the train step."""
+        import keras
+
+        entries = swap.report(self.model).batch_norms
+        fused = {entry.layer for entry in entries if entry.fused}
+        normalizations = {
+            layer.name
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        }
+        return BatchNorms(len(normalizations & fused), len(normalizations - fused))
+
     def accuracy(self, images, labels) -> float:
         """The share of images that the model labels right."""
         with self._swap():
@@ -87,4 +122,6 @@ class Trainer:
         return float(np.mean(predicted == labels))
 
     def _swap(self):
-        return swap.installed() if self.swapped else contextlib.nullcontext()
+        if self.swapped:
+            return swap.installed(batch_norm=self.batch_norm)
+        return contextlib.nullcontext()

@@ -46,6 +46,7 @@ def register(subparsers) -> None:
         default=None,
         help="by our ops, which is the default, or by stock's",
     )
+    console.add_batch_norm(parser)
     parser.add_argument("--compare", action="store_true", help="both ways, and say how they differ")
     from_none = functools.partial(console.count, least=0)
     for name, type_, text in (
@@ -81,6 +82,8 @@ def _run(parser, arguments):
 def _train(parser, arguments):
     if arguments.compare and arguments.swap is not None:
         parser.error("--compare trains both ways: --swap and --no-swap have no place beside it")
+    if arguments.batch_norm and arguments.swap is False:
+        parser.error("--batch-norm is part of the swap: it has no place beside --no-swap")
     plans = [_plan(parser, arguments, name) for name in _names(arguments.model)]
     if reason := digits.missing():
         parser.error(reason)
@@ -115,7 +118,8 @@ def _plan(parser, arguments, name):
     }
     if reason := model.refusal(defaults["image_size"], defaults["batch"]):
         parser.error(reason)
-    return Plan(name, seed=arguments.seed, policy=arguments.policy, **defaults)
+    given = {option: getattr(arguments, option) for option in ("seed", "policy", "batch_norm")}
+    return Plan(name, **given, **defaults)
 
 
 def _steps(text):

@@ -58,7 +58,7 @@ def _data(plan):
 
 def _trainer(plan, swapped):
     model = MODELS[plan.model].build(plan.image_size, digits.CLASSES, plan.seed, plan.policy)
-    return Trainer(model, LEARNING_RATE, swapped)
+    return Trainer(model, LEARNING_RATE, swapped, plan.batch_norm)
 
 
 def _step(trainings, batch):
@@ -71,4 +71,5 @@ def _step(trainings, batch):
 def _finish(trainings, held_out):
     for trainer, training in trainings.items():
         training.ops = trainer.ops()
+        training.batch_norms = trainer.batch_norms()
         training.accuracy = trainer.accuracy(*held_out)

@@ -75,6 +75,7 @@ def _lines(run):
                 f"{contender}: {milliseconds(training.step_time)} ms a step, "
                 f"{percent(training.accuracy)} of the held-out images right, depthwise ops "
                 f"{training.ops}"
+                + (f", BatchNormalization {training.batch_norms}" if run.plan.batch_norm else "")
             )
     if run.compared:
         worst, ratio = run.worst(), run.ratio()

@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_dwbp.tools import files
 from tf_dwbp.tools.statistics import Spread
-from tf_dwbp.tools.trainer import Ops
+from tf_dwbp.tools.trainer import BatchNorms, Ops
 
 STOCK, SWAPPED, CONTROL = "stock", "swapped", "control"
 
@@ -36,12 +36,14 @@ class Plan:
     steps: int
     seed: int
     policy: str
+    batch_norm: bool = False  # fused where swapped
 
     @property
     def title(self) -> str:
         """The model and its sizes."""
         size = self.image_size
-        return f"{self.model}, {self.batch} images of {size}x{size}, {self.policy}"
+        title = f"{self.model}, {self.batch} images of {size}x{size}, {self.policy}"
+        return f"{title}, with batch_norm" if self.batch_norm else title
 
 
 @dataclasses.dataclass
@@ -52,6 +54,7 @@ class Training:
     seconds: list[float] = dataclasses.field(default_factory=list)  # of the same steps
     accuracy: float = float("nan")  # on images that were held out, at the end
     ops: Ops = Ops(0, 0, 0)  # depthwise ones of the train step
+    batch_norms: BatchNorms = BatchNorms()
 
     @property
     def step_time(self) -> Spread:
@@ -115,9 +118,11 @@ class Run:
         """Why the run has failed, if so."""
         found = []
         for contender, training in self.trainings.items():
-            ops = training.ops
-            if ops.ours if contender != SWAPPED else ops.stock or not ops.ours:
+            swapped, ops, norms = contender == SWAPPED, training.ops, training.batch_norms
+            if ops.are_wrong(swapped):
                 found.append(f"the {contender} training ran the wrong depthwise ops: {ops}")
+            if norms.are_wrong(swapped and self.plan.batch_norm):
+                found.append(f"the {contender} training ran the wrong BatchNormalization: {norms}")
             if not np.isfinite(training.losses).all():
                 found.append(f"the {contender} training's loss is not a finite number any more")
         if self.compared and (steps := self.exceeding()):
@@ -159,7 +164,13 @@ class Run:
     def from_json(cls, data: dict) -> "Run":
         """Raises KeyError or TypeError if the data are not a run's."""
         trainings = {
-            contender: Training(**one | {"ops": Ops(**one["ops"])})
+            contender: Training(
+                **one
+                | {
+                    "ops": Ops(**one["ops"]),
+                    "batch_norms": BatchNorms(**one.get("batch_norms", {})),
+                }
+            )
             for contender, one in data["trainings"].items()
         }
         return cls(Plan(**data["plan"]), data["warm_up"], trainings)
