@@ -14,11 +14,12 @@ import importlib
 
 from tf_dwbp import _library
 from tf_dwbp._library import build_info
+from tf_dwbp._version import __version__
 
-__all__ = ["build_info", "flops", "gradients", "nn", "ops", "swap", "vectorize"]
+__all__ = ["__version__", "build_info", "flops", "gradients", "nn", "ops", "swap", "vectorize"]
 
 # keras: not everyone has Keras, or has it on TensorFlow.
-_WHEN_ASKED_FOR = {*__all__, "keras"} - {"build_info"}
+_WHEN_ASKED_FOR = {*__all__, "keras"} - {"__version__", "build_info"}
 
 if not _library.in_program() and _library.is_built():
     from tf_dwbp import ops  # isort: skip  (first: its errors say what is missing)

@@ -1,5 +1,6 @@
 """Finds and loads the compiled libraries, or says in one sentence why that is not possible."""
 
+import contextlib
 import functools
 import json
 import os
@@ -17,6 +18,11 @@ _THIS_PROGRAM = pathlib.Path("/proc/self/exe")
 
 
 _AGAIN = "install tf-dwbp again, or run `pip install .` (or `pip install -e .`) in its source tree."
+
+_NO_TENSORFLOW = (
+    "tf_dwbp needs TensorFlow, which is not installed: install 'tf-dwbp[cpu]' or "
+    "'tf-dwbp[gpu]', or TensorFlow itself."
+)
 
 _WITHOUT = (
     "tf_dwbp was built with TF_DWBP_NATIVE=0, without the ops' library: it judges other "
@@ -40,10 +46,7 @@ def _import_tensorflow():
         import tensorflow
     except ModuleNotFoundError as error:
         if error.name == "tensorflow":
-            raise ImportError(
-                "tf_dwbp needs TensorFlow, which is not installed: install 'tf-dwbp[cpu]' or "
-                "'tf-dwbp[gpu]', or TensorFlow itself."
-            ) from None
+            raise ImportError(_NO_TENSORFLOW) from None
         raise _of_tensorflow(error) from error
     except Exception as error:  # its own libraries may fail in any way
         raise _of_tensorflow(error) from error
@@ -67,13 +70,23 @@ def check_version(built: str, running: str) -> None:
 
     Args:
       built: version of TensorFlow that the library was compiled against, e.g. "2.21.0".
-      running: version of TensorFlow that is imported.
+      running: version of TensorFlow that is imported, as pip or as TensorFlow writes it: the one
+        says 2.22.0rc0, the other 2.22.0-rc0.
     """
-    if built != running:
+    if not _same_version(built, running):
         raise ImportError(
             f"tf_dwbp was built for TensorFlow {built}, but TensorFlow {running} is installed: "
             f"install TensorFlow {built}, or build tf_dwbp again for {running}."
         )
+
+
+def _same_version(a, b):
+    from packaging import version  # here, since most processes of the program do not compare
+
+    try:
+        return version.Version(a) == version.Version(b)
+    except version.InvalidVersion:  # of somebody's own build
+        return a == b
 
 
 def check_cpu_isa(asked: str | None, built: list[str]) -> None:
@@ -214,14 +227,7 @@ def load():
     """
     check_built()
     tensorflow = _import_tensorflow()
-    # Before all else: what is built for another version may be described in other words, too.
-    if isinstance(version := _read_build_info().get("tensorflow_version"), str):
-        check_version(version, tensorflow.__version__)
-    info = build_info()
-    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_isas"])
-    _check_library(LIBRARY_PATH)
-    if info["xla"]:
-        _check_library(XLA_LIBRARY_PATH)
+    _check_all(tensorflow.__version__)
     try:
         ops = tensorflow.load_op_library(str(LIBRARY_PATH))
     except (OSError, RuntimeError, tensorflow.errors.OpError) as error:
@@ -236,9 +242,54 @@ def load():
         )
     if asked := os.environ.get("TF_DWBP_IMPL"):
         _check_asked_implementation(asked)
-    if info["xla"]:
+    if build_info()["xla"]:
         _load_xla_library(tensorflow)
     return ops
+
+
+def _check_all(version):
+    """Checks what there is to check before TensorFlow of this version loads the libraries."""
+    # Before all else: what is built for another version may be described in other words, too.
+    if isinstance(built := _read_build_info().get("tensorflow_version"), str):
+        check_version(built, version)
+    info = build_info()
+    check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_isas"])
+    _check_library(LIBRARY_PATH)
+    if info["xla"]:
+        _check_library(XLA_LIBRARY_PATH)
+
+
+def problem() -> str | None:
+    """Why `load` would fail, if that shows without loading anything; None without a library, too.
+
+    Raises:
+      ImportError: when there is no description of the build, or when it is damaged.
+    """
+    if not is_built():
+        return None
+    version = installed_tensorflow()
+    if version is None:
+        return _NO_TENSORFLOW
+    try:
+        _check_all(version)
+    except (ImportError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def installed_tensorflow() -> str | None:
+    """The version of the installed TensorFlow, if there is one, found out without loading it."""
+    from importlib import metadata, util
+
+    try:
+        if util.find_spec("tensorflow") is None:
+            return None
+    except ValueError:  # in `sys.modules`, but not a module
+        return None
+    for package in ("tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return "of unknown version"
 
 
 def _check_asked_implementation(asked):

@@ -1,4 +1,4 @@
-"""The program `tf-dwbp`. Each subcommand is a module that adds its own parser.
+"""The program `tf-dwbp`. Each subcommand is a module, imported for that command alone.
 
 Here, for all commands, ends what they cannot deal with: in one line and an exit status.
 """
@@ -6,25 +6,53 @@ Here, for all commands, ends what they cannot deal with: in one line and an exit
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import io
 import os
 import pathlib
 import signal
 import sys
 import traceback
+from typing import NamedTuple
 
 from tf_dwbp.tools import descendants
 
-_COMMANDS = (
-    "tf_dwbp.conformance.command",
-    "tf_dwbp.conformance.diff",
-    "tf_dwbp.fuzz.command",
-    "tf_dwbp.bench.command",
-    "tf_dwbp.run",
-    "tf_dwbp.train.command",
-    "tf_dwbp.explain",
-    "tf_dwbp.info",
-)
+
+class _Command(NamedTuple):
+    module: str  # has configure(parser)
+    help: str
+    needs_extra: bool = False  # EXTRA_MODULES
+
+
+_COMMANDS = {
+    "conformance": _Command(
+        "tf_dwbp.conformance.command",
+        "prove the ops right against a reference and stock TensorFlow",
+        needs_extra=True,
+    ),
+    "diff": _Command("tf_dwbp.conformance.diff", "compare two conformance runs", needs_extra=True),
+    "fuzz": _Command(
+        "tf_dwbp.fuzz.command", "call the ops at random, at real sizes", needs_extra=True
+    ),
+    "bench": _Command(
+        "tf_dwbp.bench.command",
+        "time an op beside stock TensorFlow, PyTorch and the machine's limits",
+        needs_extra=True,
+    ),
+    "run": _Command("tf_dwbp.run", "run a script with our ops in stock's place"),
+    "train": _Command(
+        "tf_dwbp.train.command",
+        "train a real model, by our ops or stock's, or compare the two",
+        needs_extra=True,
+    ),
+    "explain": _Command("tf_dwbp.explain", "tell which implementation computes a problem, and why"),
+    "info": _Command(
+        "tf_dwbp.info", "tell what the package was built with, and whether it works here"
+    ),
+}
+
+# What the extra [cli] brings: the ops go without.
+EXTRA_MODULES = ("jinja2", "ml_dtypes", "rich")
 
 # 1 is a verdict: what was judged has failed. Everything else that goes wrong is the user's or the
 # machine's, or ours.
@@ -74,8 +102,14 @@ def _run(arguments):
         description="Depthwise convolution and its gradients for TensorFlow.",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in _COMMANDS:
-        importlib.import_module(name).register(subparsers)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    named = next((text for text in arguments if not text.startswith("-")), None)
+    for name, command in _COMMANDS.items():
+        own = subparsers.add_parser(name, help=command.help)
+        if name == named:
+            if command.needs_extra:
+                _check_extra(own)
+            importlib.import_module(command.module).configure(own)
     parsed = parser.parse_args(arguments)
     if getattr(parsed, "runs_a_script", False):  # which finds everything as Python has it
         return parsed.run(parsed)
@@ -83,6 +117,17 @@ def _run(arguments):
         sys.stdout.reconfigure(errors="backslashreplace")
     with _terminated_by_exception(), descendants.orphans_ended():
         return parsed.run(parsed)
+
+
+def _check_extra(parser):
+    """Ends the program where what a command takes beside the ops is not installed."""
+    missing = [name for name in EXTRA_MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        parser.exit(
+            _FAILED,
+            f"{parser.prog}: not installed: {', '.join(missing)}; pip install 'tf-dwbp[cli]', or "
+            f"{' '.join(missing)}\n",
+        )
 
 
 def _flush():

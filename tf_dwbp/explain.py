@@ -19,14 +19,10 @@ right). Of the forward op, an epilogue may follow, such as :bias, :relu6 or :bia
 All commands take such texts, and TF_DWBP_VERBOSE=1 prints them."""
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "explain",
-        help="tell which implementation computes a problem, and why",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-    )
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
     parser.add_argument("problem", metavar="PROBLEM", help="its text")
     parser.add_argument(
         "--threads",
@@ -40,6 +36,14 @@ def register(subparsers) -> None:
 
 
 def _run(parser, arguments):
+    _library.check_built()
+    # Here, since NumPy takes its time and --help does not need it.
+    from tf_dwbp.tools import problem
+
+    try:
+        problem.parse(arguments.problem)  # as the library does, but at once
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     _library.load_or_exit()
     status, text = _native.explain(arguments.problem, arguments.threads)
     if status == _native.NO_PROBLEM:

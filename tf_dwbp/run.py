@@ -14,13 +14,11 @@ Runs a Python script with our ops in the place of stock TensorFlow's, and tells 
 standard error, which ran. The exit status is the script's; 2 if there is none to run."""
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "run",
-        help="run a script with our ops in stock's place",
-        description=_DESCRIPTION,
-        usage="tf-dwbp run [-h] [--ops OP[,OP]] [--batch-norm] (SCRIPT | -m MODULE) [ARGUMENT ...]",
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
+    parser.usage = (
+        "tf-dwbp run [-h] [--ops OP[,OP]] [--batch-norm] (SCRIPT | -m MODULE) [ARGUMENT ...]"
     )
     parser.add_argument(
         "--ops",

@@ -227,8 +227,8 @@ def test_neither_tensorflow_nor_the_library_is_loaded(tmp_path):
         sys.modules["tf_dwbp"].__path__ = [sys.argv[1]]
         from tf_dwbp.conformance import diff
         parser = argparse.ArgumentParser()
-        diff.register(parser.add_subparsers())
-        arguments = parser.parse_args(["diff", *sys.argv[2:]])
+        diff.configure(parser)
+        arguments = parser.parse_args(sys.argv[2:])
         status = arguments.run(arguments)
         assert not [name for name in sys.modules if name.startswith("tensorflow")]
         assert "_tf_dwbp" not in pathlib.Path("/proc/self/maps").read_text()

@@ -16,6 +16,8 @@ import package_copy
 import tf_dwbp
 from tf_dwbp import _library
 
+_PROBLEM = "forward:float:NHWC:b1:4x4x2m1:k3x3:s1x1:d1x1:SAME"
+
 
 def _import_error(directory, program="import tf_dwbp", **environment):
     """The last line that a failing import prints, in a process that sees `directory` first."""
@@ -60,14 +62,21 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_built_for_the_version_that_runs(self):
         info = json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))
-        self.assertEqual(info["tensorflow_version"], tf.__version__)
+        _library.check_version(info["tensorflow_version"], tf.__version__)
 
     def test_another_version_is_refused_and_both_are_named(self):
         with self.assertRaisesRegex(ImportError, r"built for TensorFlow 2\.20\.0.* 2\.21\.0 is"):
             _library.check_version("2.20.0", "2.21.0")
         with self.assertRaisesRegex(ImportError, r"built for TensorFlow 2\.21\.0.* 2\.21\.1 is"):
             _library.check_version("2.21.0", "2.21.1")
-        _library.check_version("2.21.0", "2.21.0")
+        with self.assertRaisesRegex(ImportError, r"built for TensorFlow 2\.22\.0rc0.* 2\.22\.0 "):
+            _library.check_version("2.22.0rc0", "2.22.0")
+        with self.assertRaisesRegex(ImportError, r"built for TensorFlow 2\.22\.0.* mine is"):
+            _library.check_version("2.22.0", "mine")
+
+    def test_a_version_is_the_same_however_it_is_written(self):
+        for built, running in (("2.21.0", "2.21.0"), ("2.22.0rc0", "2.22.0-rc0"), ("me", "me")):
+            _library.check_version(built, running)
 
     def test_an_instruction_set_without_kernels_is_refused(self):
         with self.assertRaisesRegex(ValueError, "TF_DWBP_CPU_ISA is 'avx3'.* baseline, avx2"):
@@ -157,7 +166,6 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
             )
 
     @parameterized.parameters(
-        ("info", {}, "tf-dwbp: tf_dwbp's installation is damaged: "),
         ("explain", {}, "tf-dwbp: tf_dwbp's installation is damaged: "),
         ("explain", {"TF_DWBP_CPU_ISA": "sse9"}, "tf-dwbp: TF_DWBP_CPU_ISA is 'sse9', but the"),
     )
@@ -166,7 +174,13 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
         if not environment:
             (directory / "tf_dwbp" / "_build_info.json").write_text("{", encoding="utf-8")
         result = subprocess.run(
-            [sys.executable, "-m", "tf_dwbp", command, *(["a"] if command == "explain" else [])],
+            [
+                sys.executable,
+                "-m",
+                "tf_dwbp",
+                command,
+                *([_PROBLEM] if command == "explain" else []),
+            ],
             cwd=directory,
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
             capture_output=True,
@@ -175,6 +189,63 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
         self.assertNotIn("Traceback", result.stderr)
         self.assertStartsWith(result.stderr.strip().splitlines()[-1], text)
+
+    def _info(self, directory, *arguments, **environment):
+        """The exit status of `tf-dwbp info`, and what it says the problem is."""
+        printed = [
+            subprocess.run(
+                [sys.executable, "-m", "tf_dwbp", "info", *arguments, *form],
+                cwd=directory,
+                env=os.environ | {"PYTHONPATH": str(directory)} | environment,
+                capture_output=True,
+                encoding="utf-8",
+            )
+            for form in ([], ["--json"])
+        ]
+        for done in printed:
+            self.assertNotIn("Traceback", done.stderr)
+        problem = json.loads(printed[1].stdout)["problem"]
+        line = f"problem     {problem}" if problem else "the ops' library"
+        self.assertIn(f"\n{line}", printed[0].stdout)
+        self.assertEqual(printed[0].returncode, printed[1].returncode)
+        return printed[0].returncode, problem
+
+    def test_info_says_why_the_library_does_not_load(self):
+        directory = self._copy_of_the_package()
+        library = directory / "tf_dwbp" / "_tf_dwbp.so"
+        self._set_build_info(directory, xla=False)
+        self.assertEqual(self._info(directory), (0, None))
+        status, problem = self._info(directory, TF_DWBP_CPU_ISA="sse9")
+        self.assertEqual(status, 2)
+        self.assertStartsWith(problem, "TF_DWBP_CPU_ISA is 'sse9'")
+        self._set_build_info(directory, tensorflow_version="1.2.3")
+        status, problem = self._info(directory)
+        self.assertEqual(status, 2)
+        self.assertStartsWith(problem, "tf_dwbp was built for TensorFlow 1.2.3, but TensorFlow 2.")
+        self._set_build_info(directory, xla=False)
+        library.unlink()
+        self.assertRegex(self._info(directory)[1], "damaged: .*the file is missing")
+        (directory / "tf_dwbp" / "_build_info.json").write_text("{", encoding="utf-8")
+        status, problem = self._info(directory)
+        self.assertEqual(status, 2)
+        self.assertStartsWith(problem, "tf_dwbp's installation is damaged: ")
+
+    def test_info_loads_the_library_if_told_to(self):
+        directory = self._copy_of_the_package()
+        self._set_build_info(directory, xla=False)
+        # Nothing speaks against this one, but it is another.
+        library = directory / "tf_dwbp" / "_tf_dwbp.so"
+        library.unlink()
+        library.symlink_to(sys.executable)
+        self.assertEqual(self._info(directory), (0, None))
+        status, problem = self._info(directory, "--load", TF_CPP_MIN_LOG_LEVEL="3")
+        self.assertEqual(status, 2)
+        self.assertStartsWith(problem, "tf_dwbp's library does not load into this TensorFlow: ")
+
+    def test_info_without_tensorflow(self):
+        with mock.patch("importlib.util.find_spec", return_value=None):
+            self.assertStartsWith(_library.problem(), "tf_dwbp needs TensorFlow, which is not ")
+        self.assertIsNone(_library.problem())
 
     def test_a_whole_library_that_does_not_load(self):
         directory = self._copy_of_the_package()

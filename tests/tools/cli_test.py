@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import tf_dwbp
 from tf_dwbp import _library, cli
 from tf_dwbp.conformance import cases, runner
 from tf_dwbp.tools import targets
@@ -151,6 +152,7 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             with (
                 contextlib.redirect_stdout(stdout),
                 mock.patch.object(_library, "build_info", return_value=info),
+                mock.patch.object(_library, "problem", return_value=None),
             ):
                 self.assertEqual(cli.main(["info"]), 0)
             for text in ("TensorFlow  1.2.3", "a compiler", "baseline, avx2", cuda, xla):
@@ -158,7 +160,11 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         stdout = io.StringIO()
         with contextlib.redirect_stdout(stdout):
             self.assertEqual(cli.main(["info", "--json"]), 0)
-        self.assertEqual(json.loads(stdout.getvalue()), _library.build_info())
+        found = json.loads(stdout.getvalue())
+        self.assertEqual(found, found | _library.build_info())
+        self.assertIsNone(found["problem"])
+        self.assertEqual(found["version"], tf_dwbp.__version__)
+        _library.check_version(found["tensorflow_installed"], tf.__version__)
 
     @parameterized.parameters(
         ([], "required: COMMAND"),

@@ -3,7 +3,7 @@
 import sys
 
 from tf_dwbp import _library
-from tf_dwbp.bench import call, peers, plot, report, runner, shapes
+from tf_dwbp.bench import call, peers, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
 from tf_dwbp.tools import console, digits, problem, process, run_files, targets
@@ -33,14 +33,10 @@ SpaceToBatch. ours-eager, ours-function, ours-jit: our ops, called in that way w
 says. The op backward is input_grad and filter_grad, one after the other."""
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "bench",
-        help="time an op beside stock TensorFlow, PyTorch and the machine's limits",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-    )
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
     for name, values in (
         ("op", list(call.OPS)),
         ("dtype", sorted(call.DTYPES, key=lambda name: name != "float32")),
@@ -114,6 +110,9 @@ def register(subparsers) -> None:
 def _run(parser, arguments):
     if arguments.plot and (arguments.train or isinstance(arguments.load, TrainingRun)):
         parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
+    # Here, since a usage error is to be said at once.
+    from tf_dwbp.bench import plot, report
+
     run = arguments.load or _measure(parser, arguments)
     complete = run_files.write(arguments, run.save, lambda path: plot.draw(run, path))
     (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
@@ -121,7 +120,7 @@ def _run(parser, arguments):
 
 
 def _measure(parser, arguments):
-    _library.load_or_exit()
+    _library.check_built()
     for name in _OF_OPS if arguments.train else _OF_TRAINING:
         if getattr(arguments, name) != parser.get_default(name):
             place = "no place beside" if arguments.train else "a place only beside"
@@ -143,6 +142,7 @@ def _measure_training(parser, arguments):
         image_size, batch = plan.sizes(name)
         if reason := MODELS[name].refusal(image_size, batch):
             parser.error(reason)
+    _library.load_or_exit()
     with console.Progress("models") as progress:
         return runner.run_training(plan, models, progress.update)
 
@@ -175,6 +175,7 @@ def _measure_ops(parser, arguments):
         selected = dilated
     names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution")
     plan = Plan(**{name: getattr(arguments, name) for name in names})
+    _library.load_or_exit()
     with console.Progress("shapes") as progress:
         return runner.run(plan, selected, progress.update)
 

@@ -271,6 +271,7 @@ def _combinations():
             yield dict(zip(others, block, strict=True)) | cut, quick
 
 
+@functools.cache
 def _cases(quick):
     return tuple(
         Case(**values, op=op, order=order)
@@ -280,11 +281,13 @@ def _cases(quick):
     )
 
 
+@functools.cache
 def _large_cases():
     """For each large shape its own combination, and others, in which it meets every value.
 
     The axes turn on from that combination at different speeds, so that few pairs go together.
     """
+    found = []
     for large in LARGE:
         for i in range(_COMBINATIONS):
             speeds = {"layout": i // 4, "dilation": i + i // 5, "op": i + i // 5}
@@ -293,12 +296,18 @@ def _large_cases():
                 if axis != "shape":
                     first = values.index(getattr(large, axis, values[0]))
                     axes[axis] = values[(first + speeds.get(axis, i)) % len(values)]
-            yield Case(shape=large.shape, **axes)
+            found.append(Case(shape=large.shape, **axes))
+    return tuple(found)
 
 
-CASES = _cases(quick=False)
-_QUICK_CASES = _cases(quick=True)
-LARGE_CASES = tuple(_large_cases())
+def __getattr__(name):
+    """CASES and LARGE_CASES, which are made when they are asked for: that takes its time."""
+    if name == "CASES":
+        return _cases(quick=False)
+    if name == "LARGE_CASES":
+        return _large_cases()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 SMALL_SIZE, LARGE_SIZE = SIZES = ("small", "large")
 
@@ -319,14 +328,13 @@ def select(
 
     With `quick`, a tenth of the small ones. Large ones come first: they take longest.
     """
-    small = _QUICK_CASES if quick else CASES
     named = {"dtype": dtypes, "layout": layouts, "padding": paddings, "op": ops, "order": orders}
     axes = named | axes
     return [
         case
         for case in (
-            *(LARGE_CASES if LARGE_SIZE in sizes or not sizes else ()),
-            *(small if SMALL_SIZE in sizes or not sizes else ()),
+            *(_large_cases() if LARGE_SIZE in sizes or not sizes else ()),
+            *(_cases(quick) if SMALL_SIZE in sizes or not sizes else ()),
         )
         if all(not values or getattr(case, axis) in values for axis, values in axes.items())
     ]

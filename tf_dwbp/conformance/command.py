@@ -6,7 +6,7 @@ import itertools
 import sys
 
 from tf_dwbp import build_info
-from tf_dwbp.conformance import cases, compact, expectations, export, repeat, runner, terminal
+from tf_dwbp.conformance import cases, expectations
 from tf_dwbp.tools import arrays, console, placement, problem, targets
 
 _DESCRIPTION = """\
@@ -27,13 +27,9 @@ _AXES = {
 _FILTERS = ("op", *(name for name in _AXES if name not in cases.BESIDE), "quick", "size")
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "conformance",
-        help="prove the ops right against a reference and stock TensorFlow",
-        description=_DESCRIPTION,
-    )
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
     parser.add_argument(
         "--target",
         type=targets.argument,
@@ -152,6 +148,9 @@ def _run(parser, arguments):
     if not selected:
         parser.error("no cell has all of these values: gradients are of small shapes")
     selected = [dataclasses.replace(case, seed=arguments.seed) for case in selected]
+    # Here, since a usage error is to be said at once.
+    from tf_dwbp.conformance import compact, export, repeat, runner, terminal
+
     try:
         with console.Progress("cells") as progress:
             run = runner.run(

@@ -10,8 +10,6 @@ import enum
 import functools
 import json
 
-import rich.table
-
 from tf_dwbp.conformance import repeat, saved, summary
 from tf_dwbp.conformance.cases import OPS
 from tf_dwbp.conformance.results import DIFFERS, Cell, Run
@@ -141,11 +139,9 @@ def _op(case):
     return f"{case.op}, {summary.ORDERS[case.order]}" if case.order else case.op
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "diff", help="compare two conformance runs", description=_DESCRIPTION
-    )
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
     for name in ("A", "B"):
         parser.add_argument(name.lower(), type=_file, metavar=f"{name}.json")
     parser.add_argument(
@@ -207,6 +203,8 @@ def _line(pair, a, b):
 
 
 def _show(lines, found, a, b):
+    import rich.table
+
     terminal = console.terminal()
     if not terminal.is_terminal:
         terminal.width = max(terminal.width, 120)

@@ -1,15 +1,14 @@
 """Asks every path for every case, in processes whose death or hanging becomes a verdict."""
 
 import collections
-import contextlib
 import dataclasses
-import importlib.metadata
 import itertools
 import os
 import re
 import time
 from collections.abc import Callable, Sequence
 
+from tf_dwbp import _library
 from tf_dwbp.conformance.cases import Case
 from tf_dwbp.conformance.paths import ENVIRONMENTS, Path, on_device, to_ask
 from tf_dwbp.conformance.results import Cell, Run
@@ -87,7 +86,9 @@ def run(
         cells=list(cells.values()),
         seconds=time.monotonic() - start,
         tensorflow_version=(
-            _tensorflow_version() if stock or not placement.without_tensorflow else None
+            _library.installed_tensorflow() or "of unknown version"
+            if stock or not placement.without_tensorflow
+            else None
         ),
         versions=exchange.versions,
         placement=placement,
@@ -112,13 +113,6 @@ _XLA_FLAGS = (
 
 # How XLA ends a process that has flags which this version of TensorFlow does not know.
 _UNKNOWN_FLAGS = re.compile(r"Unknown flags? in XLA_FLAGS: (.*)")
-
-
-def _tensorflow_version():
-    for package in ("tensorflow", "tensorflow-cpu"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(package)
-    return "of unknown version"
 
 
 @dataclasses.dataclass

@@ -30,11 +30,9 @@ _THREADS = (1, 2, 4)
 _CASES = 1000  # unless told otherwise
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "fuzz", help="call the ops at random, at real sizes", description=_DESCRIPTION
-    )
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
     for name, values in (
         ("op", problem.OPS),
         ("dtype", problem.DTYPES),
@@ -223,9 +221,9 @@ def _check_arrays(parser, arguments):
 
 def _ways(parser, arguments):
     """Ours is tested in all ways there are, anybody's function in the one it is called."""
-    if arguments.target is None:
-        _library.load_or_exit()  # which knows the names of implementations
-    _check_names(parser, arguments)
+    if arguments.target is None or arguments.isa or arguments.impl:
+        _library.check_built()
+    _check_names(parser, "isa", arguments.isa, _isas)
     invalid_only = arguments.invalid or arguments.change
     isas, threads, executions = arguments.isa, arguments.threads, arguments.execution
     if arguments.target or arguments.device:
@@ -240,6 +238,9 @@ def _ways(parser, arguments):
     if invalid_only:
         isas, threads = isas or [None], threads or [1, 4]
     isas = isas or _isas()
+    if arguments.target is None or arguments.impl:
+        _library.load_or_exit()  # which alone knows the names of implementations
+    _check_names(parser, "impl", arguments.impl, _implementations)
     forced = arguments.impl or [ANY]
     if not (
         arguments.impl or arguments.target or arguments.device or invalid_only or arguments.case
@@ -253,13 +254,11 @@ def _ways(parser, arguments):
     )
 
 
-def _check_names(parser, arguments):
-    """Refuses instruction sets and implementations that our ops do not have."""
-    for option, known in (("isa", _isas), ("impl", _implementations)):
-        for name in getattr(arguments, option):
-            _library.load_or_exit()
-            if name not in known():
-                parser.error(f"argument --{option}: {name!r} is none of {', '.join(known())}")
+def _check_names(parser, option, names, known):
+    """Refuses instruction sets or implementations that our ops do not have."""
+    for name in names:
+        if name not in known():
+            parser.error(f"argument --{option}: {name!r} is none of {', '.join(known())}")
 
 
 def _isas():

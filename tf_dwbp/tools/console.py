@@ -2,15 +2,17 @@
 
 import argparse
 import contextlib
+import functools
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable
-
-import rich.console
-import rich.progress
+from typing import TYPE_CHECKING
 
 from tf_dwbp.tools import files
+
+if TYPE_CHECKING:  # rich comes with an extra, and workers and usage errors do not need it
+    import rich.console
 
 _REPORTS = 10  # in a log, where a bar cannot move
 _LONGEST_LINE = 1000  # characters: some messages print a tensor
@@ -20,6 +22,8 @@ class Progress:
     """A bar on standard error; where that is not a terminal, a line now and then."""
 
     def __init__(self, unit: str):
+        import rich.progress
+
         self._unit = unit
         self._console = terminal(stderr=True)
         self._bar = rich.progress.Progress(
@@ -119,14 +123,20 @@ def complaint(program: str, message: str) -> str:
     return f"{program}: {' | '.join(message.splitlines())}\n"
 
 
-def terminal(**options) -> rich.console.Console:
+def terminal(**options) -> "rich.console.Console":
     """Standard output, or standard error with `stderr=True`."""
-    return _Console(highlight=False, **options)
+    return _console()(highlight=False, **options)
 
 
-class _Console(rich.console.Console):
-    def on_broken_pipe(self):
-        raise  # the BrokenPipeError, which the program deals with; rich would exit with status 1
+@functools.cache
+def _console():
+    import rich.console
+
+    class Console(rich.console.Console):
+        def on_broken_pipe(self):
+            raise  # the BrokenPipeError, which the program deals with; rich would exit with 1
+
+    return Console
 
 
 def one_line(error: BaseException) -> str:

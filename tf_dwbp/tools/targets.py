@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -68,13 +67,15 @@ def _with_epilogues(ops):
 
 def versions(target: str) -> dict[str, str]:
     """The versions of the packages whose modules the loaded module of a target imports by name."""
+    from importlib import metadata
+
     module = sys.modules.get(target.partition(":")[0])
     values = vars(module).values() if isinstance(module, types.ModuleType) else ()
     modules = [value for value in values if isinstance(value, types.ModuleType)]
     found = {}
     for package in sorted({module.__name__.partition(".")[0] for module in modules}):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
     return found
 
 

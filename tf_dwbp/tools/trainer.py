@@ -6,8 +6,6 @@ import time
 
 import numpy as np
 
-from tf_dwbp import swap
-
 MOMENTUM = 0.9
 
 # Twice, since networks are too sensitive to compare while they are new: a change in the last bit
@@ -98,6 +96,8 @@ class Trainer:
 
     def ops(self) -> Ops:
         """Whose depthwise ops the train step runs."""
+        from tf_dwbp import swap
+
         report = swap.report(self.model)
         fused = sum(entry.count for entry in report.entries if entry.fused)
         return Ops(report.ours, report.stock + report.undecided - fused, fused)
@@ -122,6 +122,8 @@ class Trainer:
         return float(np.mean(predicted == labels))
 
     def _swap(self):
-        if self.swapped:
-            return swap.installed(batch_norm=self.batch_norm)
-        return contextlib.nullcontext()
+        if not self.swapped:
+            return contextlib.nullcontext()
+        from tf_dwbp import swap  # loads the library
+
+        return swap.installed(batch_norm=self.batch_norm)

@@ -24,14 +24,10 @@ momentum is 0.9, LayerScale begins at 0.1. The optimizer is SGD with momentum: A
 gradient of a wrong size. The learning rate is 0.01 in the warm-up and 0.003 after."""
 
 
-def register(subparsers) -> None:
-    """Adds the subcommand to `tf-dwbp`."""
-    parser = subparsers.add_parser(
-        "train",
-        help="train a real model, by our ops or stock's, or compare the two",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-    )
+def configure(parser) -> None:
+    """Gives the subcommand's parser its options."""
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
     parser.add_argument(
         "--model",
         nargs="+",
