@@ -2,16 +2,15 @@
 
 With TF_DWBP_NATIVE=0 in the environment, without the ops' library: then it needs neither a compiler
 nor TensorFlow, and the wheel, of Python alone, serves every platform and every TensorFlow from
-OLDEST_TENSORFLOW on. It judges other implementations and has no ops of its own.
+tensorflow_versions.OLDEST on. It judges other implementations and has no ops of its own.
 """
 
-import importlib.util
 import json
-import os
 import pathlib
+import runpy
 import sys
 
-from setuptools import Distribution, find_packages, setup
+from setuptools import Distribution, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import SetupError
@@ -21,22 +20,17 @@ try:
 except ImportError:  # setuptools before 70.1
     from wheel.bdist_wheel import bdist_wheel
 
-# The one place for TensorFlow's version. A library built for it loads under no other.
-TENSORFLOW_VERSION = "2.21.0"
-# What the package without a library has been tried with.
-OLDEST_TENSORFLOW = "2.16"
-
 ROOT = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))  # an isolated build does not look here by itself
 
-from build_support import cuda_toolkit, native, tensorflow_wheel, xla_headers  # noqa: E402
-
-
-def _is_native():
-    wanted = os.environ.get("TF_DWBP_NATIVE", "")
-    if wanted not in ("", "0", "1"):
-        raise SystemExit(f"TF_DWBP_NATIVE must be 0 or 1, but is {wanted!r}.")
-    return wanted != "0"
+from build_support import (  # noqa: E402
+    backend,
+    cuda_toolkit,
+    native,
+    tensorflow_versions,
+    tensorflow_wheel,
+    xla_headers,
+)
 
 
 class NativeDistribution(Distribution):
@@ -113,42 +107,52 @@ class BuildWithoutLibrary(build_py):
         return pathlib.Path(self.build_lib) / "tf_dwbp" / native.BUILD_INFO_NAME
 
 
-if NATIVE := _is_native():
-    TENSORFLOW = f"=={TENSORFLOW_VERSION}"
+def _tensorflow():
+    """The TensorFlow that is built for. Anything wrong with it is said before minutes of work."""
+    try:
+        return tensorflow_versions.choose(tensorflow_wheel.installed_version())
+    except (tensorflow_versions.Unsupported, tensorflow_wheel.NotFound) as error:
+        raise SystemExit(f"tf_dwbp: {error}") from None
+
+
+def _version(tensorflow):
+    """The package's version, with what it is built for behind a +."""
+    version = runpy.run_path(str(ROOT / "tf_dwbp" / "_version.py"))["__version__"]
+    # What is built from a source distribution has its version: pip insists.
+    if not NATIVE or (ROOT / "PKG-INFO").exists() or "sdist" in sys.argv:
+        return version
+    return f"{version}+{tensorflow_versions.label(tensorflow)}"
+
+
+if NATIVE := backend.is_native():
+    TENSORFLOW = tensorflow_versions.DEFAULT if "sdist" in sys.argv else _tensorflow()
+    REQUIRED = f"=={TENSORFLOW}"
     COMMANDS = {"build_ext": BuildLibrary, "bdist_wheel": TaggedWheel}
 else:
-    TENSORFLOW = f">={OLDEST_TENSORFLOW}"
+    TENSORFLOW = None
+    REQUIRED = f">={tensorflow_versions.OLDEST}"
     COMMANDS = {"build_py": BuildWithoutLibrary}
 
+# What the commands of tf-dwbp take, other than info, explain and run.
+CLI = ["jinja2", "ml-dtypes", "rich"]
+
+# All else is in pyproject.toml.
 setup(
-    name="tf-dwbp",
-    version="0.1.0",
-    description="Depthwise convolution and its gradients for TensorFlow, right everywhere, fast",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    author="The tf_dwbp Authors",
+    version=_version(TENSORFLOW),
+    # Here, since setuptools before 77 would refuse what the later ones want to read there.
     license="Apache-2.0",
-    python_requires=">=3.10",
-    packages=find_packages(include=["tf_dwbp", "tf_dwbp.*"]),
-    package_data={"": ["*.html", "*.css", "*.js"]},
-    install_requires=["jinja2", "ml-dtypes", "numpy", "rich"],
     extras_require={
-        # Two wheels of one package: whoever has one must not be given the other.
-        "cpu": [f"tensorflow-cpu{TENSORFLOW}"],
-        "gpu": [f"tensorflow{TENSORFLOW}"],
-        "test": ["absl-py", "pytest", "pytest-xdist", "scikit-learn"],
+        "cli": CLI,
+        # TensorFlow, by two wheels of one package: whoever has one must not be given the other.
+        "cpu": [*CLI, f"tensorflow-cpu{REQUIRED}"],
+        "gpu": [*CLI, f"tensorflow{REQUIRED}"],
         # What `tf-dwbp bench` takes for its --plot and its --peer torch, as measured.
-        "bench": ["matplotlib", "torch==2.13.0"],
+        "bench": [*CLI, "matplotlib", "torch==2.13.0"],
         # The images of `tf-dwbp train`, and its --plot.
-        "train": ["matplotlib", "scikit-learn"],
+        "train": [*CLI, "matplotlib", "scikit-learn"],
+        # setuptools: tests build the package. Python 3.12 and later come without.
+        "test": [*CLI, "absl-py", "pytest", "pytest-xdist", "scikit-learn", "setuptools"],
     },
-    # The headers to build against, for isolated builds; --no-build-isolation uses what is there.
-    setup_requires=(
-        [f"tensorflow-cpu{TENSORFLOW}"]
-        if NATIVE and not importlib.util.find_spec("tensorflow")
-        else []
-    ),
-    entry_points={"console_scripts": ["tf-dwbp = tf_dwbp.cli:main"]},
     distclass=NativeDistribution if NATIVE else Distribution,
     cmdclass=COMMANDS,
 )

@@ -77,6 +77,7 @@ def _found_by(ctx, module, *arguments):
 
 def _tf_configure_impl(ctx):
     wheel = _found_by(ctx, "tensorflow_wheel")
+    _found_by(ctx, "tensorflow_versions", wheel["version"])  # fails if it is not supported
     xla = _found_by(ctx, "xla_headers", wheel["include"])
     wheel["xla_folders"] = repr([
         "include" + folder[len(wheel["include"]):]

@@ -2,7 +2,7 @@
 
 The environment decides:
   TF_DWBP_CUDA        0: no GPU kernels; 1: an error where there is no nvcc; unset: as it comes.
-  TF_DWBP_CUDA_ARCHS  architectures instead of all, for a quick build: "90", or "80,90".
+  TF_DWBP_CUDA_ARCHS  architectures instead of DEFAULT_ARCHS: "90", or "80,90".
   CUDA_HOME           a toolkit that goes before others, apart from that of an nvcc on PATH.
 
 Run as a program it prints what it found as JSON, for Bazel; it must not import its neighbours.
@@ -19,6 +19,10 @@ import subprocess
 import sys
 
 OLDEST = 75  # kernels rely on nothing newer, and nvcc 13 knows nothing older
+
+# One for each generation: what is compiled for 8.0 runs on 8.6 and 8.9 as well. docs/installing.md
+# names them.
+DEFAULT_ARCHS = (75, 80, 90, 100, 120)
 
 # What __grid_constant__, if constexpr and cudaLaunchKernelEx need.
 OLDEST_NVCC = (11, 8)
@@ -123,11 +127,7 @@ def _toolkit(nvcc: str) -> "CudaToolkit | str":
 
 
 def _archs(known: list[int]) -> list[int]:
-    """The architectures to build for.
-
-    One for each generation: what is compiled for 8.0 runs on 8.6 and 8.9 as well. Turing (7.5)
-    is a generation of its own.
-    """
+    """The architectures to build for, of those that nvcc knows."""
     asked = os.environ.get("TF_DWBP_CUDA_ARCHS")
     if asked:
         try:
@@ -139,11 +139,7 @@ def _archs(known: list[int]) -> list[int]:
             allowed = ", ".join(map(str, usable))
             raise NotFound(f"TF_DWBP_CUDA_ARCHS is {asked!r}, but must be some of {allowed}.")
         return archs
-    generations: dict[int, int] = {}
-    for arch in known:
-        if arch >= OLDEST:
-            generations.setdefault(arch // 10, arch)
-    return list(generations.values())
+    return [arch for arch in DEFAULT_ARCHS if arch in known]
 
 
 def _output(*command: str) -> str:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from build_support import core_test, native, test_programs
+from build_support import compiling, core_test, native, test_programs
 
 DIRECTORY = native.BUILD / "mutation"
 # A mutant may count to 2^63, or wait for ever. The tests take 3 seconds of CPU time. The machine
@@ -59,8 +59,9 @@ class Original:
         plain = test_programs.core_test_directory("plain")
         every = native.units(sources["CORE_SOURCES"], flags, self.directory)
         self.units = [unit for unit in every if unit.source != sources["KERNEL_SOURCE"]]
-        self.eigen, stamp = native.eigen_flags()
-        native.compile_all(self.units, self.eigen, stamp)
+        headers = native.eigen_headers()
+        self.eigen = headers.flags
+        native.compile_all((self.units, headers))
         test_programs.build_core_test()
         # The kernels are with them: compiling these would take minutes.
         self.kernels = sources["KERNEL_SOURCE"]
@@ -177,7 +178,7 @@ class Bench:
         mutated = {unit.object: str(path) for unit, path in made}
         every = [*self.original.units, *self.original.tests]
         unchanged = [str(unit.object) for unit in every if unit.object not in mutated]
-        command = [*native.compiler(), *mutated.values(), *unchanged, "-pthread"]
+        command = [*compiling.compiler(), *mutated.values(), *unchanged, "-pthread"]
         return self._run([*command, "-o", "core_test"], _COMPILE_CPU_SECONDS).returncode == 0
 
     def _why_it_fails(self) -> str:

@@ -1,21 +1,24 @@
-"""Compiles the C++ sources that cc/sources.bzl lists, anew only where something has changed."""
+"""Builds the libraries, and parts of them, from the C++ sources that cc/sources.bzl lists."""
 
-import concurrent.futures
-import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import platform
-import re
-import shlex
-import subprocess
+from collections.abc import Sequence
 
 from build_support import tensorflow_wheel, xla_headers
+from build_support.compiling import (
+    ROOT,
+    BuildError,
+    Headers,
+    Unit,
+    compile_all,
+    compiler_version,
+    link,
+)
 from build_support.cuda_toolkit import CudaToolkit, why_not
 from build_support.tensorflow_wheel import TensorFlowWheel
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 LIBRARY_NAME = "_tf_dwbp.so"
 XLA_LIBRARY_NAME = "_tf_dwbp_xla.so"
@@ -35,31 +38,11 @@ _LIBRARY_FLAGS = [
     "-DEIGEN_MAX_ALIGN_BYTES=64",
 ]
 
+# Where the source tree lies is of no interest to who uses the libraries.
+_PREFIX_MAP = f"-ffile-prefix-map={ROOT}=."
+
 # For g++, CUDA's sources with an emulator in CUDA's place.
 _EMULATED_FLAGS = ["-x", "c++", "-Wno-unknown-pragmas"]
-
-
-class BuildError(Exception):
-    """The build failed; the message says at what, and `brief` in one line what went wrong."""
-
-    def __init__(self, message: str, brief: str | None = None):
-        super().__init__(message)
-        self.brief = brief or message
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """One run of the compiler."""
-
-    source: str
-    object: pathlib.Path
-    flags: list[str]
-    nvcc: CudaToolkit | None = None  # instead of the C++ compiler
-
-    @property
-    def compiler(self) -> list[str]:
-        # nvcc calls the C++ compiler for the host's part.
-        return [self.nvcc.nvcc, f"-ccbin={compiler()[0]}"] if self.nvcc else compiler()
 
 
 def read_sources() -> dict:
@@ -77,27 +60,6 @@ def cpu_isas(machine: str = platform.machine()) -> dict[str, list[str]]:
     return {"baseline": isas["baseline"]}
 
 
-def compiler() -> list[str]:
-    return shlex.split(os.environ.get("CXX", "g++"))
-
-
-def compiler_version() -> str:
-    try:
-        run = subprocess.run(
-            [*compiler(), "--version"],
-            check=True,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise BuildError(
-            f"tf_dwbp needs a C++17 compiler, and {shlex.join(compiler())!r} does not run "
-            f"({error}): install g++, or name another in CXX."
-        ) from None
-    return run.stdout.splitlines()[0]
-
-
 def units(
     sources: list[str],
     flags: list[str],
@@ -106,16 +68,16 @@ def units(
 ) -> list[Unit]:
     """The sources once each, after the kernels (the slowest) once for each instruction set."""
     kernels = read_sources()["KERNEL_SOURCE"]
-    isas = cpu_isas(machine)
-    have = [f"-DTF_DWBP_HAVE_{name.upper()}" for name in isas]
-
-    def unit(source, suffix, extra):
-        path = directory / f"{source.rpartition('.')[0]}{suffix}.o"
-        return Unit(source, path, [*flags, *have, *extra])
-
+    flags = [*flags, *_have(machine)]
+    stem = kernels.rpartition(".")[0]
     return [
-        unit(kernels, f".{name}", [*extra, f"-DTF_DWBP_ISA={name}"]) for name, extra in isas.items()
-    ] + [unit(source, "", []) for source in sources]
+        Unit(kernels, directory / f"{stem}.{name}.o", [*flags, *extra, f"-DTF_DWBP_ISA={name}"])
+        for name, extra in cpu_isas(machine).items()
+    ] + plain_units(sources, flags, directory)
+
+
+def _have(machine: str = platform.machine()) -> list[str]:
+    return [f"-DTF_DWBP_HAVE_{name.upper()}" for name in cpu_isas(machine)]
 
 
 def plain_units(sources: list[str], flags: list[str], directory: pathlib.Path) -> list[Unit]:
@@ -154,92 +116,6 @@ def kernel_objects() -> dict[str, pathlib.Path]:
     return {name: unit.object for name, unit in zip(cpu_isas(), made, strict=True)}
 
 
-def _stamp(unit: Unit, stamp: str) -> str | None:
-    """A digest of all that the object depends on, or None before it was ever compiled.
-
-    By contents, not by time: files that come out of an archive may be older than the object.
-    """
-    dependencies = unit.object.with_suffix(".d")
-    if not (unit.object.exists() and dependencies.exists()):
-        return None
-    nvcc = [unit.nvcc.nvcc, unit.nvcc.version] if unit.nvcc else []
-    digest = hashlib.sha256("\n".join([stamp, *nvcc, *unit.flags]).encode())
-    for name in (
-        dependencies.read_text(encoding="utf-8").replace("\\\n", " ").partition(":")[2].split()
-    ):
-        path = ROOT / name
-        digest.update(path.read_bytes() if path.exists() else b"")
-    return digest.hexdigest()
-
-
-def _compile(unit: Unit, system_flags: list[str], stamp: str) -> bool:
-    """Returns whether there was anything to do."""
-    stamped = unit.object.with_suffix(".stamp")
-    if stamped.exists() and stamped.read_text(encoding="utf-8") == _stamp(unit, stamp):
-        return False
-    unit.object.parent.mkdir(parents=True, exist_ok=True)
-    stamped.unlink(missing_ok=True)
-    command = [*unit.compiler, *unit.flags, *([] if unit.nvcc else system_flags)]
-    dependencies = ["-MMD", "-MF", str(unit.object.with_suffix(".d"))]
-    run([*command, *dependencies, "-c", unit.source, "-o", str(unit.object)], unit.source)
-    stamped.write_text(_stamp(unit, stamp), encoding="utf-8")
-    return True
-
-
-def run(command: list[str], what: str) -> None:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    if done.stdout:
-        print(done.stdout, end="", flush=True)
-    if done.returncode != 0:
-        found = re.search(r"^.*(error: |undefined reference).*$", done.stdout, re.MULTILINE)
-        brief = found[0].strip() if found else f"{what}: exit status {done.returncode}"
-        raise BuildError(f"{what}: failed: {shlex.join(command)}", brief)
-
-
-def compile_all(units: list[Unit], system_flags: list[str], stamp: str) -> list[str]:
-    """Compiles what has changed, on all cores, and returns the objects' paths.
-
-    Args:
-      units: what to compile.
-      system_flags: flags that may differ from build to build and change nothing, such as
-        where TensorFlow's headers happen to lie.
-      stamp: what the objects depend on besides their flags, sources and own headers; not those
-        of nvcc, which sees neither TensorFlow nor CXXFLAGS.
-    """
-    by_nvcc = compiler_version()  # the host's part
-    stamp = f"{by_nvcc}\n{stamp}"
-    system_flags = [*system_flags, *shlex.split(os.environ.get("CXXFLAGS", ""))]
-    cores = len(os.sched_getaffinity(0))
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-        jobs = [
-            pool.submit(_compile, unit, system_flags, by_nvcc if unit.nvcc else stamp)
-            for unit in units
-        ]
-        try:
-            compiled = sum(job.result() for job in jobs)
-        except BuildError:
-            pool.shutdown(cancel_futures=True)
-            raise
-    print(f"tf_dwbp: compiled {compiled} of {len(units)} objects", flush=True)
-    return [str(unit.object) for unit in units]
-
-
-def link(command: list[str], output: pathlib.Path) -> None:
-    """Links into a new file, so that a process that runs the old one is not disturbed."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    new = output.with_suffix(".new")
-    flags = shlex.split(os.environ.get("LDFLAGS", ""))
-    run([*compiler(), *command, *flags, "-pthread", "-o", str(new)], f"linking {output.name}")
-    new.replace(output)
-
-
 def build_library(
     wheel: TensorFlowWheel, directory: pathlib.Path, cuda: CudaToolkit | None
 ) -> None:
@@ -259,17 +135,7 @@ def build_library(
         sep="\n",
         flush=True,
     )
-    sources = read_sources()
-    gpu_sources = sources["GPU_LIBRARY_SOURCES"] if cuda else []
-    gpu_kernels = gpu_kernel_units(BUILD / "library", cuda) if cuda else []
-    objects = compile_all(
-        [
-            *gpu_kernels,
-            *units([*sources["LIBRARY_SOURCES"], *gpu_sources], _LIBRARY_FLAGS, BUILD / "library"),
-        ],
-        # What headers of TensorFlow's eager runtime include from there.
-        *_wheel_flags(wheel, [wheel.include / "external/farmhash_archive/src"]),
-    )
+    objects = compile_all(*library_units(wheel, cuda))
     runtime = _cuda_runtime(cuda) if cuda else []
     name = f"-Wl,-soname,{LIBRARY_NAME}"  # by which the XLA library finds it among what is loaded
     libraries = _linked(wheel.framework, wheel.compiler)
@@ -287,24 +153,59 @@ def build_library(
     (directory / BUILD_INFO_NAME).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
-def _wheel_flags(wheel, folders=()):
-    """compile_all()'s arguments for sources that include TensorFlow's headers."""
+def library_units(
+    wheel: TensorFlowWheel, cuda: CudaToolkit | None
+) -> list[tuple[list[Unit], Headers]]:
+    """What the op library is made of, the slowest first: these serve every TensorFlow."""
+    sources = read_sources()
+    gpu_kernels = gpu_kernel_units(BUILD / "library", cuda) if cuda else []
+    core = [*sources["CORE_SOURCES"], *(sources["GPU_CORE_SOURCES"] if cuda else [])]
+    every = [*sources["LIBRARY_SOURCES"], *(sources["GPU_LIBRARY_SOURCES"] if cuda else [])]
+    rest = [source for source in every if source not in core]
+    return [
+        (gpu_kernels, Headers()),
+        (units(core, _LIBRARY_FLAGS, BUILD / "library"), eigen_headers(wheel, [_PREFIX_MAP])),
+        (
+            plain_units(rest, [*_LIBRARY_FLAGS, *_have()], _directory_of(wheel)),
+            # What headers of TensorFlow's eager runtime include from there.
+            _wheel_headers(wheel, [wheel.include / "external/farmhash_archive/src"]),
+        ),
+    ]
+
+
+def xla_units(wheel: TensorFlowWheel, cuda: CudaToolkit | None) -> tuple[list[Unit], Headers]:
+    """What the XLA library is made of. Raises xla_headers.NotFound where there can be none."""
+    folders = xla_headers.find(wheel.include)
+    sources = read_sources()
+    names = [*sources["XLA_SOURCES"], *(sources["GPU_XLA_SOURCES"] if cuda else [])]
+    units = plain_units(names, _LIBRARY_FLAGS, _directory_of(wheel))
+    return units, _wheel_headers(wheel, folders)
+
+
+def _directory_of(wheel):
+    """Where the objects lie that are made for one TensorFlow."""
+    return BUILD / f"tensorflow-{wheel.version}"
+
+
+def _wheel_headers(wheel, folders=()):
+    """Those of TensorFlow."""
     include = [flag for path in (wheel.include, *folders) for flag in ("-isystem", str(path))]
     # TensorFlow's error macros hold __FILE__: keep the folder of the day out of the library.
-    return (
-        [*include, f"-fmacro-prefix-map={wheel.include}/="],
-        f"tensorflow {wheel.version}\nCXXFLAGS={os.environ.get('CXXFLAGS', '')}",
-    )
+    maps = [_PREFIX_MAP, f"-ffile-prefix-map={wheel.include}/="]
+    return Headers([*include, *maps], f"tensorflow {wheel.version}")
 
 
-def eigen_flags() -> tuple[list[str], str]:
-    """compile_all()'s arguments for the core without TensorFlow.
+def eigen_headers(wheel: TensorFlowWheel | None = None, flags: Sequence[str] = ()) -> Headers:
+    """Eigen's, which come with TensorFlow's, for the core, which knows nothing of TensorFlow.
 
-    The core includes Eigen, which comes with TensorFlow's headers. It gets a folder that holds
-    Eigen alone, so that it cannot include any others.
+    They lie in a folder that holds Eigen alone, so that the core cannot include any others.
+
+    Args:
+      wheel: the TensorFlow; the installed one unless given.
+      flags: others, that change nothing.
     """
     try:
-        wheel = tensorflow_wheel.find()
+        wheel = wheel or tensorflow_wheel.find()
     except tensorflow_wheel.NotFound as error:
         raise BuildError(str(error)) from None
     folder = BUILD / "eigen"
@@ -313,7 +214,12 @@ def eigen_flags() -> tuple[list[str], str]:
     if not link.exists() or not link.samefile(wheel.include / "Eigen"):
         link.unlink(missing_ok=True)
         link.symlink_to(wheel.include / "Eigen")
-    return ["-isystem", str(folder)], f"tensorflow {wheel.version}"
+    # By contents: many releases of TensorFlow come with the same.
+    digest = hashlib.sha256()
+    for path in sorted(link.resolve().rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(link.resolve())}\n".encode() + path.read_bytes())
+    return Headers(["-isystem", str(folder), *flags], f"Eigen {digest.hexdigest()}", "<Eigen/")
 
 
 def _linked(*libraries):
@@ -329,12 +235,7 @@ def _build_xla_library(wheel, directory, cuda) -> str | None:
     """
     output = directory / XLA_LIBRARY_NAME
     try:
-        folders = xla_headers.find(wheel.include)
-        sources = read_sources()
-        names = [*sources["XLA_SOURCES"], *(sources["GPU_XLA_SOURCES"] if cuda else [])]
-        objects = compile_all(
-            plain_units(names, _LIBRARY_FLAGS, BUILD / "library"), *_wheel_flags(wheel, folders)
-        )
+        objects = compile_all(xla_units(wheel, cuda))
         libraries = _linked(directory / LIBRARY_NAME, wheel.framework, wheel.compiler)
         link(["-shared", *objects, *libraries], output)
     except (BuildError, xla_headers.NotFound) as error:
@@ -386,7 +287,7 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
             for source in sources["GPU_HARNESS_SOURCES"]
         ]
     plain = plain_units(host, flags, directory)
-    objects = compile_all([*kernels, *entries, *plain], [], stamp="")
+    objects = compile_all(([*kernels, *entries, *plain], Headers()))
     library = directory / "gpu_harness.so"
     link(["-shared", *objects, *(_cuda_runtime(cuda) if cuda else [])], library)
     return library

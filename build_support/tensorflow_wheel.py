@@ -45,7 +45,7 @@ def find() -> TensorFlowWheel:
             "--no-build-isolation."
         )
     directory = pathlib.Path(spec.origin).parent
-    distribution, version = _owner(directory)
+    distribution, version = owner(directory)
     wheel = TensorFlowWheel(distribution, version, directory)
     if not wheel.framework.exists():
         raise NotFound(
@@ -54,8 +54,20 @@ def find() -> TensorFlowWheel:
     return wheel
 
 
-def _owner(directory: pathlib.Path) -> tuple[str, str]:
-    """The distribution that the package in this directory came from: (name, version)."""
+def installed_version() -> str | None:
+    """The version of the TensorFlow that this interpreter would import, if there is one."""
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.origin is None:
+        return None
+    return owner(pathlib.Path(spec.origin).parent)[1]
+
+
+def owner(directory: pathlib.Path) -> tuple[str, str]:
+    """The distribution that the package in this directory came from: (name, version).
+
+    Raises:
+      NotFound: there is none, or there are two.
+    """
     owners = {
         (distribution.metadata["Name"].replace("_", "-"), distribution.version)
         for distribution in importlib.metadata.distributions(path=[str(directory.parent)])

@@ -31,9 +31,8 @@ def build_gpu_test() -> pathlib.Path:
     for name in ("GPU_CORE_SOURCES", "EMULATOR_SOURCES", "GPU_TEST_SOURCES"):
         tested += sources[name]
     emulated = native.emulated_kernel_units(directory, flags)
-    objects = native.compile_all(
-        [*emulated, *native.plain_units(tested, flags, directory)], [], stamp=""
-    )
+    units = [*emulated, *native.plain_units(tested, flags, directory)]
+    objects = native.compile_all((units, native.Headers()))
     native.link([*SANITIZER_FLAGS, *objects], directory / "gpu_test")
     return directory / "gpu_test"
 
@@ -69,7 +68,7 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
             [], test_flags("plain"), core_test_directory("plain", machine), machine
         )
         units = [*plain, *(unit for unit in units if unit.source != kernels)]
-    objects = native.compile_all(units, *native.eigen_flags())
+    objects = native.compile_all((units, native.eigen_headers()))
     # An emulator has no other machine's libraries.
     static = ["-static"] if _unless_native(machine) else []
     native.link([*besides, *static, *objects], directory / "core_test")

@@ -1,6 +1,6 @@
 """Judges stock TensorFlow's ops, version by version, and makes the table of docs/versions.md.
 
-    python -m build_support.versions RESULTS VERSION... [--page docs/versions.md] [-- OPTION...]
+    python -m build_support.versions RESULTS [VERSION...] [--page docs/versions.md] [-- OPTION...]
 
 For each version: an environment of its own with `tensorflow-cpu` of that version and the package
 without a library (TF_DWBP_NATIVE=0), and in it `tf-dwbp conformance --target stock OPTION...`. The
@@ -15,6 +15,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+
+from build_support.tensorflow_versions import JUDGED
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -165,7 +167,13 @@ def main(arguments: list[str] | None = None) -> int:
     """The program; returns 2 if a version could not be judged."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=pathlib.Path, metavar="RESULTS", help="folder for JSON")
-    parser.add_argument("versions", nargs="+", metavar="VERSION", help="oldest first")
+    parser.add_argument(
+        "versions",
+        nargs="*",
+        default=JUDGED,
+        metavar="VERSION",
+        help=f"oldest first; {', '.join(JUDGED)} unless given",
+    )
     parser.add_argument("--page", type=pathlib.Path, help="put the table there, not to the screen")
     given = sys.argv[1:] if arguments is None else arguments
     own, options = given, ["--quick"]

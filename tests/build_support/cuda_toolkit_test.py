@@ -17,7 +17,7 @@ from build_support import cuda_toolkit  # noqa: E402
 _NVCC = """#!/bin/sh
 case "$1" in
   --version) echo "Cuda compilation tools, release {release}, V{release}.1" ;;
-  --list-gpu-arch) printf 'compute_%s\\n' 50 75 80 86 90 100 103 ;;
+  --list-gpu-arch) printf 'compute_%s\\n' 50 75 80 86 90 100 103 110 ;;
   --dryrun) echo "#$ TOP={top}" ;;
 esac
 """
@@ -62,6 +62,11 @@ class CudaToolkitTest(tf.test.TestCase):
         os.environ["TF_DWBP_CUDA_ARCHS"] = "86,75"
         self.assertEqual(cuda_toolkit.find().archs, [75, 86])
 
+    def test_the_docs_name_the_architectures(self):
+        names = [f"sm_{arch}" for arch in cuda_toolkit.DEFAULT_ARCHS]
+        page = (_ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
+        self.assertIn(f"{', '.join(names[:-1])} and {names[-1]}", " ".join(page.split()))
+
     def test_0_means_none(self):
         self._make()
         os.environ["TF_DWBP_CUDA"] = "0"
@@ -97,7 +102,9 @@ class CudaToolkitTest(tf.test.TestCase):
         os.environ["TF_DWBP_CUDA"] = "1"
         for archs in ("sm_90", "50", "77", ","):
             os.environ["TF_DWBP_CUDA_ARCHS"] = archs
-            with self.assertRaisesRegex(cuda_toolkit.NotFound, "some of 75, 80, 86, 90, 100, 103"):
+            with self.assertRaisesRegex(
+                cuda_toolkit.NotFound, "some of 75, 80, 86, 90, 100, 103, 110"
+            ):
                 cuda_toolkit.find()
 
 

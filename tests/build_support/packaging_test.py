@@ -1,7 +1,9 @@
 """What is declared about the package agrees with what the package is."""
 
+import ast
 import collections
 import json
+import os
 import pathlib
 import re
 import runpy
@@ -19,7 +21,8 @@ import tensorflow as tf
 
 import package_copy
 import tf_dwbp
-from tf_dwbp import _library
+from build_support import tensorflow_versions, tensorflow_wheel
+from tf_dwbp import _library, cli
 from tf_dwbp.tools.problem import DTYPES
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
@@ -38,27 +41,50 @@ def _read_setup():
 
 
 class RequirementsTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        names, self.arguments = _read_setup()
-        self.version = names["TENSORFLOW_VERSION"]
+    def test_the_extras_bring_the_version_that_is_built_for(self):
+        _, arguments = _read_setup()
+        extras = arguments["extras_require"]
+        version = tensorflow_versions.check(tf.__version__, "TensorFlow is")
+        self.assertEqual(extras["cpu"], [*extras["cli"], f"tensorflow-cpu=={version}"])
+        self.assertEqual(extras["gpu"], [*extras["cli"], f"tensorflow=={version}"])
+        label = tensorflow_versions.label(version)
+        self.assertEqual(arguments["version"], f"{tf_dwbp.__version__}+{label}")
 
-    def test_the_extras_bring_the_one_version(self):
-        extras = self.arguments["extras_require"]
-        self.assertEqual(extras["cpu"], [f"tensorflow-cpu=={self.version}"])
-        self.assertEqual(extras["gpu"], [f"tensorflow=={self.version}"])
+    def test_what_cannot_be_built_for_is_said_at_once(self):
+        for installed, asked, text in (
+            ("2.18.1", "", "the installed TensorFlow is 2.18.1, but tf_dwbp can be built for"),
+            ("2.21.0", "2.20.0", "TF_DWBP_TENSORFLOW is 2.20.0, but the installed TensorFlow is"),
+        ):
+            with (
+                mock.patch.object(tensorflow_wheel, "owner", return_value=("it", installed)),
+                mock.patch.dict(os.environ, TF_DWBP_TENSORFLOW=asked),
+                self.assertRaisesRegex(SystemExit, f"^tf_dwbp: {text}"),
+            ):
+                _read_setup()
 
-    def test_a_plain_install_brings_no_tensorflow(self):
-        for requirement in self.arguments["install_requires"]:
-            self.assertNotIn("tensorflow", requirement)
+    def test_the_commands_need_what_the_extra_brings(self):
+        _, arguments = _read_setup()
+        modules = [name.replace("-", "_") for name in arguments["extras_require"]["cli"]]
+        self.assertEqual(sorted(modules), sorted(cli.EXTRA_MODULES))
 
-    def test_builds_against_the_tensorflow_that_is_there(self):
-        self.assertEqual(self.arguments["setup_requires"], [])
-
-    def test_an_isolated_build_asks_for_the_one_version(self):
-        with mock.patch("importlib.util.find_spec", return_value=None):
-            _, arguments = _read_setup()
-        self.assertEqual(arguments["setup_requires"], [f"tensorflow-cpu=={self.version}"])
+    def test_what_the_package_imports_is_declared(self):
+        """By an extra, unless all of the package needs it."""
+        _, arguments = _read_setup()
+        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        declared = set(re.search(r"^dependencies = (.*)$", project, re.MULTILINE)[1].split('"'))
+        for requirements in arguments["extras_require"].values():
+            declared |= {re.split("[=>]", text)[0].replace("-", "_") for text in requirements}
+        # TensorFlow brings Keras and Protocol Buffers, and is what all else is for.
+        declared |= {"tensorflow", "keras", "google", "tf_dwbp", "sklearn"}
+        declared.add("tf_keras")  # the Keras of old, in whose place the ops come where it is loaded
+        for path in (ROOT / "tf_dwbp").rglob("*.py"):
+            imported = set()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    imported.add(node.module.partition(".")[0])
+            self.assertEmpty(imported - declared - sys.stdlib_module_names, str(path))
 
 
 class SourcesTest(tf.test.TestCase):
@@ -104,7 +130,7 @@ class TestsTest(tf.test.TestCase):
 class BuildTest(tf.test.TestCase):
     def test_the_build_info_is_of_this_build(self):
         info = json.loads(_library.BUILD_INFO_PATH.read_text(encoding="utf-8"))
-        self.assertEqual(info["tensorflow_version"], tf.__version__)
+        _library.check_version(info["tensorflow_version"], tf.__version__)
         self.assertNotEmpty(info["compiler"])
         self.assertIn("baseline", info["cpu_isas"])
         self.assertEqual(tf_dwbp.build_info(), {"native": True} | info)
@@ -137,8 +163,6 @@ class WithoutLibraryTest(tf.test.TestCase):
         for name in ("setup.py", "pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, self.tree)
         shutil.copytree(ROOT / "build_support", self.tree / "build_support")
-        # The build must import no TensorFlow; and there is no program that it could call.
-        (self.tree / "tensorflow.py").write_text("0 / 0", encoding="utf-8")
 
     def _build(self, command, native="0"):
         return subprocess.run(
@@ -153,6 +177,8 @@ class WithoutLibraryTest(tf.test.TestCase):
         return json.loads((self.package / "_build_info.json").read_text(encoding="utf-8"))
 
     def test_the_wheel_serves_all_platforms_and_has_no_library(self):
+        # The build must import no TensorFlow; and there is no program that it could call.
+        (self.tree / "tensorflow.py").write_text("0 / 0", encoding="utf-8")
         done = self._build("bdist_wheel")
         self.assertEqual(done.returncode, 0, done.stderr)
         (path,) = (self.tree / "dist").iterdir()
@@ -165,7 +191,7 @@ class WithoutLibraryTest(tf.test.TestCase):
         self.assertEqual(info, {"native": False})
         there = {
             path.relative_to(self.tree).as_posix()
-            for pattern in ("*.py", "*.html", "*.css", "*.js", "*.json")
+            for pattern in ("*.py", "*.html", "*.css", "*.js", "*.json", "py.typed")
             for path in self.package.rglob(pattern)
         }
         self.assertEqual(files, there)
@@ -173,6 +199,8 @@ class WithoutLibraryTest(tf.test.TestCase):
         self.assertEqual(
             ours, ['tensorflow-cpu>=2.16; extra == "cpu"', 'tensorflow>=2.16; extra == "gpu"']
         )
+        self.assertEqual([text for text in required if ";" not in text], ["numpy", "packaging"])
+        self.assertStartsWith(path.name, f"tf_dwbp-{tf_dwbp.__version__}-")
         # The source tree keeps the library that was built there.
         self.assertEqual(self._described(), {"tensorflow_version": "1.2.3"})
 
@@ -184,6 +212,7 @@ class WithoutLibraryTest(tf.test.TestCase):
     def test_with_the_library_a_compiler_is_asked_for(self):
         done = self._build("bdist_wheel", native="1")
         self.assertNotEqual(done.returncode, 0)
+        self.assertIn("needs a C++17 compiler, and '/no/compiler' does not run", done.stderr)
 
     def test_another_setting_is_refused(self):
         done = self._build("bdist_wheel", native="no")

@@ -106,6 +106,7 @@ class ProgramTest(absltest.TestCase):
         page = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
         table = page.partition(versions._BEGIN)[2].partition(versions._END)[0]
         self.assertEqual(versions.put_into(page, table.strip("\n")), page)
+        self.assertIn(f"Judged: {', '.join(versions.JUDGED)}.\n", table)
 
 
 if __name__ == "__main__":
