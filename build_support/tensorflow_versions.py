@@ -12,13 +12,18 @@ import json
 import os
 import sys
 
-from packaging.version import InvalidVersion, Version
+try:
+    from packaging.version import InvalidVersion, Version
+except ImportError:
+    sys.exit(
+        "tf_dwbp's build compares versions by a package that is missing: pip install packaging"
+    )
 
-# What is built and tested -> the oldest and the newest Python that it has wheels for. Of each
-# series, other patch releases are taken as well.
+# What is built and tested -> the oldest and the newest Python that it has wheels for, from 3.10 on.
+# Of each series, other patch releases are taken as well.
 PYTHONS = {
-    "2.19.1": ("3.9", "3.12"),
-    "2.20.0": ("3.9", "3.13"),
+    "2.19.1": ("3.10", "3.12"),
+    "2.20.0": ("3.10", "3.13"),
     "2.21.0": ("3.10", "3.13"),
     "2.22.0rc0": ("3.10", "3.13"),
 }

@@ -1,0 +1,71 @@
+"""What is written down for those who work on the package agrees with what it is."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+from unittest import mock
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
+sys.path.insert(0, str(_ROOT))
+
+from build_support import compile_commands, compiling, native  # noqa: E402
+from tf_dwbp import __version__  # noqa: E402
+
+_NEEDS_FILES_OF_GIT = pytest.mark.skipif(
+    not (_ROOT / ".pre-commit-config.yaml").exists(),
+    reason="a checkout's files, which Bazel is not given",
+)
+
+
+@_NEEDS_FILES_OF_GIT
+def test_pre_commit_runs_the_tools_of_ci():
+    hooks = (_ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    tools = (_ROOT / ".ci" / "lint-requirements.txt").read_text(encoding="utf-8").split()
+    assert sorted(set(re.findall(r'\["(.*)"\]', hooks))) == sorted(tools)
+
+
+@_NEEDS_FILES_OF_GIT
+def test_the_changelog_begins_with_this_version():
+    text = (_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE)[0] == __version__
+
+
+@_NEEDS_FILES_OF_GIT
+def test_pages_link_to_files_that_are_there():
+    for page in ("CONTRIBUTING.md", "CHANGELOG.md", "docs/installing.md"):
+        path = _ROOT / page
+        for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{page}: {link}"
+    page = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:cc|tf_dwbp|build_support)/[\w./]+)`", page):
+        assert (_ROOT / name).exists(), name
+    for name in re.findall(r"python -m (build_support\.\w+)", page):
+        assert (_ROOT / f"{name.replace('.', '/')}.py").exists(), name
+
+
+@_NEEDS_FILES_OF_GIT
+def test_clangd_is_told_how_each_source_is_compiled(tmp_path):
+    (tmp_path / "cc").symlink_to(_ROOT / "cc")
+    with mock.patch.object(compiling, "ROOT", tmp_path):
+        assert compile_commands.main() is None
+    commands = json.loads((tmp_path / "compile_commands.json").read_text(encoding="utf-8"))
+    sources = {path.relative_to(_ROOT).as_posix() for path in (_ROOT / "cc").rglob("*.c[cu]")}
+    listed = native.read_sources()
+    only_gpu = set(listed["GPU_LIBRARY_SOURCES"] + listed["GPU_XLA_SOURCES"])
+    only_gpu -= set(listed["GPU_CORE_SOURCES"])  # compiled for the emulator as well
+    only_gpu |= set(listed["GPU_HARNESS_SOURCES"])
+    assert {command["file"] for command in commands} == sources - only_gpu
+    # One, as clangd would run it.
+    (command,) = (each for each in commands if each["file"] == "cc/conv/problem.cc")
+    done = subprocess.run(
+        [*command["arguments"], "-fsyntax-only"], cwd=command["directory"], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
