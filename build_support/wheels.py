@@ -55,8 +55,8 @@ def _only(folder, pattern):
 
 def _wheel_of(source, folder, python, **environment):
     """Has pip build a wheel of the source, and returns its path."""
-    for left in BUILD.glob("lib*"):  # by a build before, of files that may be gone
-        shutil.rmtree(left)
+    for left in (BUILD / "lib", *BUILD.glob("lib.*")):  # of a build before: files may be gone
+        shutil.rmtree(left, ignore_errors=True)
     options = ["--no-deps", "--verbose", "--wheel-dir", folder]
     _run(python, "-m", "pip", "wheel", *options, source, **environment)
     return _only(folder, "*.whl")

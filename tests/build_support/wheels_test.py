@@ -73,6 +73,8 @@ def _main(monkeypatch, tmp_path):
 def test_each_wheel_is_made_checked_and_tried_in_each_python(_main, tmp_path):
     stale = tmp_path / "build" / "lib.linux-x86_64"
     stale.mkdir(parents=True)
+    objects = tmp_path / "build" / "library"
+    objects.mkdir()
     status, programs, stdout, _ = _main("--tensorflow", "2.19", "2.20.0")
     assert status == 0
     names = [
@@ -84,6 +86,7 @@ def test_each_wheel_is_made_checked_and_tried_in_each_python(_main, tmp_path):
     assert {path.name for path in (tmp_path / "dist").iterdir()} == set(names)
     assert [line.rpartition("/")[2] for line in stdout.splitlines() if "made " in line] == names
     assert not stale.exists()  # of which something might come into the wheel
+    assert objects.exists()
     built = [words[0] for words in programs.ran("wheel")]
     assert built == [sys.executable, "python3.12", "python3.13"]
     for words in programs.ran("repair"):
