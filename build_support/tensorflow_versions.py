@@ -25,7 +25,7 @@ PYTHONS = {
     "2.19.1": ("3.10", "3.12"),
     "2.20.0": ("3.10", "3.13"),
     "2.21.0": ("3.10", "3.13"),
-    "2.22.0rc0": ("3.10", "3.13"),
+    "2.22.0rc0": ("3.10", "3.14"),
 }
 SUPPORTED = tuple(PYTHONS)
 # What the extras and an isolated build bring unless told otherwise.

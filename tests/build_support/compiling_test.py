@@ -85,11 +85,14 @@ def test_a_build_says_what_it_is_at(monkeypatch, capsys):
     assert printed.endswith("tf_dwbp: compiled 1 of 1 objects\n")
 
 
+_KNOWN = ("3.11", "3.12", "3.13", "3.14")
+
+
 def test_a_python_is_one_that_the_tensorflow_has_wheels_for():
-    found = {text: f"python{text}" for text in ("3.13", "3.9", "3.11", "3.12", "3.99")}
+    found = {text: f"python{text}" for text in ("3.13", "3.9", "3.11", "3.12", "3.14", "3.99")}
     for version, (oldest, newest) in PYTHONS.items():
         able = list(pythons.suitable(version, found))
-        assert able == [text for text in ("3.11", "3.12", "3.13") if _between(oldest, text, newest)]
+        assert able == [text for text in _KNOWN if _between(oldest, text, newest)]
     with pytest.raises(pythons.Failed, match=r"TensorFlow 2\.21\.0 has no wheel for Python 3\.9"):
         pythons.suitable("2.21.0", {"3.9": "python3.9"})
     with pytest.raises(pythons.Failed, match=r"what is tested is .* not 2\.20\.9"):

@@ -12,6 +12,7 @@ sys.path.insert(0, str(_ROOT))
 
 from build_support import backend, tensorflow_versions, tensorflow_wheel  # noqa: E402
 from build_support.tensorflow_versions import DEFAULT, SUPPORTED, Unsupported  # noqa: E402
+from tf_dwbp import __version__  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -133,8 +134,10 @@ def test_what_bazel_is_told():
 
 def test_the_docs_name_each_version():
     page = (_ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
-    for version in SUPPORTED:
-        assert f"| {version}" in page
+    for version, (oldest, newest) in tensorflow_versions.PYTHONS.items():
+        default = ", the default" if version == DEFAULT else ""
+        assert f"\n| {version}{default} | {oldest} to {newest} | " in page
+        assert f"`{__version__}+{tensorflow_versions.label(version)}`" in page
     assert tensorflow_versions.VARIABLE in page
 
 
