@@ -1,5 +1,7 @@
 """The package as TF_DWBP_NATIVE=0 builds it: it judges others, and says why it has no ops."""
 
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -7,11 +9,13 @@ import re
 import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 import pytest
 from absl.testing import absltest, parameterized
 
 import package_copy
+from tf_dwbp import cli
 
 _TARGET = """
 import numpy as np
@@ -127,19 +131,57 @@ class WithoutLibraryTest(parameterized.TestCase):
         self.assertIn("No module named 'tensorflow'", lines[0])
 
 
+def _loaded(arguments, *modules):
+    """Which of the modules a run of the program has loaded when it ends."""
+    program = (
+        "import atexit, runpy, sys\n"
+        f"sys.argv = ['tf-dwbp', *{arguments.split()!r}]\n"
+        f"loaded = lambda: [name for name in {modules!r} if name in sys.modules]\n"
+        "atexit.register(lambda: print('loaded', *loaded()))\n"
+        "runpy.run_module('tf_dwbp', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8")
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
 class HelpTest(absltest.TestCase):
+    def test_what_is_said_at_once_loads_little(self):
+        heavy = ("tensorflow", "rich", "jinja2")
+        self.assertEqual(_loaded("--help", "numpy", *heavy), [])
+        self.assertEqual(_loaded("no_such_command", "numpy", *heavy), [])
+        for arguments in (
+            "conformance --dtype int8",
+            "conformance --target stock --execution jit",
+            "fuzz --isa sse9",
+            "bench --model mobilenet",
+            "train --compare --swap",
+            "explain x",
+            "diff a b",
+        ):
+            self.assertEqual(_loaded(arguments, *heavy), [], arguments)
+
+    def test_what_a_command_misses_is_said_with_what_to_install(self):
+        def find_spec(name):
+            return None if name in ("rich", "ml_dtypes") else name
+
+        for command in ("conformance", "diff", "fuzz", "bench", "train"):
+            stderr = io.StringIO()
+            with (
+                mock.patch.object(cli.importlib.util, "find_spec", find_spec),
+                contextlib.redirect_stderr(stderr),
+                self.assertRaises(SystemExit) as exit,
+            ):
+                cli.main([command])
+            self.assertEqual(exit.exception.code, 2)
+            self.assertEqual(
+                stderr.getvalue(),
+                f"tf-dwbp {command}: not installed: ml_dtypes, rich; pip install 'tf-dwbp[cli]', "
+                "or ml_dtypes rich\n",
+            )
+
     def test_help_and_info_load_no_tensorflow(self):
         for arguments in ("--help", "conformance --help", "fuzz --help", "explain --help", "info"):
-            program = (
-                "import atexit, runpy, sys\n"
-                f"sys.argv = ['tf-dwbp', *{arguments.split()!r}]\n"
-                "atexit.register(lambda: print('loaded', 'tensorflow' in sys.modules))\n"
-                "runpy.run_module('tf_dwbp', run_name='__main__')\n"
-            )
-            done = subprocess.run(
-                [sys.executable, "-c", program], capture_output=True, encoding="utf-8"
-            )
-            self.assertEndsWith(done.stdout, "loaded False\n", done.stderr)
+            self.assertEqual(_loaded(arguments, "tensorflow"), [], arguments)
 
 
 if __name__ == "__main__":

@@ -110,10 +110,10 @@ def configure(parser) -> None:
 def _run(parser, arguments):
     if arguments.plot and (arguments.train or isinstance(arguments.load, TrainingRun)):
         parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
+    run = arguments.load or _measure(parser, arguments)
     # Here, since a usage error is to be said at once.
     from tf_dwbp.bench import plot, report
 
-    run = arguments.load or _measure(parser, arguments)
     complete = run_files.write(arguments, run.save, lambda path: plot.draw(run, path))
     (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
     return 2 if not complete else 1 if run.failed else 0

@@ -63,9 +63,10 @@ def configure(parser) -> None:
 
 
 def _run(parser, arguments):
+    runs, machine = arguments.load or _train(parser, arguments)
+    # Here, since a usage error is to be said at once.
     from tf_dwbp.train import plot, report, results
 
-    runs, machine = arguments.load or _train(parser, arguments)
     complete = run_files.write(
         arguments,
         lambda path: results.save(runs, machine, path),
