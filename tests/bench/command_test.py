@@ -259,7 +259,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
             self.assertIn("is not what --json writes", self._usage_error("--load", str(path)))
 
     def test_what_is_missing_is_said_before_anything_is_measured(self):
-        with mock.patch.object(importlib.util, "find_spec", return_value=None):
+        with mock.patch.object(
+            importlib.util, "find_spec", side_effect=lambda name: name != "torch" or None
+        ):
             self.assertRegex(
                 self._usage_error("--peer", "torch"), "--peer torch: .*pip install torch"
             )
