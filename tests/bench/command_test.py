@@ -260,7 +260,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_what_is_missing_is_said_before_anything_is_measured(self):
         with mock.patch.object(
-            importlib.util, "find_spec", side_effect=lambda name: name != "torch" or None
+            importlib.util,
+            "find_spec",
+            side_effect=lambda name, *_: None if name in ("torch", "matplotlib") else True,
         ):
             self.assertRegex(
                 self._usage_error("--peer", "torch"), "--peer torch: .*pip install torch"
