@@ -11,6 +11,7 @@ not import its neighbours.
 import json
 import os
 import pathlib
+import re
 import sys
 
 # Folders of the wheel's include path -> a header that XLA's headers include from there. The wheel
@@ -21,6 +22,9 @@ _FOLDERS = {
     # tsl/platform/fingerprint.h, by which XLA's caches know their entries
     "external/farmhash_archive/src": "farmhash.h",
 }
+# Of XLA's foreign function interface, 0.2: older ones (TensorFlow 2.20) refuse attributes that
+# a handler reads only when it is instantiated.
+_OLDEST_MINOR = 2
 _HEADERS = ("tensorflow/compiler/tf2xla/xla_op_kernel.h", "xla/ffi/api/ffi.h")
 
 
@@ -49,6 +53,11 @@ def find(include: pathlib.Path) -> list[pathlib.Path]:
     for path, header in there.items():
         if not path.exists():
             raise NotFound(f"this TensorFlow comes without {header}")
+    api = include / "xla/ffi/api/c_api.h"
+    text = api.read_text(encoding="utf-8") if api.exists() else ""
+    minor = re.search(r"^#define XLA_FFI_API_MINOR (\d+)", text, re.MULTILINE)
+    if minor and int(minor[1]) < _OLDEST_MINOR:
+        raise NotFound(f"this TensorFlow's XLA FFI is 0.{minor[1]}, not 0.{_OLDEST_MINOR} or newer")
     return [include / folder for folder in _FOLDERS]
 
 

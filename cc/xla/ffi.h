@@ -84,14 +84,9 @@ bool register_handler(const char* platform, XLA_FFI_Handler* instantiate,
   if (!is_first_copy()) return false;
   namespace ffi = ::xla::ffi;
   const XLA_FFI_Api* const api = ffi::GetXlaFfiApi();
-  const std::string type = std::string("tf_dwbp plan on ") + platform;
-#if XLA_FFI_API_MAJOR == 0 && XLA_FFI_API_MINOR < 2
-  // TensorFlow 2.20: how to delete a state is said when it is made.
-  ffi::Ffi::RegisterTypeId(api, type, &State<Backend>::id);
-#else
   static const XLA_FFI_TypeInfo kType = ffi::MakeTypeInfo<State<Backend>>();
+  const std::string type = std::string("tf_dwbp plan on ") + platform;
   ffi::Ffi::RegisterTypeId(api, type, &State<Backend>::id, &kType);
-#endif
   const XLA_FFI_Handler_Bundle bundle{instantiate, nullptr, nullptr, execute};
   for (const conv::Op op : kOps) {
     ffi::Ffi::RegisterStaticHandler(api, op_name(op), platform, bundle);

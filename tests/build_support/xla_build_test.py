@@ -73,6 +73,15 @@ class XlaBuildTest(tf.test.TestCase):
             with self.assertRaisesRegex(xla_headers.NotFound, f"comes without {header}"):
                 xla_headers.find(self._include(header))
 
+    def test_an_older_interface_is_refused(self):
+        include = self._include()
+        api = include / "xla" / "ffi" / "api" / "c_api.h"
+        api.write_text("#define XLA_FFI_API_MINOR 2\n", encoding="utf-8")
+        xla_headers.find(include)
+        api.write_text("#define XLA_FFI_API_MINOR 1\n", encoding="utf-8")
+        with self.assertRaisesRegex(xla_headers.NotFound, r"XLA FFI is 0\.1, not 0\.2 or newer"):
+            xla_headers.find(include)
+
     def test_0_means_none(self):
         os.environ["TF_DWBP_XLA"] = "0"
         with self.assertRaisesRegex(xla_headers.NotFound, "TF_DWBP_XLA is 0"):
