@@ -106,6 +106,8 @@ class Trainer:
         """What computes the BatchNormalization layers of the train step."""
         import keras
 
+        from tf_dwbp import swap
+
         entries = swap.report(self.model).batch_norms
         fused = {entry.layer for entry in entries if entry.fused}
         normalizations = {
