@@ -242,8 +242,8 @@ class InstalledFilesTest(tf.test.TestCase):
         self.assertEqual({pathlib.Path(output).name for output in outputs}, there)
 
 
-class ReadmeTest(tf.test.TestCase):
-    def test_names_the_two_commands(self):
+class DocsTest(tf.test.TestCase):
+    def test_the_readme_names_the_two_commands(self):
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
         self.assertIn('pip install ".[cpu]" && tf-dwbp conformance', readme)
         self.assertIn('pip install -e ".[cpu,test]" && pytest', readme)
@@ -257,7 +257,7 @@ class ReadmeTest(tf.test.TestCase):
             taps = sorted({taps for taps, _, _ in steps})
             strides = sorted({max(result, source) for _, result, source in steps})
             row = f"| {', '.join(f'{n}x{n}' for n in taps)} | {', '.join(map(str, strides))} (both "
-            self.assertIn(row, (ROOT / "README.md").read_text(encoding="utf-8"))
+            self.assertIn(row, (ROOT / "docs" / "gpus.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""What the README and the pages of docs/ say is so: examples run, links lead somewhere."""
+
+import pathlib
+import re
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_dwbp
+from build_support import docs_site
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_PAGES = sorted(path for path in [*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")])
+_MODEL = """
+import numpy as np, tensorflow as tf, tf_dwbp
+layers = [tf.keras.layers.DepthwiseConv2D(3), tf.keras.layers.BatchNormalization(),
+          tf.keras.layers.Flatten()]
+model = tf.keras.Sequential(layers)
+model.compile("sgd", "mse")
+images, labels = np.ones([4, 5, 5, 2], "f"), np.ones([4, 18], "f")
+"""
+_TENSORS = """
+import tensorflow as tf
+x, w, b = tf.ones([2, 5, 5, 3]), tf.ones([3, 3, 3, 1]), tf.ones([3])
+"""
+# What the examples of a page take for granted.
+_GIVEN = {"docs/swap.md": _MODEL, "docs/batch_norm.md": _MODEL, "docs/epilogues.md": _TENSORS}
+
+
+def _name(path):
+    return path.relative_to(_ROOT).as_posix()
+
+
+def _examples(path):
+    return re.findall(r"^```python\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("path", [p for p in _PAGES if _examples(p)], ids=_name)
+def test_examples_run(path):
+    names = {}
+    examples = _examples(path)
+    for example in [_GIVEN.get(_name(path), ""), *examples]:
+        exec(compile(example, _name(path), "exec"), names)
+    for _ in range(sum(example.count("swap.install(") for example in examples)):
+        tf_dwbp.swap.uninstall()
+    if "kernel_gradient" in names:  # of the README's example, by TensorFlow's own ops
+        with tf.GradientTape() as tape:
+            output = tf.nn.depthwise_conv2d(names["images"], names["kernel"], [1, 2, 2, 1], "SAME")
+            loss = tf.reduce_mean(output**2)
+        expected = tape.gradient(loss, names["kernel"])
+        np.testing.assert_allclose(names["kernel_gradient"], expected, rtol=1e-3, atol=1e-6)
+
+
+def _anchor(heading):
+    return re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", _PAGES, ids=_name)
+def test_links_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        page = (path.parent / file) if file else path
+        assert page.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+            assert anchor in map(_anchor, headings), target
+
+
+def test_every_page_is_in_the_site():
+    listed = (_ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    nav = set(re.findall(r"^ +- (\S+\.md)$", listed, re.M))
+    pages = {path.name for path in _ROOT.glob("docs/*.md")} | set(docs_site._PAGES.values())
+    assert nav | {"index.md"} == pages
+
+
+def test_links_of_the_roots_files_lead_to_the_sites_pages():
+    text = "[a](docs/ops.md) [b](CONTRIBUTING.md) ![c](docs/bench.png) [d](https://e/docs/f)"
+    assert docs_site.page_of(text) == (
+        "[a](ops.md) [b](contributing.md) ![c](bench.png) [d](https://e/docs/f)"
+    )
+
+
+def test_the_readme_is_short():
+    assert len((_ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
