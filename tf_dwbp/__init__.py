@@ -11,6 +11,7 @@ without the library has none: the modules' import says so.
 """
 
 import importlib
+from typing import Any
 
 from tf_dwbp import _library
 from tf_dwbp._library import build_info
@@ -26,7 +27,7 @@ if not _library.in_program() and _library.is_built():
     from tf_dwbp import flops, gradients, nn, swap, vectorize
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _WHEN_ASKED_FOR:
         return importlib.import_module(f"tf_dwbp.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,8 @@ from tf_dwbp import nn  # isort: skip  (says what is missing, if TensorFlow or t
 
 import inspect
 import numbers
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -31,21 +33,26 @@ if keras.config.backend() != "tensorflow":
     )
 
 
-def _constructor(stock):
-    """That of Keras's layer, which before Keras 3.15 refuses strides with dilations."""
-    signature = inspect.signature(stock.__init__)
+_T = TypeVar("_T")
+_Layer = TypeVar("_Layer")  # of Keras, which has no types
 
-    def __init__(self, *args, **kwargs):
+
+def _constructor(stock: type) -> Callable[..., None]:
+    """That of Keras's layer, which before Keras 3.15 refuses strides with dilations."""
+    initialize: Callable[..., None] = stock.__init__  # type: ignore[misc]
+    signature = inspect.signature(initialize)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         bound = signature.bind(self, *args, **kwargs)
         dilation_rate = bound.arguments.pop("dilation_rate", 1)
-        stock.__init__(*bound.args, **bound.kwargs)
+        initialize(*bound.args, **bound.kwargs)
         self.dilation_rate = _standardized(dilation_rate)
 
-    __init__.__signature__ = signature  # Keras, too, looks at it.
+    vars(__init__)["__signature__"] = signature  # Keras, too, looks at it.
     return __init__
 
 
-def _standardized(dilation_rate):
+def _standardized(dilation_rate: object) -> tuple[int, int]:
     """As Keras has it, and with its errors; it has no public function for that."""
     # With a name and an initializer, it draws none from Keras's counters and random numbers.
     return keras.layers.DepthwiseConv2D(
@@ -59,15 +66,27 @@ class _OnOurOps:
     Has no state: `convert` gives a layer that exists another class, and that is all.
     """
 
-    def compute_output_shape(self, input_shape):
+    # Of Keras's class.
+    padding: Any
+    kernel_size: tuple[int, int]
+    depth_multiplier: int
+    strides: tuple[int, int]
+    data_format: str
+    dilation_rate: tuple[int, int]
+    use_bias: bool
+    bias: Any
+    activation: Callable[[Any], Any] | None
+    name: str
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         if isinstance(self.padding, str):
-            return super().compute_output_shape(input_shape)
+            return super().compute_output_shape(input_shape)  # type: ignore[misc]
         # Keras tells the shape for an image that has been padded.
         padded = list(input_shape)
         first = 2 if self._nchw else 1
         for axis, pair in enumerate(self._pads(), first):
-            if axis < len(padded) and padded[axis] is not None:
-                padded[axis] += sum(pair)
+            if axis < len(padded) and (size := padded[axis]) is not None:
+                padded[axis] = size + sum(pair)
         channels = 1 if self._nchw else -1
         kernel = (*self.kernel_size, padded[channels], self.depth_multiplier)
         arguments = (self.strides, "valid", self.data_format, self.dilation_rate)
@@ -76,7 +95,7 @@ class _OnOurOps:
         shape[channels] = getattr(self, "filters", shape[channels])
         return tuple(shape)
 
-    def _convolution(self, function, inputs, *kernels):
+    def _convolution(self, function: Callable[..., tf.Tensor], inputs: Any, *kernels: Any) -> Any:
         """What the layer returns; `function` is one of `tf_dwbp.nn`."""
         explicit = not isinstance(self.padding, str)
         layout = "NCHW" if self._nchw else "NHWC"
@@ -96,21 +115,21 @@ class _OnOurOps:
         return outputs if self.activation is None else self.activation(outputs)
 
     @property
-    def _nchw(self):
+    def _nchw(self) -> bool:
         return self.data_format == "channels_first"
 
-    def _ordered(self, rows_and_columns, batch, channels):
+    def _ordered(self, rows_and_columns: Iterable[_T], batch: _T, channels: _T) -> list[_T]:
         """Something for each of the input's dimensions, in their order."""
         if self._nchw:
             return [batch, channels, *rows_and_columns]
         return [batch, *rows_and_columns, channels]
 
-    def _pads(self):
+    def _pads(self) -> list[tuple[int, ...]]:
         """A `padding` that Keras's constructor lets pass, though its layers do not take it."""
         pairs = [tuple(pair) if isinstance(pair, list | tuple) else () for pair in self.padding]
         sizes = [size for pair in pairs for size in pair]
         if [len(pair) for pair in pairs] != [2, 2] or not all(
-            isinstance(size, numbers.Integral) and size >= 0 for size in sizes
+            isinstance(size, numbers.Integral) and int(size) >= 0 for size in sizes
         ):
             raise ValueError(
                 "padding must be 'valid', 'same' or ((top, bottom), (left, right)), of ints that "
@@ -140,7 +159,7 @@ class DepthwiseConv2D(_OnOurOps, keras.layers.DepthwiseConv2D):
 
     __init__ = _constructor(keras.layers.DepthwiseConv2D)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return self._convolution(nn.depthwise_conv2d, inputs, self.kernel)
 
 
@@ -157,7 +176,7 @@ class SeparableConv2D(_OnOurOps, keras.layers.SeparableConv2D):
 
     __init__ = _constructor(keras.layers.SeparableConv2D)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return self._convolution(
             nn.separable_conv2d, inputs, self.depthwise_kernel, self.pointwise_kernel
         )
@@ -169,7 +188,7 @@ _OURS = {
 }
 
 
-def convert(model):
+def convert(model: _Layer) -> _Layer:
     """Makes Keras's DepthwiseConv2D and SeparableConv2D layers of a model the ones above, in place.
 
     They remain the same objects, with their weights, names and places in the model, however it is
@@ -192,7 +211,7 @@ def convert(model):
     return _exchange(model, _OURS)
 
 
-def revert(model):
+def revert(model: _Layer) -> _Layer:
     """The reverse of `convert`: the layers above become Keras's, in place.
 
     For a `.keras` file that is to be loaded where this package is not.
@@ -210,7 +229,7 @@ def revert(model):
     return _exchange(model, {ours: stock for stock, ours in _OURS.items()})
 
 
-def _exchange(model, classes):
+def _exchange(model: _Layer, classes: dict[type, type]) -> _Layer:
     if not isinstance(model, keras.layers.Layer):
         raise ValueError(f"model must be a keras.Model or another layer of Keras, but is {model!r}")
     layers = model._flatten_layers()  # No public way leads inside of all layers.

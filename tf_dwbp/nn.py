@@ -8,27 +8,29 @@ and BatchToSpace.
 from tf_dwbp import ops  # isort: skip  (says what is missing, if TensorFlow or the library is)
 
 import operator
+from typing import Any, SupportsIndex
 
 import tensorflow as tf
 
 from tf_dwbp._arguments import ints, shown, tensors
+from tf_dwbp._types import Ints, Padding, TensorLike
 
 _LAYOUTS = ("NHWC", "NCHW")
 
 
 def depthwise_conv2d(
-    input,  # noqa: A002  (stock's name)
-    filter,  # noqa: A002
-    strides,
-    padding,
-    data_format=None,
-    dilations=None,
-    name=None,
+    input: TensorLike,  # noqa: A002  (stock's name)
+    filter: TensorLike,  # noqa: A002
+    strides: Ints,
+    padding: Padding,
+    data_format: str | None = None,
+    dilations: SupportsIndex | Ints | None = None,
+    name: str | None = None,
     *,
-    bias=None,
-    activation=None,
-    alpha=0.2,
-):
+    bias: TensorLike | None = None,
+    activation: str | None = None,
+    alpha: float = 0.2,
+) -> tf.Tensor:
     """Depthwise 2-D convolution, as `tf.nn.depthwise_conv2d` defines it.
 
     With a bias or an activation it is still one op, which rounds once:
@@ -76,15 +78,15 @@ def depthwise_conv2d(
 
 
 def separable_conv2d(
-    input,  # noqa: A002
-    depthwise_filter,
-    pointwise_filter,
-    strides,
-    padding,
-    data_format=None,
-    dilations=None,
-    name=None,
-):
+    input: TensorLike,  # noqa: A002
+    depthwise_filter: TensorLike,
+    pointwise_filter: TensorLike,
+    strides: Ints,
+    padding: Padding,
+    data_format: str | None = None,
+    dilations: SupportsIndex | Ints | None = None,
+    name: str | None = None,
+) -> tf.Tensor:
     """Depthwise convolution, then one that mixes channels, as `tf.nn.separable_conv2d` defines it.
 
     Args:
@@ -135,23 +137,23 @@ def separable_conv2d(
 
 
 def _depthwise(  # noqa: PLR0913
-    input,  # noqa: A002
-    filter,  # noqa: A002
-    strides,
-    padding,
-    layout,
-    dilations,
-    name=None,
-    epilogue=(),
-):
-    padding, explicit_paddings = _padding(padding)
+    input: tf.Tensor,  # noqa: A002
+    filter: tf.Tensor,  # noqa: A002
+    strides: Ints,
+    padding: Padding,
+    layout: str,
+    dilations: SupportsIndex | Ints | None,
+    name: str | None = None,
+    epilogue: dict[str, Any] | None = None,
+) -> tf.Tensor:
+    kind, explicit_paddings = _padding(padding)
     op = ops.fused_depthwise_conv2d if epilogue else ops.depthwise_conv2d
     return op(
         input,
         filter,
-        **dict(epilogue),
+        **(epilogue or {}),
         strides=_ints("strides", strides, 4),
-        padding=padding,
+        padding=kind,
         explicit_paddings=explicit_paddings,
         data_format=layout,
         dilations=_dilations(dilations, layout),
@@ -159,7 +161,7 @@ def _depthwise(  # noqa: PLR0913
     )
 
 
-def _check_pointwise(depthwise_filter, pointwise_filter):
+def _check_pointwise(depthwise_filter: tf.Tensor, pointwise_filter: tf.Tensor) -> None:
     """What stock checks; where sizes are not known yet, the convolution does."""
     shape = pointwise_filter.shape.with_rank(4)
     if not shape[:2].is_compatible_with([1, 1]):
@@ -175,7 +177,7 @@ def _check_pointwise(depthwise_filter, pointwise_filter):
         )
 
 
-def _layout(data_format):
+def _layout(data_format: str | None) -> str:
     if data_format is None or isinstance(data_format, str) and not data_format:
         return "NHWC"
     if not isinstance(data_format, str) or data_format not in _LAYOUTS:
@@ -183,13 +185,13 @@ def _layout(data_format):
     return data_format
 
 
-def _padding(padding):
+def _padding(padding: Padding) -> tuple[str, list[int]]:
     """The op's `padding` and `explicit_paddings`."""
     name = padding.decode("latin-1") if isinstance(padding, bytes) else padding
     if isinstance(name, str) and name.upper() in ("SAME", "VALID"):
         return name.upper(), []
     try:
-        pairs = [] if isinstance(name, str) else [[*pair] for pair in padding]
+        pairs = [] if isinstance(name, str) else [[*pair] for pair in padding]  # type: ignore[misc]
     except TypeError:
         pairs = []
     if [len(pair) for pair in pairs] != [2] * 4:
@@ -197,11 +199,11 @@ def _padding(padding):
     return "EXPLICIT", _ints("padding", [size for pair in pairs for size in pair], 8)
 
 
-def _dilations(dilations, layout):
+def _dilations(dilations: SupportsIndex | Ints | None, layout: str) -> list[int]:
     if dilations is None:
         return [1] * 4
     try:
-        numbers = [operator.index(dilations)]
+        numbers = [operator.index(dilations)]  # type: ignore[arg-type]
     except (TypeError, AttributeError):  # as in ints()
         numbers = ints("dilations", dilations, "2 ints")
     if len(numbers) == 1:
@@ -210,8 +212,8 @@ def _dilations(dilations, layout):
     return [1, rows, columns, 1] if layout == "NHWC" else [1, 1, rows, columns]
 
 
-def _ints(name, values, count):
-    numbers = ints(name, values, f"{count} ints")
+def _ints(name: str, values: Ints, count: int) -> list[int]:
+    numbers: list[int] = ints(name, values, f"{count} ints")
     if len(numbers) != count:
         raise ValueError(f"{name} must be {count} ints, but is {shown(values)}")
     return numbers

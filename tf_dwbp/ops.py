@@ -9,22 +9,25 @@ tensors, to any order. `tf_dwbp.tools.reference` is the executable form of their
 # Before TensorFlow: its errors say what is missing.
 from tf_dwbp._loaded import ops as _ops  # isort: skip
 
+from typing import Any
+
 import tensorflow as tf
 
 from tf_dwbp._arguments import choice, ints, number, sizes, tensors, text
+from tf_dwbp._types import Ints, TensorLike
 from tf_dwbp.tools import epilogue
 
 
 def depthwise_conv2d(
-    input,  # noqa: A002  (stock's name)
-    filter,  # noqa: A002
-    strides,
-    padding,
-    explicit_paddings=[],  # noqa: B006  (stock's default; never changed)
-    data_format="NHWC",
-    dilations=[1, 1, 1, 1],  # noqa: B006
-    name=None,
-):
+    input: TensorLike,  # noqa: A002  (stock's name)
+    filter: TensorLike,  # noqa: A002
+    strides: Ints,
+    padding: str,
+    explicit_paddings: Ints | None = [],  # noqa: B006  (stock's default; never changed)
+    data_format: str | None = "NHWC",
+    dilations: Ints | None = [1, 1, 1, 1],  # noqa: B006
+    name: str | None = None,
+) -> tf.Tensor:
     """Depthwise 2-D convolution.
 
     Stands in for `tf.raw_ops.DepthwiseConv2dNative`, with the same signature, and computes
@@ -67,18 +70,18 @@ def depthwise_conv2d(
 
 
 def fused_depthwise_conv2d(
-    input,  # noqa: A002
-    filter,  # noqa: A002
-    bias,
-    strides,
-    padding,
-    activation="linear",
-    alpha=0.2,
-    explicit_paddings=[],  # noqa: B006
-    data_format="NHWC",
-    dilations=[1, 1, 1, 1],  # noqa: B006
-    name=None,
-):
+    input: TensorLike,  # noqa: A002
+    filter: TensorLike,  # noqa: A002
+    bias: TensorLike | None,
+    strides: Ints,
+    padding: str,
+    activation: str = "linear",
+    alpha: float = 0.2,
+    explicit_paddings: Ints | None = [],  # noqa: B006
+    data_format: str | None = "NHWC",
+    dilations: Ints | None = [1, 1, 1, 1],  # noqa: B006
+    name: str | None = None,
+) -> tf.Tensor:
     """Depthwise 2-D convolution, a bias and an activation, in one op.
 
     Computes `activation(sum + bias)` of each sum of `depthwise_conv2d`, before it is rounded: half
@@ -140,16 +143,16 @@ def fused_depthwise_conv2d(
 
 
 def depthwise_conv2d_backprop_input(
-    input_sizes,
-    filter,  # noqa: A002
-    out_backprop,
-    strides,
-    padding,
-    explicit_paddings=[],  # noqa: B006
-    data_format="NHWC",
-    dilations=[1, 1, 1, 1],  # noqa: B006
-    name=None,
-):
+    input_sizes: TensorLike,
+    filter: TensorLike,  # noqa: A002
+    out_backprop: TensorLike,
+    strides: Ints,
+    padding: str,
+    explicit_paddings: Ints | None = [],  # noqa: B006
+    data_format: str | None = "NHWC",
+    dilations: Ints | None = [1, 1, 1, 1],  # noqa: B006
+    name: str | None = None,
+) -> tf.Tensor:
     """The gradient of depthwise 2-D convolution with respect to its input.
 
     Stands in for `tf.raw_ops.DepthwiseConv2dNativeBackpropInput`, with the same signature, and
@@ -201,16 +204,16 @@ def depthwise_conv2d_backprop_input(
 
 
 def depthwise_conv2d_backprop_filter(
-    input,  # noqa: A002
-    filter_sizes,
-    out_backprop,
-    strides,
-    padding,
-    explicit_paddings=[],  # noqa: B006
-    data_format="NHWC",
-    dilations=[1, 1, 1, 1],  # noqa: B006
-    name=None,
-):
+    input: TensorLike,  # noqa: A002
+    filter_sizes: TensorLike,
+    out_backprop: TensorLike,
+    strides: Ints,
+    padding: str,
+    explicit_paddings: Ints | None = [],  # noqa: B006
+    data_format: str | None = "NHWC",
+    dilations: Ints | None = [1, 1, 1, 1],  # noqa: B006
+    name: str | None = None,
+) -> tf.Tensor:
     """The gradient of depthwise 2-D convolution with respect to its filter.
 
     Stands in for `tf.raw_ops.DepthwiseConv2dNativeBackpropFilter`, with the same signature, and
@@ -262,7 +265,13 @@ def depthwise_conv2d_backprop_filter(
         )
 
 
-def _attributes(strides, padding, explicit_paddings, data_format, dilations):
+def _attributes(
+    strides: Ints,
+    padding: str,
+    explicit_paddings: Ints | None,
+    data_format: str | None,
+    dilations: Ints | None,
+) -> dict[str, Any]:
     """The attributes as TensorFlow takes them; None stands for a default, as in `tf.raw_ops`."""
     return {
         "strides": ints("strides", strides),
@@ -281,13 +290,13 @@ class _SizesErrors:
     A class because contextlib's way costs a microsecond a call.
     """
 
-    def __init__(self, **sizes):
+    def __init__(self, **sizes: TensorLike):
         ((self._name, self._sizes),) = sizes.items()
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if kind is ValueError and "Invalid value in tensor used for shape" in str(error):
             raise ValueError(
                 f"{self._name} must not be negative, but is {tf.get_static_value(self._sizes)}"

@@ -21,6 +21,7 @@ from tf_dwbp import ops as _ops  # noqa: F401  # isort: skip  (loads the library
 
 import contextlib
 import threading
+from collections.abc import Iterable, Iterator
 
 from tf_dwbp import family
 from tf_dwbp.swap import batch_norm as _batch_norm
@@ -46,7 +47,7 @@ OPS = tuple(family.OPS)
 _lock = threading.Lock()
 
 
-def install(ops=OPS, batch_norm=False) -> None:
+def install(ops: str | Iterable[str] = OPS, batch_norm: bool = False) -> None:
     """Swaps ops from now on, until `uninstall` is called.
 
     May be called several times over, from any thread: an op is swapped as long as any of the
@@ -79,7 +80,7 @@ def uninstall() -> None:
 
 
 @contextlib.contextmanager
-def installed(ops=OPS, batch_norm=False):
+def installed(ops: str | Iterable[str] = OPS, batch_norm: bool = False) -> Iterator[None]:
     """Swaps ops inside a `with` block; see `install`."""
     chosen = check_ops(ops), bool(batch_norm)
     _change("enter", *chosen)
@@ -89,7 +90,7 @@ def installed(ops=OPS, batch_norm=False):
         _change("leave", *chosen)
 
 
-def check_ops(ops) -> frozenset[str]:
+def check_ops(ops: str | Iterable[str]) -> frozenset[str]:
     """The ops as a set, or ValueError."""
     chosen = frozenset([ops] if isinstance(ops, str) else ops)
     if not chosen or not chosen <= set(OPS):
@@ -97,7 +98,7 @@ def check_ops(ops) -> frozenset[str]:
     return chosen
 
 
-def _change(change, ops=frozenset(), batch_norm=False):
+def _change(change: str, ops: frozenset[str] = frozenset(), batch_norm: bool = False) -> bool:
     with _lock:
         plug_in.register()
         done = plug_in.select(change, ops, batch_norm)

@@ -1,6 +1,6 @@
 """Finds depthwise ops in GraphDefs as they were traced."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tf_dwbp import family
 
@@ -16,7 +16,7 @@ class Node(NamedTuple):
     ours: bool
     function: str  # "" for the graph itself
     compiled: bool  # whether XLA compiles the function
-    node: object  # the NodeDef
+    node: Any  # the NodeDef
 
 
 def op_of(stock: str) -> str:

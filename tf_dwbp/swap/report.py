@@ -3,6 +3,8 @@
 import collections
 import dataclasses
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -67,14 +69,14 @@ class Report:
         """How many are in functions that have not run yet."""
         return self._count("undecided")
 
-    def _count(self, by):
+    def _count(self, by: str) -> int:
         return sum(entry.count for entry in self.entries if entry.by == by)
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = [f"{self.ours} ours", f"{self.stock} stock's"]
         if self.undecided:
             parts.append(f"{self.undecided} undecided")
-        groups = collections.Counter()
+        groups: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
         for entry in self.entries:
             groups[entry.by, entry.op, entry.where, entry.why] += entry.count
         order = list(family.OPS)
@@ -89,7 +91,7 @@ class Report:
         )
 
 
-def _batch_norm_lines(entries):
+def _batch_norm_lines(entries: Iterable[BatchNormEntry]) -> Iterator[str]:
     if not entries:
         return
     fused = sum(entry.count for entry in entries if entry.fused)
@@ -104,7 +106,7 @@ def _batch_norm_lines(entries):
         yield f"  left to Keras  {sum(entry.count for entry in found):>5}  {names}: {why}"
 
 
-def report(of=None) -> Report:
+def report(of: Any = None) -> Report:
     """Tells which depthwise ops are ours and which stock's, gradients included.
 
     After `install(batch_norm=True)`, also which BatchNormalization layers were fused: of a function
@@ -126,7 +128,8 @@ def report(of=None) -> Report:
     functions = _concrete_functions(of)
     records = plug_in.ledger()
     found = {function: _of_function(function, records) for function in functions}
-    entries, batch_norms = [], []
+    entries: list[Entry] = []
+    batch_norms: list[BatchNormEntry] = []
     for function, of_function in found.items():
         if not _is_replaced(function, found):
             entries += of_function
@@ -135,12 +138,12 @@ def report(of=None) -> Report:
     return Report(tuple(dict.fromkeys(entries)), tuple(dict.fromkeys(batch_norms)))
 
 
-def _of_process():
+def _of_process() -> Report:
     entries = [_entry(record) for record in plug_in.ledger() if record.stock]
     return Report((*entries, *_grouped(grouped.counts())), tuple(_batch_norms()))
 
 
-def _batch_norms(graph=None):
+def _batch_norms(graph: Any = None) -> list[BatchNormEntry]:
     """The entries of a graph, or of the process."""
     return [
         BatchNormEntry(layer, not why, why, count)
@@ -148,18 +151,18 @@ def _batch_norms(graph=None):
     ]
 
 
-def _grouped(counts):
+def _grouped(counts: dict[str, int]) -> list[Entry]:
     return [
         Entry("forward", "stock", why, grouped.WHERE, count=count) for why, count in counts.items()
     ]
 
 
-def _entry(record):
+def _entry(record: plug_in.Record) -> Entry:
     op = graphs.op_of(record.stock)
     return Entry(op, record.by, record.why, record.graph, record.node, record.count)
 
 
-def _of_function(function, records):
+def _of_function(function: Any, records: list[plug_in.Record]) -> list[Entry]:
     """The entries of a concrete function and of those that it calls."""
     names = _names(function)
     graph_def = function.graph.as_graph_def()
@@ -178,7 +181,7 @@ def _of_function(function, records):
     return entries + _grouped(grouped.counts(function.graph))
 
 
-def _as_traced(node, name):
+def _as_traced(node: graphs.Node, name: str) -> tuple[str, str]:
     """Whose op it is that has not been seen to run, and why."""
     if node.ours:
         return "ours", "traced so"
@@ -187,7 +190,7 @@ def _as_traced(node, name):
     return "undecided", _UNKNOWN if _number(name) <= plug_in.register().uid else _NOT_RUN
 
 
-def _is_replaced(function, found):
+def _is_replaced(function: Any, found: dict[Any, list[Entry]]) -> bool:
     """Whether nothing of a function has run, and another of the same signature was traced since.
 
     TensorFlow traces a function that makes variables once more, and runs the second trace.
@@ -201,17 +204,17 @@ def _is_replaced(function, found):
     )
 
 
-def _number(name):
+def _number(name: str) -> int:
     """The number, ever growing, that ends TensorFlow's names of functions."""
     digits = re.search(r"\d+$", name)
     return int(digits.group()) if digits else 0
 
 
-def _text(name):
+def _text(name: str | bytes) -> str:
     return tf.compat.as_str(name)
 
 
-def _names(function):
+def _names(function: Any) -> set[str]:
     """A concrete function's names: under a tape outside of it, TensorFlow runs others for it."""
     names = {_text(function.name)}
     rewritten = getattr(function, "_delayed_rewrite_functions", None)
@@ -224,7 +227,7 @@ def _names(function):
     return names
 
 
-def _concrete_functions(of):
+def _concrete_functions(of: Any) -> list[Any]:
     if isinstance(of, tf.types.experimental.ConcreteFunction):
         return [of]
     if isinstance(of, tf.types.experimental.PolymorphicFunction):
@@ -246,11 +249,11 @@ def _concrete_functions(of):
     )
 
 
-def _held_functions(function, depth=4):
+def _held_functions(function: Any, depth: int = 4) -> list[Any]:
     """The outermost tf.functions that a function of Python is or calls, by way of closures."""
     if isinstance(function, tf.types.experimental.PolymorphicFunction):
         return [function]
-    found = []
+    found: list[Any] = []
     if depth:
         for cell in getattr(function, "__closure__", None) or ():
             if callable(cell.cell_contents):

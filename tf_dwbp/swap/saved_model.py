@@ -1,7 +1,10 @@
 """Renames the ops of a SavedModel for good."""
 
+import os
 import pathlib
 import shutil
+from collections.abc import Iterable
+from typing import Any
 
 from google.protobuf.message import EncodeError
 from tensorflow.python.framework import op_def_registry
@@ -14,7 +17,11 @@ from tf_dwbp.swap.report import Entry, Report
 _FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb", "fingerprint.pb")
 
 
-def rewrite(saved_model_dir, out_dir, ops=tuple(family.OPS)) -> Report:
+def rewrite(
+    saved_model_dir: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    ops: str | Iterable[str] = tuple(family.OPS),
+) -> Report:
     """Writes a copy of a SavedModel whose depthwise ops are ours.
 
     The copy runs wherever `import tf_dwbp` comes before it is loaded; nothing need be installed.
@@ -58,7 +65,7 @@ def rewrite(saved_model_dir, out_dir, ops=tuple(family.OPS)) -> Report:
     return Report(tuple(entries))
 
 
-def _rename(meta_graph, chosen):
+def _rename(meta_graph: Any, chosen: frozenset[str]) -> list[Entry]:
     entries, renamed = [], set()
     xla = bool(_library.build_info().get("xla"))
     for found in graphs.depthwise_nodes(meta_graph.graph_def, everything=True):

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_dwbp
 from build_support import docs_site
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _PAGES = sorted(path for path in [*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md")])
 _MODEL = """
 import numpy as np, tensorflow as tf, tf_dwbp
