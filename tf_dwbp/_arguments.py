@@ -4,11 +4,13 @@ What has none of these forms is refused by a ValueError that names the argument 
 its value, never a whole tensor.
 """
 
+import functools
 import operator
 from numbers import Real
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 _MOST = 2**63 - 1
 _MOST_SIZE = 2**31 - 1
@@ -94,7 +96,9 @@ def number(name, value):
 
 
 def sizes(name, values):
-    """The sizes of a tensor: ints as a list, what is a tensor as it is, anything else as int32.
+    """The sizes of a tensor: what is a tensor as it is, anything else as int32.
+
+    Ints are a list in a graph, whose shape function wants to know them.
 
     Raises:
       ValueError: when it does not convert.
@@ -107,7 +111,18 @@ def sizes(name, values):
     if numbers is None or len(numbers) > _MOST_INTS:
         # A scalar, a matrix, too many, which the op refuses by their shape; or symbolic tensors.
         return _tensor(name, values, tf.int32)
-    return ints(name, numbers, "int32", _MOST_SIZE)
+    numbers = ints(name, numbers, "int32", _MOST_SIZE)
+    if not numbers or not tf.executing_eagerly():
+        return numbers
+    return _constant(context.context(), *numbers)
+
+
+# To make a tensor of a list takes longer than to make the op's own call.
+@functools.lru_cache(maxsize=1024)
+def _constant(_, *numbers):
+    """The numbers as an eager tensor of this context, whose devices it belongs to."""
+    with tf.device("CPU:0"):
+        return tf.constant(numbers, tf.int32)
 
 
 def tensors(*, arrays_adapt=False, **arguments):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp import nn, ops
+from tf_dwbp import _arguments, nn, ops
 
 _X = np.arange(50, dtype=np.float32).reshape(1, 5, 5, 2)
 _F = np.arange(18, dtype=np.float32).reshape(3, 3, 2, 1)
@@ -161,6 +161,20 @@ class FormsTest(tf.test.TestCase, parameterized.TestCase):
         call = functools.partial(ops.depthwise_conv2d_backprop_input, sizes, *rest)
         self.assertAllEqual(call(), expected)
         self.assertAllEqual(tf.function(call)(), expected)
+
+    def test_sizes_become_a_tensor_once(self):
+        sizes = functools.partial(_arguments.sizes, "input_sizes")
+        made = sizes([1, 5, 5, 2])
+        self.assertAllEqual(made, [1, 5, 5, 2])
+        self.assertEqual(made.dtype, tf.int32)
+        with tf.device("GPU:0"):
+            self.assertIs(sizes((1, 5, 5, np.int64(2))), made)
+        self.assertEndsWith(made.device, "CPU:0")
+        self.assertAllEqual(sizes([1, 5, 5, 3]), [1, 5, 5, 3])
+        with tf.Graph().as_default():  # whose shape functions can read a list
+            self.assertEqual(sizes([1, 5, 5, 2]), [1, 5, 5, 2])
+        with self.assertRaisesRegex(ValueError, "input_sizes must be a tensor of int32"):
+            sizes([1.0, 5.0, 5.0, 2.0])
 
     @parameterized.parameters(
         (None,),
