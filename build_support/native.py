@@ -1,9 +1,12 @@
 """Builds the libraries, and parts of them, from the C++ sources that cc/sources.bzl lists."""
 
+import contextlib
 import hashlib
 import json
 import pathlib
 import platform
+import shutil
+import tempfile
 from collections.abc import Sequence
 
 from build_support import tensorflow_wheel, xla_headers
@@ -208,17 +211,19 @@ def eigen_headers(wheel: TensorFlowWheel | None = None, flags: Sequence[str] = (
         wheel = wheel or tensorflow_wheel.find()
     except tensorflow_wheel.NotFound as error:
         raise BuildError(str(error)) from None
-    folder = BUILD / "eigen"
-    folder.mkdir(parents=True, exist_ok=True)
-    link = folder / "Eigen"
-    if not link.exists() or not link.samefile(wheel.include / "Eigen"):
-        link.unlink(missing_ok=True)
-        link.symlink_to(wheel.include / "Eigen")
-    # By contents: many releases of TensorFlow come with the same.
+    headers = wheel.include / "Eigen"
     digest = hashlib.sha256()
-    for path in sorted(link.resolve().rglob("*")):
+    for path in sorted(headers.rglob("*")):
         if path.is_file():
-            digest.update(f"{path.relative_to(link.resolve())}\n".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(headers)}\n".encode() + path.read_bytes())
+    # A copy: an isolated build's TensorFlow is gone when it ends, and another build may still read.
+    folder = BUILD / "eigen" / digest.hexdigest()[:16]
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as new:
+            shutil.copytree(headers, pathlib.Path(new, "new", "Eigen"))
+            with contextlib.suppress(OSError):  # somebody else has made it meanwhile
+                pathlib.Path(new, "new").rename(folder)
     return Headers(["-isystem", str(folder), *flags], f"Eigen {digest.hexdigest()}", "<Eigen/")
 
 

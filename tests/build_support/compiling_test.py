@@ -1,6 +1,7 @@
 """What is compiled anew, and what a build says meanwhile."""
 
 import pathlib
+import shutil
 import sys
 import threading
 
@@ -9,9 +10,10 @@ import pytest
 _ROOT = pathlib.Path(__file__).absolute().parents[2]
 sys.path.insert(0, str(_ROOT))
 
-from build_support import compiling, pythons  # noqa: E402
+from build_support import compiling, native, pythons  # noqa: E402
 from build_support.compiling import BuildError, Headers, Unit  # noqa: E402
 from build_support.tensorflow_versions import PYTHONS  # noqa: E402
+from build_support.tensorflow_wheel import TensorFlowWheel  # noqa: E402
 
 
 class _Sources:
@@ -55,6 +57,22 @@ def test_only_what_depends_on_a_change_is_compiled_anew(tmp_path, capsys, monkey
     assert sources.compile(capsys, stamp="2", flags=["-O1"]) == 2
     (tmp_path / "without.cc.o").unlink()
     assert sources.compile(capsys, stamp="2", flags=["-O1"]) == 1
+
+
+def test_eigen_stays_when_the_tensorflow_that_brought_it_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(native, "BUILD", tmp_path / "build")
+    found = []
+    for version in "12":
+        wheel = TensorFlowWheel("tensorflow", version, tmp_path / version)
+        (wheel.include / "Eigen").mkdir(parents=True)
+        (wheel.include / "Eigen" / "Core").write_text(version, encoding="utf-8")
+        headers = native.eigen_headers(wheel)
+        assert headers == native.eigen_headers(wheel)
+        shutil.rmtree(wheel.directory)
+        found.append(pathlib.Path(headers.flags[headers.flags.index("-isystem") + 1]))
+    texts = [(folder / "Eigen" / "Core").read_text(encoding="utf-8") for folder in found]
+    assert texts == ["1", "2"]
+    assert sorted(found) == sorted((tmp_path / "build" / "eigen").iterdir())
 
 
 def test_an_error_names_what_failed(tmp_path):
