@@ -91,6 +91,7 @@ template <typename T>
 void compare_epilogues(const Geometry& g, const How& asked) {
   for (const bool bias : {false, true})
     for (const Activation kind : conv::kActivations) {
+      if (!sampled()) continue;
       const Example example(Op::kForward, g, {bias, kind, 0.2f});
       for (const cpu::Implementation& by : cpu::implementations(Op::kForward)) {
         if (!by.declines({Op::kForward, dtype_of(T()), g, example.epilogue}).empty()) continue;
@@ -104,7 +105,6 @@ void compare_epilogues(const Geometry& g, const How& asked) {
 }
 
 void compare_types(const Geometry& g, const How& how) {
-  if (!sampled()) return;
   compare_epilogues<Half>(g, how);
   compare_epilogues<Bfloat16>(g, how);
   compare_epilogues<float>(g, how);
