@@ -165,7 +165,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)
 
     def test_the_missing_extra_is_named(self):
-        with mock.patch.object(importlib.util, "find_spec", return_value=None):
+        with mock.patch.object(
+            importlib.util, "find_spec", side_effect=lambda name, *_: name != "sklearn" or None
+        ):
             self.assertIn("pip install 'tf-dwbp[train]'", self._usage_error("--train"))
 
 

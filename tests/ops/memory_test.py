@@ -13,7 +13,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from build_support import native  # noqa: E402
+from build_support import compiling  # noqa: E402
 
 _COMMON = """
 import ctypes, os
@@ -93,7 +93,7 @@ class MemoryTest(tf.test.TestCase):
         library = pathlib.Path(self.get_temp_dir()) / "memory_fault.so"
         source = pathlib.Path(__file__).parent / "memory_fault.cc"
         flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-ldl"]
-        native.run([*native.compiler(), str(source), *flags, "-o", str(library)], str(source))
+        compiling.run([*compiling.compiler(), str(source), *flags, "-o", str(library)], str(source))
         result = subprocess.run(
             [sys.executable, "-c", _COMMON + program, *arguments],
             env=os.environ | {"LD_PRELOAD": str(library)},

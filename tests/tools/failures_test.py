@@ -183,10 +183,12 @@ class ProcessTest(parameterized.TestCase):
     def test_missing_modules(self, name):
         hidden = f"import sys; sys.modules[{name!r}] = None"
         done = self._run(
-            f'{sys.executable} -c "{hidden}; from tf_dwbp import cli; sys.exit(cli.main([]))"'
+            f'{sys.executable} -c "{hidden}; from tf_dwbp import cli; '
+            "sys.exit(cli.main(['conformance']))\""
         )
         self.assertEqual(done.returncode, 2)
-        self.assertRegex(done.stderr, rf"tf-dwbp: .*{name}.*: install what has it with pip\n$")
+        line = f"conformance: not installed: {name}; pip install 'tf-dwbp[cli]', or {name}\n"
+        self.assertEndsWith(done.stderr, line)
         self.assertNotIn("Traceback", done.stderr)
 
     @parameterized.parameters(signal.SIGTERM, signal.SIGHUP)
