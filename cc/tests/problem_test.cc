@@ -2,8 +2,10 @@
 
 #include "cc/conv/problem.h"
 
+#include <cmath>
 #include <string>
 
+#include "cc/conv/epilogue.h"
 #include "cc/tests/check.h"
 
 namespace tf_dwbp::conv {
@@ -74,6 +76,10 @@ TF_DWBP_TEST(a_text_that_stands_for_none_is_refused) {
         "an epilogue");
   check(read_problem(plain, &problem).empty() && problem.epilogue.empty(), "and none");
   const std::string huge = "1" + std::string(40, '0'), tiny = "0." + std::string(60, '0') + "1";
+  for (const float alpha : {INFINITY, -INFINITY, NAN}) {
+    const conv::Error error = conv::check_alpha(alpha);
+    check(error.find("alpha must be a finite number, but is ") == 0, error);
+  }
   for (const std::string alpha :
        {"", "1.", ".5", "1e3", "+1", "--1", "-", "nan", "0.2.1", huge.c_str(), tiny.c_str()}) {
     check(!read_problem(plain + ":leaky_relu(" + alpha + ")", &problem).empty(), alpha);
