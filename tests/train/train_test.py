@@ -388,11 +388,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
 @pytest.mark.slow
 class FourModelsTest(tf.test.TestCase):
     def test_all_train_with_stocks_losses(self):
-        stdout = io.StringIO()
+        stdout, few = io.StringIO(), ["--warm-up", "6", "--steps", "6"]
         with contextlib.redirect_stdout(stdout):
-            status = cli.main(
-                ["train", "--model", "all", "--compare", "--warm-up", "6", "--steps", "6"]
-            )
+            status = cli.main(["train", "--model", "all", "--compare", *few])
         self.assertEqual(status, 0, stdout.getvalue())
         self.assertEqual(stdout.getvalue().count("stock/swapped: "), len(MODELS))
 
