@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
 from unittest import mock
 
@@ -16,6 +15,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import at_once
 import batch_norm_cases as cases
 import tiny_model
 from tf_dwbp import swap
@@ -105,24 +105,14 @@ class InstallTest(tf.test.TestCase):
 
     def test_threads(self):
         expected = np.asarray(keras.layers.BatchNormalization()(_INPUTS, training=True))
-        errors = []
 
         def work():
-            try:
-                for _ in range(10):
-                    with swap.installed(batch_norm=True):
-                        layer = keras.layers.BatchNormalization()
-                        outputs = tf.function(lambda x: layer(x, training=True))(_INPUTS)  # noqa: B023
-                    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
-            except BaseException as error:
-                errors.append(error)
+            with swap.installed(batch_norm=True):
+                layer = keras.layers.BatchNormalization()
+                outputs = tf.function(lambda x: layer(x, training=True))(_INPUTS)
+            np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(errors, [])
+        self.assertEqual(at_once.errors_of(work, times=10), [])
         self.assertFalse(_is_fused())
 
 

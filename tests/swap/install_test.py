@@ -1,7 +1,6 @@
 """`install` and `uninstall`: from any thread, and nothing is left."""
 
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 from tensorflow.python.ops import gen_nn_ops
 
+import at_once
 from swap_cases import (
     ATTRIBUTES,
     FILTER,
@@ -90,25 +90,15 @@ class InstallTest(SwapTestCase):
         keras_nn.conv = original
 
     def test_threads(self):
-        errors = []
+        stocks = all_three()
 
         def work():
-            try:
-                for _ in range(20):
-                    with swap.installed():
-                        results = all_three()
-                    for got, expected in zip(results, stocks, strict=True):
-                        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
-            except BaseException as error:
-                errors.append(error)
+            with swap.installed():
+                results = all_three()
+            for got, expected in zip(results, stocks, strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
-        stocks = all_three()
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(errors, [])
+        self.assertEqual(at_once.errors_of(work, times=20), [])
         self.assertEqual(self._ran(), STOCK["forward"])
 
     @parameterized.parameters((("backward",), "backward"), ((), r"\(\)"), ("input", "input"))
