@@ -35,11 +35,7 @@ def test_the_changelog_begins_with_this_version():
 
 
 @_NEEDS_FILES_OF_GIT
-def test_pages_link_to_files_that_are_there():
-    for page in ("CONTRIBUTING.md", "CHANGELOG.md", "docs/installing.md"):
-        path = _ROOT / page
-        for link in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / link).exists(), f"{page}: {link}"
+def test_contributing_names_files_that_are_there():
     page = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for name in re.findall(r"`((?:cc|tf_dwbp|build_support)/[\w./]+)`", page):
         assert (_ROOT / name).exists(), name
