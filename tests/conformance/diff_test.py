@@ -244,5 +244,13 @@ def test_neither_tensorflow_nor_the_library_is_loaded(tmp_path):
     assert "worse: " in done.stdout
 
 
+def test_epilogues_have_a_row_of_their_own():
+    plain = cases.select(ops=["forward"], orders=[0])[0]
+    fused = cases.select(epilogues=cases.EPILOGUES)[0]
+    run = _run({case: {"stock Eigen": _outcomes("agrees", 0.1)} for case in (fused, plain)})
+    rows = diff.counts(diff.pairs(run, run))
+    assert [op for op, _ in rows] == ["forward", "forward, epilogues"]
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([__file__]))

@@ -235,6 +235,28 @@ def test_orders_and_all_axes(tmp_path):
     assert not run.failing
 
 
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda case: case.activation == "silu",
+        lambda case: case.padding == "VALID" and case.dtype == "half",
+        lambda case: not case.epilogue,
+        lambda case: case.epilogue and case.padding != "SAME",
+    ],
+)
+def test_epilogues(tmp_path, fails):
+    selected = cases.select(["float", "half"], epilogues=(), quick=True, ops=["forward"])
+
+    def kind(case, path):
+        return "refuses" if fails(case) else "agrees"
+
+    run = _run(kind, selected, ["f eager"])
+    entries = compact.entries(run)
+    assert 1 <= len(entries) <= 2 * len(cases.EPILOGUES)
+    _applied(tmp_path, compact.to_text(run, entries), run)
+    assert (run.failing, run.unmet) == ([], [])
+
+
 _TARGET = """
     import numpy as np
     from tf_dwbp.tools import reference

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from absl.testing import parameterized
+from tensorflow.python.framework import test_util
 
 from tf_dwbp.conformance import cases, results, verdicts
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
-from tf_dwbp.tools import problem, reference, targets
+from tf_dwbp.tools import epilogue, problem, reference, targets
 
 _AXES = {"op": cases.OPS} | cases.AXES
 
@@ -133,6 +134,36 @@ class CasesTest(tf.test.TestCase, parameterized.TestCase):
             selected = cases.select(["half"], ops=["forward"], sizes=sizes)
             self.assertEqual({case.is_large for case in selected}, found)
 
+    @parameterized.parameters(True, False)
+    def test_every_epilogue_meets_every_value(self, quick):
+        fused = cases.select(epilogues=cases.EPILOGUES, quick=quick)
+        every = cases.select(epilogues=(), quick=quick)
+        self.assertLess(len(fused), 0.1 * len(every))
+        self.assertEqual(set(every) - set(fused), set(cases.select(quick=quick)))
+        self.assertEqual({(case.op, case.order) for case in fused}, {("forward", 0)})
+        activations = {(case.epilogue.bias, case.activation) for case in fused}
+        both = set(itertools.product((True, False), epilogue.ACTIVATIONS))
+        self.assertEqual(activations, both - {(False, "linear")})
+        axes = {"epilogue": cases.EPILOGUES} | cases.AXES
+        for names in (
+            ("epilogue", "dtype", "layout", "padding"),
+            *itertools.combinations(axes, 2),
+        ):
+            found = {tuple(getattr(case, name) for name in names) for case in fused}
+            self.assertEqual(found, set(itertools.product(*(axes[name] for name in names))))
+
+    def test_large_shapes_meet_epilogues(self):
+        fused = cases.select(epilogues=cases.EPILOGUES, sizes=[cases.LARGE_SIZE])
+        self.assertEqual([case.shape for case in fused], [large.shape for large in cases.LARGE])
+        self.assertEqual({case.activation for case in fused}, {*epilogue.ACTIVATIONS})
+
+    def test_gradients_of_epilogues_are_no_cases(self):
+        text = "forward:float:NHWC:b2:10x10x8m1:k3x3:s1x1:d1x1:SAME:bias+relu"
+        case = cases.Case.of(problem.parse(text))
+        self.assertEqual((case.id, case.options), (text, f"--case {text} --seed 0"))
+        with self.assertRaisesRegex(ValueError, r"no gradients are judged: bias\+relu"):
+            dataclasses.replace(case, order=1)
+
     @parameterized.parameters(*cases.DTYPES)
     def test_inputs_are_reproducible(self, dtype):
         case = cases.select(dtypes=[dtype])[0]
@@ -169,6 +200,30 @@ class VerdictsTest(tf.test.TestCase, parameterized.TestCase):
             self.assertEqual(outcome.verdict, verdict)
         self.assertEqual(outcome.where, where)
         self.assertGreater(outcome.error, outcome.bound)
+
+    @parameterized.parameters(*cases.EPILOGUES)
+    def test_an_epilogue_is_part_of_the_answer(self, finish):
+        text = f"forward:float:NCHW:b2:10x10x8m1:k3x3:s1x1:d1x1:SAME:{finish}"
+        case = cases.Case.of(problem.parse(text))
+        value = verdicts.expectation(case).value
+        self.assertEqual(self._judge(case, value).verdict, Verdict.AGREES)
+        tensors = case.tensors()
+        others = {cases.NO_EPILOGUE, *cases.EPILOGUES} - {finish}
+        sums = reference.forward(tensors["input"], tensors["filter"], **case.attributes)
+        bias = tensors.get("bias", np.ones(8))
+        for other in others:
+            answer = epilogue.apply(other, sums, bias, case.layout)
+            self.assertEqual(self._judge(case, answer).verdict, Verdict.WRONG, other)
+
+    @parameterized.parameters("bias", "bias+relu", "bias+relu6", "bias+elu")
+    def test_stocks_fused_op_agrees(self, finish):
+        if not test_util.IsMklEnabled():
+            self.skipTest("TensorFlow does not fuse on this machine: oneDNN is off")
+        text = f"forward:float:NHWC:b2:10x10x8m1:k3x3:s1x1:d1x1:VALID:{finish}"
+        case = cases.Case.of(problem.parse(text))
+        tensors = {role: tf.constant(array) for role, array in case.tensors().items()}
+        answer = targets.load(targets.STOCK)["forward"](**case.arguments(tensors))
+        self.assertEqual(self._judge(case, answer).verdict, Verdict.AGREES)
 
     @parameterized.parameters("half", "bfloat16")
     def test_sums_kept_in_the_dtype_are_imprecise(self, dtype):

@@ -31,7 +31,7 @@ _TARGET = """
 # Options that are not repeated as they were given: those that choose cells, and files.
 _OF_THE_LINE = {"target", "case", "order", "seed", "execution"}
 _OF_THE_LINE |= {"device", "load_library", "arrays"}  # of the run's placement
-_OTHERS = {"help", "op", "dtype", "layout", "padding", "quick", "size"}
+_OTHERS = {"epilogue", "help", "op", "dtype", "layout", "padding", "quick", "size"}
 _FILES = {"json", "html", "junit", "markdown", "expect", "write_expect"}
 
 

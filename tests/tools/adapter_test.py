@@ -43,6 +43,12 @@ def test_geometry_adds_up():
             assert (found.before[1], found.after[1]) == cases.EXPLICIT_COLUMNS
 
 
+def test_epilogues_are_absent():
+    epilogue = {"bias": None, "activation": "relu", "alpha": 0.0}
+    with pytest.raises(NotImplementedError, match="^absent here: .*bias and activation and alpha$"):
+        adapter.geometry((1, 2, 3, 4), (1, 1, 4, 1), [1] * 4, "SAME", **epilogue)
+
+
 def test_a_layout_that_does_not_exist():
     with pytest.raises(ValueError, match="^data_format is 'NCWH', but must be NHWC or NCHW$"):
         adapter.geometry((1, 2, 3, 4), (1, 1, 4, 1), [1] * 4, "SAME", data_format="NCWH")

@@ -53,21 +53,33 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
         with contextlib.redirect_stdout(stdout):
             status = cli.main(["conformance", *_NARROW, *options])
         self.assertEqual(status, 0)
-        ours = "".join(f"ours {name} 180 agree, 0 fail | " for name in _EXECUTIONS)
-        self.assertIn(f"180 cells: {ours}stock Eigen", stdout.getvalue())
+        ours = "".join(f"ours {name} 197 agree, 0 fail | " for name in _EXECUTIONS)
+        self.assertIn(f"197 cells: {ours}stock Eigen", stdout.getvalue())
         self.assertLessEqual(max(map(len, stdout.getvalue().splitlines()[:6])), 120)
 
-        ids = {case.id for case in cases.select(["float"], ["NHWC"], ["SAME"], quick=True)}
+        selected = cases.select(["float"], ["NHWC"], ["SAME"], quick=True, epilogues=())
+        ids = {case.id for case in selected}
         found = json.loads(files["json"].read_text(encoding="utf-8"))
         self.assertEqual({cell["id"] for cell in found["cells"]}, ids)
         for name in _EXECUTIONS:
-            self.assertEqual(found["counts"][f"ours {name}"], {"agrees": 180})
+            self.assertEqual(found["counts"][f"ours {name}"], {"agrees": 197})
+        fused = [cell for cell in found["cells"] if cell["epilogue"]]
+        self.assertEqual({cell["epilogue"] for cell in fused}, {*map(str, cases.EPILOGUES)})
+        for cell in fused:
+            self.assertEndsWith(cell["problem"], f":{cell['epilogue']}")
+            self.assertNotIn("stock XLA", cell["outcomes"])
+            if "gelu" in cell["epilogue"]:
+                (outcome,) = cell["outcomes"]["stock oneDNN"]
+                self.assertIn("stock fuses no gelu", outcome["message"])
         self.assertEqual(found["lanes"]["ours"], [f"ours {name}" for name in _EXECUTIONS])
         self.assertEqual(found["failing"], 0)
         self.assertIn("WRONG", found["counts"]["stock oneDNN"])
 
         suite = ElementTree.parse(files["junit"]).getroot().find("testsuite")
         self.assertEqual({test.get("name") for test in suite.iter("testcase")}, ids)
+        group = "conformance.forward-epilogue.float-NHWC-SAME"
+        groups = [test.get("classname") for test in suite.iter("testcase")]
+        self.assertEqual(groups.count(group), len(cases.EPILOGUES))
         self.assertEmpty(list(suite.iter("failure")))
         judged = {found.get("value") for found in suite.iter("property")}
         self.assertEqual(judged, {f"ours {name}" for name in _EXECUTIONS})
@@ -77,13 +89,19 @@ class CliTest(tf.test.TestCase, parameterized.TestCase):
             page.partition('type="application/json" id="evidence">')[2].partition("</script>")[0]
         )
         self.assertEqual({cell["id"] for cell in evidence["cells"]}, ids)
-        self.assertEqual(page.count('<i class="'), 60 * 4 + 120)
+        axis = evidence["axes"].index("epilogue")
+        told = {cell["axes"][axis] for cell in evidence["cells"]}
+        self.assertEqual(told, {"none", *map(str, cases.EPILOGUES)})
+        self.assertEqual(page.count('<i class="'), 60 * 4 + 120 + 17 * 3)
         self.assertNotIn("http", page.partition('id="evidence"')[0])
 
         table = files["markdown"].read_text(encoding="utf-8").splitlines()
         for op in cases.OPS:
             row = table.index(f"| {op} | SAME, dilation 1 | SAME, dilated |")
             self.assertStartsWith(table[row + 2], "| float NHWC | ✓ ")
+        row = table.index("| epilogues | float |")
+        self.assertStartsWith(table[row + 2], "| linear | ✓ ")
+        self.assertStartsWith(table[row + 10], "| gelu_tanh | ✓ –0 % –0 % |")
         all_agree = f" {' '.join('✓' for _ in _EXECUTIONS)} |"
         by_execution = table.index(
             "| ours by execution | "

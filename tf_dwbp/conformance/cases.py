@@ -3,9 +3,10 @@
 Every combination of the axes below is a case of each op. A value that is added to an axis is
 covered everywhere. So is an axis that is added to AXES and is a field of Case: as a part of the
 problem's text, or, with its default in BESIDE, beside that. The gradients of each op, to second
-order, are cases of a tenth of the combinations, in which every pair of values still meets. Shapes
-of real size, where kernels take ways that small ones never see, are cases of so many combinations
-that each meets every value of every axis.
+order, are cases of a tenth of the combinations, in which every pair of values still meets. So do
+they where the forward op has an epilogue: each meets every dtype, layout and padding. Shapes of
+real size, where kernels take ways that small ones never see, are cases of so many combinations that
+each meets every value of every axis, and one epilogue.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import zlib
 
 import numpy as np
 
+from tf_dwbp.tools.epilogue import ACTIVATIONS, Epilogue
 from tf_dwbp.tools.problem import DTYPES, LAYOUTS, OPS, PADDINGS, Problem, parse
 
 ORDERS = (0, 1, 2)  # the op itself, its gradients, and their gradients
@@ -66,6 +68,16 @@ AXES = {
     "dilation": DILATIONS,
 }
 _CUT = ("shape", "stride", "dilation")
+
+# What the forward op may do to its sums: each activation after a bias, and by itself.
+NO_EPILOGUE = Epilogue()
+_ALPHA = float(np.float32(0.2))
+EPILOGUES = tuple(
+    Epilogue(bias, activation, _ALPHA if activation == "leaky_relu" else 0.0)
+    for bias in (True, False)
+    for activation in ACTIVATIONS
+    if bias or activation != "linear"
+)
 
 # What a case has beside its problem, with the values that its name and its options leave out.
 BESIDE = {"order": 0, "seed": 0}
@@ -134,6 +146,11 @@ class Case:
     order: int = 0
     explicit: tuple[int, int, int, int] = (*EXPLICIT_ROWS, *EXPLICIT_COLUMNS)  # where it is that
     seed: int = 0  # of its tensors; each case has others for the same seed
+    epilogue: Epilogue = NO_EPILOGUE  # the forward op's
+
+    def __post_init__(self):
+        if self.epilogue and self.order:
+            raise ValueError(f"of an op with an epilogue no gradients are judged: {self.epilogue}")
 
     @classmethod
     def of(cls, problem: Problem, order: int = 0, **beside) -> "Case":
@@ -149,6 +166,7 @@ class Case:
             (problem.dilation_y, problem.dilation_x),
             problem.op,
             order,
+            epilogue=problem.epilogue,
             **beside,
             **({"explicit": problem.explicit} if problem.padding == "EXPLICIT" else {}),
         )
@@ -167,6 +185,7 @@ class Case:
             dilation_x=self.dilation[1],
             padding=self.padding,
             explicit=self.explicit if self.padding == "EXPLICIT" else (0, 0, 0, 0),
+            epilogue=self.epilogue,
         )
 
     @functools.cached_property
@@ -201,6 +220,11 @@ class Case:
     @property
     def is_gradient(self) -> bool:
         return self.order > 0
+
+    @property
+    def activation(self) -> str:
+        """The epilogue's, "linear" if there is none."""
+        return self.epilogue.activation
 
     @functools.cached_property
     def is_large(self) -> bool:
@@ -271,14 +295,30 @@ def _combinations():
             yield dict(zip(others, block, strict=True)) | cut, quick
 
 
+def _with_epilogues():
+    """Of each epilogue a forward op of each combination of the axes that the quick cut keeps.
+
+    The others turn on from one to the next, so that every pair of values meets here too.
+    """
+    others = {name: values for name, values in AXES.items() if name not in _CUT}
+    for number, epilogue in enumerate(EPILOGUES):
+        for turn, block in enumerate(itertools.product(*others.values())):
+            stride, dilation = ((turn + number) % len(values) for values in (STRIDES, DILATIONS))
+            indices = (turn + 3 * stride + 7 * dilation) % len(SHAPES), stride, dilation
+            cut = {name: AXES[name][i] for name, i in zip(_CUT, indices, strict=True)}
+            values = dict(zip(others, block, strict=True)) | cut
+            yield Case(**values, op="forward", epilogue=epilogue)
+
+
 @functools.cache
 def _cases(quick):
-    return tuple(
+    plain = (
         Case(**values, op=op, order=order)
         for op, order in itertools.product(OPS, ORDERS)
         for values, in_quick in _combinations()
         if in_quick or not (quick or order)
     )
+    return (*plain, *_with_epilogues())
 
 
 @functools.cache
@@ -286,6 +326,7 @@ def _large_cases():
     """For each large shape its own combination, and others, in which it meets every value.
 
     The axes turn on from that combination at different speeds, so that few pairs go together.
+    Then the forward op of its own combination, each with another epilogue.
     """
     found = []
     for large in LARGE:
@@ -297,6 +338,9 @@ def _large_cases():
                     first = values.index(getattr(large, axis, values[0]))
                     axes[axis] = values[(first + speeds.get(axis, i)) % len(values)]
             found.append(Case(shape=large.shape, **axes))
+    for large, epilogue in zip(LARGE, itertools.cycle(EPILOGUES), strict=False):
+        own = {axis: getattr(large, axis) for axis in AXES}
+        found.append(Case(**own, op="forward", epilogue=epilogue))
     return tuple(found)
 
 
@@ -320,16 +364,18 @@ def select(
     ops=(),
     orders=(),
     sizes=(SMALL_SIZE,),
+    epilogues=(NO_EPILOGUE,),
     **axes,
 ) -> list[Case]:
     """The cases with these axis values; an empty filter lets everything through.
 
     `axes` are more of these filters, each by the axis's name.
 
-    With `quick`, a tenth of the small ones. Large ones come first: they take longest.
+    With `quick`, a tenth of the small ones, and all with an epilogue. Large ones come first: they
+    take longest.
     """
     named = {"dtype": dtypes, "layout": layouts, "padding": paddings, "op": ops, "order": orders}
-    axes = named | axes
+    axes = named | axes | {"epilogue": epilogues}
     return [
         case
         for case in (

@@ -24,7 +24,15 @@ _AXES = {
     if all(isinstance(value, str) for value in values)
 }
 # What chooses cells, which --case does.
-_FILTERS = ("op", *(name for name in _AXES if name not in cases.BESIDE), "quick", "size")
+_FILTERS = (
+    "op",
+    *(name for name in _AXES if name not in cases.BESIDE),
+    "epilogue",
+    "quick",
+    "size",
+)
+_NONE, _ANY = "none", "any"
+_EPILOGUES = {str(epilogue): epilogue for epilogue in cases.EPILOGUES}
 
 
 def configure(parser) -> None:
@@ -62,6 +70,15 @@ def configure(parser) -> None:
         parser.add_argument(
             f"--{name}", nargs="+", choices=list(values), default=[], help=f"only these {name}s"
         )
+    parser.add_argument(
+        "--epilogue",
+        nargs="+",
+        choices=[_NONE, _ANY, *_EPILOGUES],
+        default=[],
+        metavar="EPILOGUE",
+        help=f"only ops without an epilogue ({_NONE}), or forward ops with these, such as "
+        f"bias+relu6, or with {_ANY}; all of our ops, {_NONE} of another target",
+    )
     parser.add_argument(
         "--execution",
         nargs="+",
@@ -146,7 +163,10 @@ def _run(parser, arguments):
     executions = _executions(parser, arguments)
     selected = _given(parser, arguments) or _selected(arguments, ops, orders)
     if not selected:
-        parser.error("no cell has all of these values: gradients are of small shapes")
+        parser.error(
+            "no cell has all of these values: gradients are of small shapes, epilogues of the "
+            "forward op"
+        )
     selected = [dataclasses.replace(case, seed=arguments.seed) for case in selected]
     # Here, since a usage error is to be said at once.
     from tf_dwbp.conformance import compact, export, repeat, runner, terminal
@@ -190,6 +210,9 @@ def _given(parser, arguments):
     for name in _FILTERS:
         if getattr(arguments, name):
             parser.error(f"--case says all of a call: --{name} has no place beside it")
+    for given in arguments.case:
+        if given.epilogue and any(arguments.order):
+            parser.error(f"--order: no gradients are judged of an op with an epilogue: {given}")
     beside = {name: getattr(arguments, name) for name in cases.BESIDE if name != "seed"}
     values = [values or [cases.BESIDE[name]] for name, values in beside.items()]
     found = (
@@ -204,7 +227,19 @@ def _selected(arguments, ops, orders):
     """The cases that have the values asked for."""
     sizes = arguments.size or ([cases.SMALL_SIZE] if arguments.quick else [])
     axes = {name: getattr(arguments, name) for name in _AXES}
-    return cases.select(quick=arguments.quick, ops=ops, orders=orders, sizes=sizes, **axes)
+    named = {_NONE: [cases.NO_EPILOGUE], _ANY: cases.EPILOGUES}
+    named |= {name: [epilogue] for name, epilogue in _EPILOGUES.items()}
+    asked = arguments.epilogue
+    if not asked and arguments.target is not None:
+        asked = [_NONE]  # nobody but us offers all of them
+    return cases.select(
+        quick=arguments.quick,
+        ops=ops,
+        orders=orders,
+        sizes=sizes,
+        epilogues=[epilogue for name in asked for epilogue in named[name]],
+        **axes,
+    )
 
 
 def _stock(arguments):

@@ -17,8 +17,10 @@ from tf_dwbp.tools.targets import OURS, STOCK
 
 _LEAST_GROUP = 4  # cells: fewer are listed one by one
 
-# The axes are a unit's path, what is beside its problem, and the parts of the problem's text.
+# The axes are a unit's path, what is beside its problem, and the parts of the problem's text, the
+# last of which is the epilogue, or "".
 _TEXT = 1 + len(BESIDE)
+_PARTS = 10
 _LAYOUT = 2  # of the text's parts: those after it make less often a difference
 
 
@@ -40,6 +42,8 @@ def entries(run: Run) -> list[Entry]:
         if covered[number] or listed == (AGREES,):
             continue
         kept = _kept(table[number], others_of(kinds[number]), turns)
+        if units[number][0][-1] == "" and table.shape[1] - 1 in turns:
+            kept = sorted({*kept, table.shape[1] - 2})  # no wildcard tells that there is nothing
         members = np.flatnonzero((table[:, kept] == table[number, kept]).all(axis=1))
         if len(members) < _LEAST_GROUP:
             kept, members = range(table.shape[1]), np.array([number])
@@ -68,7 +72,9 @@ def _units(run):
             beside = (str(getattr(cell.case, name)) for name in BESIDE)
             # The file is of use for the same function under another name.
             name = path if run.target == STOCK else f"* {path.rpartition(' ')[2]}"
-            yield (name, *beside, *str(cell.case.problem).split(":")), tuple(listed)
+            parts = str(cell.case.problem).split(":")
+            parts += [""] * (_PARTS - len(parts))
+            yield (name, *beside, *parts), tuple(listed)
 
 
 def _numbers(values):
@@ -108,6 +114,11 @@ def _entry(values, kinds, kept):
     path, *axes = (value if i in kept else "*" for i, value in enumerate(values))
     beside, parts = axes[: len(BESIDE)], axes[len(BESIDE) :]
     named = tuple((k, v) for k, v in zip(BESIDE, beside, strict=True) if v != "*")
+    *parts, epilogue = parts
+    if epilogue == "*":  # or none
+        parts[-1] += "*" if parts[-1] != "*" else ""
+    elif epilogue:
+        parts.append(epilogue)
     # One wildcard for neighbours: every part can be told from the others by its form.
     short = [part for i, part in enumerate(parts) if i == 0 or part != "*" or parts[i - 1] != "*"]
     return Entry(kinds, ":".join(short), named, (path,))

@@ -136,7 +136,8 @@ def counts(found: list[Pair]) -> dict[tuple[str, str], collections.Counter]:
 
 
 def _op(case):
-    return f"{case.op}, {summary.ORDERS[case.order]}" if case.order else case.op
+    of = summary.ORDERS[case.order] if case.order else "epilogues" if case.epilogue else ""
+    return f"{case.op}, {of}" if of else case.op
 
 
 def configure(parser) -> None:

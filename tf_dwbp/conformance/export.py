@@ -12,6 +12,7 @@ from tf_dwbp.conformance.cases import AXES
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import files
+from tf_dwbp.tools.epilogue import Epilogue
 
 _MOST_FAILURES = 100  # of a run in Markdown, which is for pages of limited size
 
@@ -42,6 +43,7 @@ def to_json(run: Run) -> dict:
                 "id": cell.case.id,
                 "problem": str(cell.case.problem),
                 **dataclasses.asdict(cell.case),
+                "epilogue": str(cell.case.epilogue),
                 "outcomes": {
                     path: [outcome.to_json() for outcome in cell.outcomes[path]]
                     for path in cell.outcomes
@@ -75,7 +77,8 @@ def write_junit(run: Run, path: pathlib.Path) -> None:
         ElementTree.SubElement(properties, "property", name="judged", value=judged)
     for cell in run.cells:
         case = cell.case
-        op = f"{case.op}-order{case.order}" if case.order else case.op
+        of = f"-order{case.order}" if case.order else "-epilogue" if case.epilogue else ""
+        op = case.op + of
         group = f"conformance.{op}.{case.dtype}-{case.layout}-{case.padding}"
         test = ElementTree.SubElement(suite, "testcase", classname=group, name=cell.case.id)
         if cell.failures:
@@ -175,7 +178,7 @@ def write_html(run: Run, path: pathlib.Path) -> None:
 def _evidence(run):
     """What the page's script shows; messages, which repeat, are kept once and numbered."""
     messages = {}
-    axes = list(dict.fromkeys(["op", "order", *AXES]))
+    axes = list(dict.fromkeys(["op", "order", *AXES, "epilogue"]))
 
     def compact(outcome):
         message = messages.setdefault(outcome.message, len(messages))
@@ -209,6 +212,8 @@ def _text(value):
     """An axis value, for a page."""
     if isinstance(value, tuple):
         return "x".join(map(str, value))
+    if isinstance(value, Epilogue):
+        return str(value) or "none"
     return getattr(value, "name", value)
 
 

@@ -24,11 +24,16 @@ class Path:
     execution: str = EAGER
     orders: tuple[int, ...] = (0,)  # of differentiation: what it is asked for
     large: bool = False  # whether it is asked for cases of real size
+    epilogues: bool = True  # whether it is asked for ops with an epilogue
     lane: str | None = None  # what it is a part of, which its name begins with
 
     def is_asked(self, case: cases.Case) -> bool:
         """Whether it is asked for a case."""
-        return case.order in self.orders and (self.large or not case.is_large)
+        return (
+            case.order in self.orders
+            and (self.large or not case.is_large)
+            and (self.epilogues or not case.epilogue)
+        )
 
     @property
     def is_slow(self) -> bool:
@@ -39,7 +44,8 @@ class Path:
 STOCK_PATHS = (
     Path(EIGEN, STOCK, (0,)),
     Path(ONEDNN, STOCK, (1,)),
-    Path(XLA, STOCK, (0, 1), everywhere=False, execution=JIT),
+    # XLA has no op that stock makes of a convolution and what follows it: it fuses by itself.
+    Path(XLA, STOCK, (0, 1), everywhere=False, execution=JIT, epilogues=False),
 )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from tf_dwbp.conformance.cases import DTYPES, LAYOUTS, OPS, PADDINGS
 from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Verdict
+from tf_dwbp.tools.epilogue import ACTIVATIONS
 
 GLYPHS = {
     Verdict.AGREES: "✓",
@@ -59,11 +60,14 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Groups of cells by row, (dtype, layout), and by column, with the labels of the columns."""
+    """Groups of cells by row and by column, with the labels of the columns.
+
+    Rows are of (dtype, layout), those of the epilogues of (activation,).
+    """
 
     title: str
     lanes: dict[str, list[str]]  # side by side in each group: paths that were asked, by label
-    rows: list[tuple[str, str]]
+    rows: list[tuple[str, ...]]
     columns: dict[tuple, str]
     groups: dict[tuple, list[Cell]]
     is_detailed: bool = True  # worth showing cell by cell where there is room
@@ -73,7 +77,8 @@ ORDERS = {1: "gradients", 2: "second order"}
 
 
 def tables(run: Run) -> list[Table]:
-    """A table for each op, by (padding, dilated); one for gradients, by (op, order); real sizes.
+    """A table for each op, by (padding, dilated); one for epilogues, by dtype; one for gradients,
+    by (op, order); real sizes.
 
     In these an implementation's executions are one lane. Where there are several, one more table,
     by (op, whether a gradient), has them side by side.
@@ -88,13 +93,17 @@ def tables(run: Run) -> list[Table]:
         (op, kind): f"{op}{', gradients' if kind else ''}" for op in OPS for kind in (False, True)
     }
     by_op = {(op,): op for op in OPS}
+    by_dtype = {(dtype,): dtype for dtype in DTYPES}
     small, large = (
         [c for c in run.cells if c.case.is_large == is_large] for is_large in (False, True)
     )
+    fused = [cell for cell in small if cell.case.epilogue]
     found = []
     for op in OPS:
-        cells = [cell for cell in small if cell.case.op == op and not cell.case.order]
+        cells = [c for c in small if c.case.op == op and not (c.case.order or c.case.epilogue)]
         found.append(_table(op, run.lanes, cells, ("padding", "dilated"), by_padding))
+    by_activation = {"row_axes": ("activation",), "rows": [(name,) for name in ACTIVATIONS]}
+    found.append(_table("epilogues", run.lanes, fused, ("dtype",), by_dtype, **by_activation))
     cells = [cell for cell in run.cells if cell.case.order]
     found.append(_table("gradients", run.lanes, cells, ("op", "order"), by_order))
     found.append(_table("real sizes", run.lanes, large, ("op",), by_op))
@@ -106,13 +115,17 @@ def tables(run: Run) -> list[Table]:
     return [table for table in found if table.rows]
 
 
-def _table(title, lanes, cells, axes, columns, **options):
+_BY_TYPE = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
+
+
+def _table(
+    title, lanes, cells, axes, columns, row_axes=("dtype", "layout"), rows=_BY_TYPE, **options
+):
     groups = collections.defaultdict(list)  # where cells are few, some are empty
     for cell in cells:
         case = cell.case
-        key = (case.dtype, case.layout), tuple(getattr(case, axis) for axis in axes)
+        key = tuple(tuple(getattr(case, axis) for axis in of) for of in (row_axes, axes))
         groups[key].append(cell)
-    rows = [(dtype, layout) for dtype in DTYPES for layout in LAYOUTS]
     return Table(
         title,
         {

@@ -84,6 +84,7 @@ def expectations(case: Case) -> list[bounds.Expectation]:
             tensors | {role: array for role, array in directions.items() if role == varied},
             case.input_sizes,
             case.filter_shape,
+            finish=case.epilogue,
             **case.attributes,
         )
         for varied, result in reference.derivatives(case.op, case.order)

@@ -42,6 +42,7 @@ def geometry(
     explicit_paddings=(),
     data_format="NHWC",
     dilations=(1, 1, 1, 1),
+    **epilogue,
 ) -> Geometry:
     """The parameters of a call, from the sizes of the convolution's input and filter.
 
@@ -49,12 +50,17 @@ def geometry(
       input_sizes: four numbers, in the order of `data_format`.
       filter_sizes: height, width, channels and multiplier.
       strides, padding, explicit_paddings, data_format, dilations: the op's arguments.
+      epilogue: a forward op's `bias`, `activation` and `alpha`, which are refused: an adapter whose
+        framework has them takes them away before it asks.
 
     Raises:
+      NotImplementedError: there is an epilogue.
       ValueError: the layout is neither NHWC nor NCHW.
     """
     if data_format not in LAYOUTS:
         raise ValueError(f"data_format is {data_format!r}, but must be {' or '.join(LAYOUTS)}")
+    if epilogue:
+        raise NotImplementedError(f"absent here: an op with {' and '.join(epilogue)}")
     axes = reference.axes(
         input_sizes, filter_sizes, strides, padding, explicit_paddings, data_format, dilations
     )

@@ -11,6 +11,7 @@ import sys
 import types
 
 from tf_dwbp import family
+from tf_dwbp.tools import stock_fused
 
 OURS, STOCK = "ours", "stock"
 
@@ -35,12 +36,14 @@ def load(target):
     if target == STOCK:
         import tensorflow as tf
 
-        return {op: getattr(tf.raw_ops, names.stock) for op, names in family.OPS.items()}
+        functions = {op: getattr(tf.raw_ops, names.stock) for op, names in family.OPS.items()}
+        return functions | {"forward": _with_epilogues(functions["forward"], stock_fused.call)}
     if target == OURS:
         from tf_dwbp import ops
 
         functions = {op: getattr(ops, names.function) for op, names in family.OPS.items()}
-        return functions | {"forward": _with_epilogues(ops)}
+        fused = getattr(ops, family.FUSED_FUNCTION)
+        return functions | {"forward": _with_epilogues(functions["forward"], fused)}
     module_name, _, attribute = target.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -52,15 +55,12 @@ def load(target):
     return dict.fromkeys(family.OPS, function)  # its cases are of one op
 
 
-def _with_epilogues(ops):
-    """Our forward op, or the one with an epilogue if there is one among the arguments."""
+def _with_epilogues(plain, fused):
+    """A forward op, or the one with an epilogue if there is one among the arguments."""
 
-    @functools.wraps(ops.depthwise_conv2d)
+    @functools.wraps(plain)
     def forward(*tensors, **arguments):
-        fused = "activation" in arguments
-        return (ops.fused_depthwise_conv2d if fused else ops.depthwise_conv2d)(
-            *tensors, **arguments
-        )
+        return (fused if "activation" in arguments else plain)(*tensors, **arguments)
 
     return forward
 
