@@ -43,6 +43,13 @@ class _Loop:
         order = [at, *range(at), *range(at + 1, len(tensor.shape))]
         return tf.reshape(tf.transpose(tensor, order), tf.concat([[self._length], sizes], 0))
 
+    def fold_biases(self, biases):
+        """A stacked bias as one, in the order of the one operation's output channels."""
+        if self._where == _MULTIPLIER:
+            split = [self._length, self._channels, self._multiplier]
+            biases = tf.transpose(tf.reshape(biases, split), [1, 0, 2])
+        return tf.reshape(biases, [-1])
+
     def _split(self, sizes, role):
         """Sizes with output channels split where needed, where the loop goes, and in which axis."""
         if self._where == _BATCH:
@@ -75,7 +82,36 @@ def _result(pfor_input, stacked):
 
 @_registries.converter(family.OPS["forward"].ours)
 def _convert_forward(pfor_input):
-    images, filters = pfor_input.inputs
+    def one(image, filter, _, attributes):  # noqa: A002
+        return ops.depthwise_conv2d(image, filter, **attributes)
+
+    return _forward(pfor_input, one)
+
+
+@_registries.converter(family.OUR_FUSED)
+def _convert_fused_forward(pfor_input):
+    op = pfor_input.op
+    epilogue = {
+        "activation": tf.compat.as_str(op.get_attr("activation")),
+        "alpha": op.get_attr("alpha"),
+    }
+    # A channel has one filter and one bias: if either differs by iteration, both have to.
+    _, *of_channels = pfor_input.inputs
+    if any(tensor.is_stacked for tensor in of_channels):
+        pfor_input.stack_inputs([*range(1, len(pfor_input.inputs))])
+
+    def one(image, filter, loop, attributes):  # noqa: A002
+        bias = None
+        for biases in pfor_input.inputs[2:]:
+            bias = loop.fold_biases(biases.t) if biases.is_stacked else biases.t
+        return ops.fused_depthwise_conv2d(image, filter, bias, **attributes, **epilogue)
+
+    return _forward(pfor_input, one)
+
+
+def _forward(pfor_input, one):
+    """The loop's results; `one` computes those of the operands in which the loop is folded up."""
+    images, filters = pfor_input.inputs[:2]
     attributes = gradients.attributes_of(pfor_input.op)
     if not filters.is_stacked:
         where, shared = _BATCH, 1
@@ -88,7 +124,7 @@ def _convert_forward(pfor_input):
     loop = _Loop(where, length, attributes["data_format"], channels, multiplier)
     image = images.t if shared == 0 else loop.fold(images.t, "input")
     filter = filters.t if shared == 1 else loop.fold(filters.t, "filter")  # noqa: A001
-    result = ops.depthwise_conv2d(image, filter, **attributes)
+    result = one(image, filter, loop, attributes)
     sizes = list(tf.unstack(tf.shape(result)))
     sizes[0] = tf.shape(images.t)[-4]
     sizes[1 if attributes["data_format"] == "NCHW" else 3] = channels * multiplier

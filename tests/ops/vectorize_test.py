@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from tf_dwbp import ops
+from tf_dwbp import family, ops
 
 _ATTRIBUTES = {"strides": [1, 2, 2, 1], "padding": "SAME"}
 _INPUT, _FILTER, _OUTPUT = [2, 5, 6, 3], [3, 2, 3, 2], [2, 3, 3, 6]
@@ -85,6 +85,64 @@ class VectorizeTest(tf.test.TestCase, parameterized.TestCase):
         # The ops are linear in each tensor: the jacobian applied to it is the result.
         rank = len(shapes[which])
         self.assertAllClose(tf.tensordot(jacobian, tensors[which], rank), result)
+        self.assertAllClose(
+            jacobian,
+            tape.jacobian(result, tensors[which], experimental_use_pfor=False),
+            rtol=1e-12,
+            atol=1e-12,
+        )
+
+    @parameterized.parameters(
+        *itertools.product(
+            ("NHWC", "NCHW"),
+            ("relu6", "gelu"),
+            (flags for flags in itertools.product((True, False), repeat=3) if any(flags)),
+        ),
+        ("NHWC", "leaky_relu", (True, False, None)),
+        ("NCHW", "elu", (False, True, None)),
+    )
+    def test_epilogues_are_the_loop(self, layout, activation, stacked):
+        """`stacked` tells of image, filter and bias whether they differ; None is no bias."""
+        order, length = _SIZES[layout], 3
+        attributes = {
+            "strides": order([1, 2, 2, 1]),
+            "padding": "SAME",
+            "data_format": layout,
+            "activation": activation,
+            "alpha": 0.3,
+        }
+        shapes = order(_INPUT), _FILTER, [6]
+        tensors = [
+            _random(shape, length if is_stacked else None)
+            for shape, is_stacked in zip(shapes, stacked, strict=True)
+            if is_stacked is not None
+        ]
+
+        def one(given):
+            image, filter, bias = (*given, None)[:3]  # noqa: A001
+            return ops.fused_depthwise_conv2d(image, filter, bias, **attributes)
+
+        def at(i):
+            flags = zip(tensors, stacked, strict=False)
+            return one([tf.gather(t, i) if is_stacked else t for t, is_stacked in flags])
+
+        def vectorized():
+            return tf.vectorized_map(at, tf.range(length), fallback_to_while_loop=False)
+
+        actual = tf.function(vectorized)()
+        for i in range(length):
+            self.assertAllClose(actual[i], at(i), rtol=1e-12, atol=1e-12)
+        types = _op_types(vectorized)
+        self.assertIn(family.OUR_FUSED, types)
+        self.assertNoCommonElements(types, {"While", "StatelessWhile"})
+
+    @parameterized.product(activation=("relu", "silu"), which=(0, 1, 2))
+    def test_jacobian_of_an_epilogue(self, activation, which):
+        tensors = [_random(shape) for shape in (_INPUT, _FILTER, [6])]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(tensors)
+            result = ops.fused_depthwise_conv2d(*tensors, **_ATTRIBUTES, activation=activation)
+        jacobian = tape.jacobian(result, tensors[which])
         self.assertAllClose(
             jacobian,
             tape.jacobian(result, tensors[which], experimental_use_pfor=False),
