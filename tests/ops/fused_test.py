@@ -12,14 +12,14 @@ from absl.testing import parameterized
 
 import oracle
 from tf_dwbp import family, nn, ops
-from tf_dwbp.tools import epilogue
+from tf_dwbp.tools import bounds, epilogue, problem
 
 _RNG = np.random.default_rng(7)
 _IMAGE = _RNG.standard_normal((2, 9, 8, 3)) * 2
 _FILTER = _RNG.standard_normal((3, 2, 3, 2))
 _BIAS = _RNG.standard_normal(6)
 _ALPHA = 0.3
-_UNITS = {tf.half: 2**-11, tf.bfloat16: 2**-8, tf.float32: 2**-24, tf.float64: 2**-53}
+_NAMES = {tf.as_dtype(dtype): name for name, dtype in problem.DTYPES.items()}
 
 # By stock's ops, for numbers that are finite.
 _STOCK = {
@@ -70,7 +70,7 @@ class FusedTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.product(
         activation=epilogue.ACTIVATIONS,
         layout=("NHWC", "NCHW"),
-        dtype=tuple(_UNITS),
+        dtype=tuple(_NAMES),
         with_bias=(True, False),
     )
     def test_rounds_once(self, activation, layout, dtype, with_bias):
@@ -83,13 +83,18 @@ class FusedTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(result.dtype, dtype)
         wide = [None if t is None else tf.cast(t, tf.float64) for t in (image, filter, bias)]
         expected = _composed(*wide, activation, arguments)
-        # What the sum may be off in float, and a unit for the one rounding.
-        self.assertAllClose(
-            tf.cast(result, tf.float64),
-            expected,
-            rtol=1.01 * _UNITS[dtype] + (8 if dtype.size >= 4 else 0) * _UNITS[dtype],
-            atol=100 * _UNITS[tf.float64 if dtype == tf.float64 else tf.float32],
-        )
+        given = {"input": image, "filter": filter} | ({} if bias is None else {"bias": bias})
+        bound = bounds.expectation_of(
+            _NAMES[dtype],
+            "output",
+            {role: tensor.numpy() for role, tensor in given.items()},
+            image.shape,
+            filter.shape,
+            finish=epilogue.Epilogue(with_bias, activation, _ALPHA),
+            **arguments,
+        ).bound
+        off = np.abs(tf.cast(result, tf.float64) - expected) / bound
+        self.assertLessEqual(off.max(), 1)
 
     @parameterized.product(
         activation=epilogue.ACTIVATIONS, layout=("NHWC", "NCHW"), graph=(False, True)
