@@ -95,6 +95,7 @@ LIBRARY_SOURCES = CORE_SOURCES + [
     "cc/swap/execution_pass.cc",
     "cc/swap/graph_optimizer.cc",
     "cc/swap/ledger.cc",
+    "cc/swap/merge.cc",
     "cc/swap/rename.cc",
     "cc/swap/state.cc",
     "cc/tensorflow/depthwise_op.cc",

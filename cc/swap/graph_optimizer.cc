@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "cc/swap/merge.h"
 #include "cc/swap/rename.h"
 #include "cc/swap/state.h"
 #include "tensorflow/c/experimental/grappler/grappler.h"
@@ -38,6 +39,22 @@ void set_output(const char* bytes, size_t size, TF_Buffer* output, TF_Status* st
   TF_SetStatus(status, TF_OK, "");
 }
 
+// The names of the nodes that must be there afterwards.
+std::set<std::string> wanted(const tensorflow::grappler::GrapplerItem& item) {
+  std::set<std::string> names = {item.save_op, item.restore_op, item.save_restore_loc_tensor};
+  for (const auto& [name, value] : item.feed) names.insert(name);
+  for (const auto* some : {&item.fetch, &item.init_ops, &item.keep_ops}) {
+    names.insert(some->begin(), some->end());
+  }
+  for (const auto& runner : item.queue_runners) {
+    names.insert(runner.enqueue_op_name().begin(), runner.enqueue_op_name().end());
+    names.insert({runner.close_op_name(), runner.cancel_op_name()});
+  }
+  std::set<std::string> nodes;  // where tensors are named, too
+  for (const std::string& name : names) nodes.emplace(node_of(name));
+  return nodes;
+}
+
 void optimize(void*, const TF_Buffer* input, const TF_GrapplerItem* item, TF_Buffer* output,
               TF_Status* status) {
   const char* bytes = static_cast<const char*>(input->data);
@@ -47,7 +64,7 @@ void optimize(void*, const TF_Buffer* input, const TF_GrapplerItem* item, TF_Buf
     set_output(bytes, input->length, output, status);
     return;
   }
-  int renamed = 0;
+  int changed = 0;
   // The function's name, which the C interface has no call for; in TensorFlow the item is this
   // struct behind an opaque pointer. The op library loads under no other version than it was built
   // for, so the layout is the right one.
@@ -55,13 +72,13 @@ void optimize(void*, const TF_Buffer* input, const TF_GrapplerItem* item, TF_Buf
   std::vector<Entry> entries;
   // Graphs that are frozen or converted are optimized to be kept, where our ops may not be known.
   if (grappler_item->id != "graph_to_optimize" && !is_eager_call(grappler_item->id)) {
-    entries = rename(&graph, installs().ops(), &renamed);
+    entries = rename(&graph, installs().ops(), wanted(*grappler_item), &changed);
   }
   // All graphs of sessions are called that; they are told apart when they are executed.
   if (!entries.empty() && grappler_item->id != "tf_graph") {
     ledger().optimized(grappler_item->id, std::move(entries));
   }
-  if (renamed == 0) {
+  if (changed == 0) {
     set_output(bytes, input->length, output, status);
     return;
   }

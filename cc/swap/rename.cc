@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "cc/swap/merge.h"
 #include "cc/tensorflow/names.h"
 #include "tensorflow/core/framework/function.pb.h"
 #include "tensorflow/core/framework/node_def.pb.h"
@@ -23,6 +24,7 @@ constexpr std::string_view kFused = "_FusedDepthwiseConv2dNative";
 constexpr char kMark[] = "_tf_dwbp_renamed";
 constexpr char kRenamedFused[] =
     "renamed with the bias that follows it (_FusedDepthwiseConv2dNative)";
+constexpr char kMergedWhy[] = "merged with the bias that follows it";
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -37,11 +39,6 @@ std::string_view stock_name(std::string_view op) {
 
 // Makes our fused op of stock's; false, with the node as it was, where ours has no such activation.
 bool fuse(NodeDef* node) {
-  constexpr std::pair<const char*, conv::Activation> kOfStock[] = {
-      {"Relu", conv::Activation::kRelu},
-      {"Relu6", conv::Activation::kRelu6},
-      {"Elu", conv::Activation::kElu},
-      {"LeakyRelu", conv::Activation::kLeakyRelu}};
   auto& attributes = *node->mutable_attr();
   const auto& fused = attributes["fused_ops"].list();
   if (attributes["num_args"].i() != 1 || fused.s_size() < 1 || fused.s_size() > 2 ||
@@ -50,11 +47,9 @@ bool fuse(NodeDef* node) {
   }
   conv::Activation activation = conv::Activation::kLinear;
   if (fused.s_size() == 2) {
-    const auto* const found =
-        std::find_if(std::begin(kOfStock), std::end(kOfStock),
-                     [&](const auto& known) { return known.first == fused.s(1); });
-    if (found == std::end(kOfStock)) return false;
-    activation = found->second;
+    const auto found = activation_of(fused.s(1));
+    if (!found) return false;
+    activation = *found;
   }
   node->set_op(kFusedName);
   attributes["num_bias"].set_i(1);
@@ -81,24 +76,6 @@ bool spans_processes(const tensorflow::GraphDef& graph) {
     }
   }
   return processes.size() > 1;
-}
-
-// Why the node, already with our name, could not run where stock's would; "" where it can.
-std::string no_kernel(const NodeDef& node, const std::string& stock) {
-  DeviceNameUtils::ParsedName device;
-  if (DeviceNameUtils::ParseFullName(node.device(), &device) && device.has_type) {
-    if (has_kernel(node, DeviceType(device.type))) return "";
-    return "no kernel of ours for " + device.type + " and this type";
-  }
-  // The device is not chosen yet, and the choice must not depend on whose kernels there are.
-  NodeDef of_stock = node;
-  of_stock.set_op(stock);
-  for (const char* type : {tensorflow::DEVICE_CPU, tensorflow::DEVICE_GPU}) {
-    if (has_kernel(of_stock, DeviceType(type)) && !has_kernel(node, DeviceType(type))) {
-      return std::string("not placed yet, and no kernel of ours for ") + type + " and this type";
-    }
-  }
-  return "";
 }
 
 // Whether the node names a process that need not be this one.
@@ -137,6 +114,35 @@ bool has_kernel(const std::string& op, tensorflow::DataType dtype, const DeviceT
   return has_kernel(node, device);
 }
 
+std::string no_kernel(const NodeDef& node, const std::string& stock) {
+  DeviceNameUtils::ParsedName device;
+  if (DeviceNameUtils::ParseFullName(node.device(), &device) && device.has_type) {
+    if (has_kernel(node, DeviceType(device.type))) return "";
+    return "no kernel of ours for " + device.type + " and this type";
+  }
+  // The device is not chosen yet, and the choice must not depend on whose kernels there are.
+  NodeDef of_stock = node;
+  of_stock.set_op(stock);
+  for (const char* type : {tensorflow::DEVICE_CPU, tensorflow::DEVICE_GPU}) {
+    if (has_kernel(of_stock, DeviceType(type)) && !has_kernel(node, DeviceType(type))) {
+      return std::string("not placed yet, and no kernel of ours for ") + type + " and this type";
+    }
+  }
+  return "";
+}
+
+std::optional<conv::Activation> activation_of(std::string_view stock) {
+  constexpr std::pair<std::string_view, conv::Activation> kOfStock[] = {
+      {"Relu", conv::Activation::kRelu},
+      {"Relu6", conv::Activation::kRelu6},
+      {"Elu", conv::Activation::kElu},
+      {"LeakyRelu", conv::Activation::kLeakyRelu}};
+  for (const auto& [name, activation] : kOfStock) {
+    if (name == stock) return activation;
+  }
+  return std::nullopt;
+}
+
 std::string why_not(int index, Ops ops, Process process) {
   if ((ops & (1u << index)) == 0) {
     return ops == 0 ? "not installed" : "not among the ops that were asked for";
@@ -168,16 +174,25 @@ std::optional<Entry> rename(NodeDef* node, Ops ops, Process process) {
   return look_at(*node);
 }
 
-std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, int* renamed) {
-  *renamed = 0;
+std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, const std::set<std::string>& wanted,
+                          int* changed) {
+  *changed = 0;
   const Process process = spans_processes(*graph) ? Process::kSeveral : Process::kUnknown;
   std::vector<Entry> entries;
   for (NodeDef& node : *graph->mutable_node()) {
     const std::string op = node.op();
     if (std::optional<Entry> entry = rename(&node, ops, process)) {
-      *renamed += node.op() != op;
+      *changed += node.op() != op;
       entries.push_back(*std::move(entry));
     }
+  }
+  if (!why_not(0, ops, process).empty()) return entries;
+  for (const Merged& merged : merge(graph, wanted)) {
+    ++*changed;
+    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) {
+      return other.node == merged.forward;
+    });
+    *entry = look_at(*merged.into);
   }
   return entries;
 }
@@ -194,9 +209,11 @@ Entry look_at(const NodeDef& node) {
   if (const std::string_view stock = stock_name(node.op()); !stock.empty()) {
     entry.op = stock;
     entry.ours = true;
-    entry.why = !node.attr().contains(kMark) ? "traced so"
-                : node.op() == kFusedName    ? kRenamedFused
-                                             : "renamed";
+    const auto& attributes = node.attr();
+    entry.why = attributes.contains(kMerged)  ? kMergedWhy
+                : !attributes.contains(kMark) ? "traced so"
+                : node.op() == kFusedName     ? kRenamedFused
+                                              : "renamed";
   } else if (starts_with(node.op(), kFused)) {
     entry.op = std::string(kStockNames[0]);
     entry.why = "fused with what follows it (" + node.op() + ")";

@@ -2,15 +2,20 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "cc/conv/activation.h"
 #include "cc/conv/export.h"
 #include "tensorflow/core/framework/graph.pb.h"
 #include "tensorflow/core/framework/types.h"
 
 namespace tf_dwbp::swap {
+
+// The mark of a node of ours that was made of several.
+inline constexpr char kMerged[] = "_tf_dwbp_merged";
 
 // What became of one depthwise op of a graph.
 struct Entry {
@@ -20,7 +25,7 @@ struct Entry {
   std::string op;               // stock's name of the op
   std::string device;           // "" before placement
   bool ours = false;            // whether our op computes it
-  std::string why;              // "renamed ...", "traced so", or why it was left to stock
+  std::string why;  // "renamed ...", "traced so", "merged ...", or why it was left to stock
 };
 
 // Bits that choose among the ops, in the order of conv::Op.
@@ -48,6 +53,12 @@ TF_DWBP_EXPORT std::string our_name(std::string_view stock);
 TF_DWBP_EXPORT bool has_kernel(const std::string& op, tensorflow::DataType dtype,
                                const tensorflow::DeviceType& device);
 
+// Why a node with our name could not run where that of another op, `stock`, would; "" where it can.
+std::string no_kernel(const tensorflow::NodeDef& node, const std::string& stock);
+
+// Ours for an activation that is an op of stock's.
+std::optional<conv::Activation> activation_of(std::string_view stock);
+
 // Whether a function is what TensorFlow makes of an eager call, whose op has been decided upon, and
 // must not be decided upon for all calls to come.
 bool is_eager_call(std::string_view function);
@@ -69,10 +80,12 @@ TF_DWBP_EXPORT std::string why_not(int index, Ops ops, Process process);
 // nullopt for ops of other kinds.
 std::optional<Entry> rename(tensorflow::NodeDef* node, Ops ops, Process process);
 
-// The same for the nodes of a graph. Functions in the graph's library are not touched: TensorFlow
-// hands over those that it does not inline as graphs of their own, and XLA compiles the others.
-// `renamed` counts those that were renamed.
-std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, int* renamed);
+// The same for the nodes of a graph, of which those named in `wanted` must stay; where the forward
+// op is asked for, ours are merged with what follows them then: merge.h. Functions in the graph's
+// library are not touched: TensorFlow hands over those that it does not inline as graphs of their
+// own, and XLA compiles the others. `changed` counts those that were renamed, and the merged ones.
+std::vector<Entry> rename(tensorflow::GraphDef* graph, Ops ops, const std::set<std::string>& wanted,
+                          int* changed);
 
 // What a depthwise op is, and those of a function.
 TF_DWBP_EXPORT Entry look_at(const tensorflow::NodeDef& node);

@@ -6,6 +6,8 @@ import keras  # noqa: F401  (whose modules must be left as they are)
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.grappler import cluster, tf_optimizer
 from tensorflow.python.ops import gen_nn_ops
 
 import executed
@@ -85,3 +87,35 @@ class SwapTestCase(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(self.before.keys(), after.keys())
         for place, value in self.before.items():
             self.assertIs(after[place], value, place)
+
+
+class OptimizerTestCase(SwapTestCase):
+    """Graphs for any machine, which are optimized and not run."""
+
+    def optimize(self, build, ops=swap.OPS, wanted=()):
+        """The nodes by name, optimized with our ops installed and without.
+
+        `build` makes the graph, and returns the result; `wanted` are names of other nodes to keep.
+        """
+        with tf.Graph().as_default():
+            result = build()
+            meta_graph = tf.compat.v1.train.export_meta_graph()
+        meta_graph.collection_def["train_op"].node_list.value.extend([result.op.name, *wanted])
+        config = config_pb2.ConfigProto()
+        config.graph_options.rewrite_options.min_graph_nodes = -1
+        without = self._optimizer(config, meta_graph)
+        with swap.installed(ops):
+            optimized = self._optimizer(config, meta_graph)
+        originals = {node.name: node for node in without.node}
+        return {node.name: (node, originals[node.name]) for node in optimized.node}
+
+    def _optimizer(self, config, meta_graph):
+        # Not as a graph that is to be kept, which is called graph_to_optimize.
+        return tf_optimizer.OptimizeGraph(
+            config, meta_graph, graph_id=self.id(), cluster=cluster.Cluster()
+        )
+
+    def whys(self):
+        return {
+            (entry.node, entry.why) for entry in swap.report().entries if entry.where == self.id()
+        }
