@@ -20,6 +20,7 @@ from absl.testing import parameterized
 import executed
 import tiny_model
 from tf_dwbp import cli, swap
+from tf_dwbp.bench.training import SIZES
 from tf_dwbp.swap import plug_in
 from tf_dwbp.tools import digits, models
 from tf_dwbp.tools.models import MODELS
@@ -124,6 +125,20 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
                 model.get_layer(layer.name).gamma.assign(tf.ones_like(layer.gamma))
         images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
         self.assertAllClose(model(images), application(images), rtol=1e-4, atol=1e-5)
+
+    @parameterized.parameters(("mobilenet_v2", 17), ("mobilenet_v3", 11))
+    def test_mobilenets_have_depthwise_layers(self, name, number):
+        model = MODELS[name].build(32, 10, 0, "float32")
+        found = [x for x in model.layers if isinstance(x, keras.layers.DepthwiseConv2D)]
+        self.assertLen(found, number)
+
+    @parameterized.parameters(*MODELS)
+    def test_each_model_is_an_application(self, name):
+        model = MODELS[name]
+        self.assertTrue(callable(getattr(keras.applications, model.application)))
+        self.assertEqual(model.preprocess(np.zeros([1, 8, 8, 3])).shape, (1, 8, 8, 3))
+        self.assertIsNone(model.refusal(model.image_size, model.batch))
+        self.assertIsNone(model.refusal(*SIZES[name]))
 
     def test_models_without_grouped_convolutions_stay_as_they_are(self):
         model = tiny_model.build()

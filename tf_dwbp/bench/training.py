@@ -13,6 +13,8 @@ STOCK = "stock"
 # Model -> size and number of images: depthwise ops as large as two cores manage in a second.
 SIZES = {
     "mobilenet": (96, 32),
+    "mobilenet_v2": (96, 32),
+    "mobilenet_v3": (96, 32),
     "efficientnet": (96, 16),
     "convnext": (64, 8),
     "xception": (96, 8),

@@ -76,6 +76,9 @@ class Model:
 
 MODELS = {
     "mobilenet": Model("MobileNet", "mobilenet", 32, 32, 32, 100, 30),
+    # After 100 steps it is still so sensitive that no two roundings agree: see docs/swap.md.
+    "mobilenet_v2": Model("MobileNetV2", "mobilenet_v2", 32, 32, 32, 250, 30),
+    "mobilenet_v3": Model("MobileNetV3Small", "mobilenet_v3", 32, 32, 32, 120, 30),
     "efficientnet": Model("EfficientNetB0", "efficientnet", 32, 32, 32, 120, 30),
     "convnext": Model("ConvNeXtTiny", "convnext", 32, 16, 32, 60, 30),
     "xception": Model("Xception", "xception", 71, 16, 71, 60, 15),
