@@ -91,7 +91,7 @@ def _check(input_sizes, filter, out_backprop, attributes):  # noqa: A002
     names = {dtype: name for name, dtype in DTYPES.items()}
 
     def described(tensor):
-        dtype = np.dtype(tensor.dtype.as_numpy_dtype)
+        dtype = np.dtype(getattr(tensor.dtype, "as_numpy_dtype", tensor.dtype))
         return checks.Tensor(names.get(dtype, str(dtype)), tuple(tensor.shape))
 
     sizes = input_sizes
