@@ -15,11 +15,12 @@ _WEAK = set("WwVvu")
 
 def main() -> str | None:
     definers = collections.defaultdict(list)
-    for isa, path in native.kernel_objects().items():
-        if not path.exists():
-            return f"no {path}: build the library first."
+    kernels = native.library_kernels()
+    for isa, unit in kernels.items():
+        if not unit.object.exists():
+            return f"no {unit.object}: build the library first."
         listing = subprocess.run(
-            ["nm", "--demangle", "--defined-only", "--format=posix", path],
+            ["nm", "--demangle", "--defined-only", "--format=posix", unit.object],
             check=True,
             capture_output=True,
             encoding="utf-8",
@@ -35,7 +36,7 @@ def main() -> str | None:
         return "weak symbols in several isas' kernels:\n" + "\n".join(
             f"  {name}: {', '.join(isas)}" for name, isas in sorted(shared.items())
         )
-    print(f"no weak symbol is shared between {', '.join(native.kernel_objects())}")
+    print(f"no weak symbol is shared between {', '.join(kernels)}")
     return None
 
 

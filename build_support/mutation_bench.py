@@ -56,16 +56,15 @@ class Original:
         ]
         sources = native.read_sources()
         self.directory = DIRECTORY / "original"
-        plain = test_programs.core_test_directory("plain")
-        every = native.units(sources["CORE_SOURCES"], flags, self.directory)
-        self.units = [unit for unit in every if unit.source != sources["KERNEL_SOURCE"]]
+        flags += native.have()
+        self.units = native.plain_units(sources["CORE_SOURCES"], flags, self.directory)
         headers = native.eigen_headers()
         self.eigen = headers.flags
         native.compile_all((self.units, headers))
         test_programs.build_core_test()
         # The kernels are with them: compiling these would take minutes.
         self.kernels = sources["KERNEL_SOURCE"]
-        self.tests = native.units(sources["TEST_SOURCES"], test_programs.test_flags("plain"), plain)
+        self.tests = test_programs.core_test_units(sources["TEST_SOURCES"])
         self.plans = ""
 
     def units_of(self, file: str) -> list[native.Unit]:

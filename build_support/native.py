@@ -63,23 +63,21 @@ def cpu_isas(machine: str = platform.machine()) -> dict[str, list[str]]:
     return {"baseline": isas["baseline"]}
 
 
-def units(
-    sources: list[str],
-    flags: list[str],
-    directory: pathlib.Path,
-    machine: str = platform.machine(),
-) -> list[Unit]:
-    """The sources once each, after the kernels (the slowest) once for each instruction set."""
-    kernels = read_sources()["KERNEL_SOURCE"]
-    flags = [*flags, *_have(machine)]
-    stem = kernels.rpartition(".")[0]
-    return [
-        Unit(kernels, directory / f"{stem}.{name}.o", [*flags, *extra, f"-DTF_DWBP_ISA={name}"])
-        for name, extra in cpu_isas(machine).items()
-    ] + plain_units(sources, flags, directory)
+def kernel_units(
+    flags: list[str], directory: pathlib.Path, machine: str = platform.machine()
+) -> dict[str, Unit]:
+    """Instruction set -> the kernels for it."""
+    source = read_sources()["KERNEL_SOURCE"]
+    stem = source.rpartition(".")[0]
+    flags = [*flags, *have(machine)]
+    return {
+        name: Unit(source, directory / f"{stem}.{name}.o", [*flags, *own, f"-DTF_DWBP_ISA={name}"])
+        for name, own in cpu_isas(machine).items()
+    }
 
 
-def _have(machine: str = platform.machine()) -> list[str]:
+def have(machine: str = platform.machine()) -> list[str]:
+    """What tells sources which instruction sets there are kernels for."""
     return [f"-DTF_DWBP_HAVE_{name.upper()}" for name in cpu_isas(machine)]
 
 
@@ -113,10 +111,9 @@ def _by_type(directory, flags, nvcc):
     ]
 
 
-def kernel_objects() -> dict[str, pathlib.Path]:
-    """Instruction set -> the object that build_library() made of the kernels."""
-    made = units([], [], BUILD / "library")
-    return {name: unit.object for name, unit in zip(cpu_isas(), made, strict=True)}
+def library_kernels() -> dict[str, Unit]:
+    """Instruction set -> the kernels of the op library."""
+    return kernel_units(_LIBRARY_FLAGS, BUILD / "library")
 
 
 def build_library(
@@ -165,11 +162,12 @@ def library_units(
     core = [*sources["CORE_SOURCES"], *(sources["GPU_CORE_SOURCES"] if cuda else [])]
     every = [*sources["LIBRARY_SOURCES"], *(sources["GPU_LIBRARY_SOURCES"] if cuda else [])]
     rest = [source for source in every if source not in core]
+    core_units = plain_units(core, [*_LIBRARY_FLAGS, *have()], BUILD / "library")
     return [
         (gpu_kernels, Headers()),
-        (units(core, _LIBRARY_FLAGS, BUILD / "library"), eigen_headers(wheel, [_PREFIX_MAP])),
+        ([*library_kernels().values(), *core_units], eigen_headers(wheel, [_PREFIX_MAP])),
         (
-            plain_units(rest, [*_LIBRARY_FLAGS, *_have()], _directory_of(wheel)),
+            plain_units(rest, [*_LIBRARY_FLAGS, *have()], _directory_of(wheel)),
             # What headers of TensorFlow's eager runtime include from there.
             _wheel_headers(wheel, [wheel.include / "external/farmhash_archive/src"]),
         ),

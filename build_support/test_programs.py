@@ -1,6 +1,5 @@
 """Builds the programs that test the C++ code without TensorFlow."""
 
-import dataclasses
 import pathlib
 import platform
 
@@ -10,6 +9,12 @@ SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # Lines are all that reports need: more would double the time that sanitized kernels take.
 DEBUG_FLAG = "-g1"
 _FLAGS = [*native.BASE_FLAGS, "-O1", DEBUG_FLAG, "-fno-omit-frame-pointer"]
+# Each load and store of a kernel is a call: that takes a third of the time to compile.
+_KERNEL_SANITIZER_FLAGS = [
+    "-fsanitize=address",
+    "-fno-sanitize-recover=all",
+    "--param=asan-instrumentation-with-call-threshold=0",
+]
 # The driver calls kernels by way of functions that count the calls.
 _COUNTED_FLAGS = ["-DTF_DWBP_COUNT_KERNELS"]
 # What the program that tests the core is built with -> flags besides, of compiler and linker.
@@ -54,20 +59,9 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
     For another machine than this one, the compiler in CXX has to make programs for that.
     """
     sources = native.read_sources()
-    directory = core_test_directory(flavour, machine)
-    flags, besides = test_flags(flavour), CORE_TEST_FLAVOURS[flavour]
+    directory, besides = core_test_directory(flavour, machine), CORE_TEST_FLAVOURS[flavour]
     tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
-    units = native.units(tested, flags, directory, machine)
-    kernels = sources["KERNEL_SOURCE"]
-    if flavour == "coverage":
-        # Optimized code knows lines less well; the kernels would be too slow without.
-        units = [u if u.source == kernels else _unoptimized(u) for u in units]
-    if flavour == "tsan":
-        # Compiling the unrolled kernels takes half an hour with it. Threads meet in the drivers.
-        plain = native.units(
-            [], test_flags("plain"), core_test_directory("plain", machine), machine
-        )
-        units = [*plain, *(unit for unit in units if unit.source != kernels)]
+    units = core_test_units(tested, flavour, machine)
     objects = native.compile_all((units, native.eigen_headers()))
     # An emulator has no other machine's libraries.
     static = ["-static"] if _unless_native(machine) else []
@@ -75,8 +69,29 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
     return directory / "core_test"
 
 
-def _unoptimized(unit: native.Unit) -> native.Unit:
-    return dataclasses.replace(unit, flags=[*unit.flags, "-O0"])
+def core_test_units(
+    sources: list[str], flavour: str = "plain", machine: str = platform.machine()
+) -> list[native.Unit]:
+    """The kernels, and sources of the driver or of tests, as build_core_test() has them."""
+    directory, flags = core_test_directory(flavour, machine), test_flags(flavour)
+    kernels = _kernels(flavour, machine).values()
+    if flavour == "coverage":
+        flags.append("-O0")  # optimized code knows lines less well; kernels would be too slow
+    return [*kernels, *native.plain_units(sources, [*flags, *native.have(machine)], directory)]
+
+
+def _kernels(flavour, machine):
+    """Instruction set -> the kernels for it."""
+    directory, flags = core_test_directory(flavour, machine), test_flags(flavour)
+    if flavour in ("plain", "tsan") and not _unless_native(machine):
+        # What is tested is what the op library has. With ThreadSanitizer compiling the kernels
+        # takes half an hour; threads meet in the drivers.
+        return native.library_kernels()
+    if flavour == "sanitized":
+        # Undefined behaviour is looked for in the baseline's: all but simd.h is the same in others.
+        quick = native.kernel_units([*_FLAGS, *_KERNEL_SANITIZER_FLAGS], directory, machine)
+        return quick | {"baseline": native.kernel_units(flags, directory, machine)["baseline"]}
+    return native.kernel_units(flags, directory, machine)
 
 
 def _unless_native(machine: str) -> list[str]:

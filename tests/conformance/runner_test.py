@@ -13,7 +13,7 @@ from absl.testing import parameterized
 import lone_worker
 from tf_dwbp.conformance import cases, paths, runner, summary
 from tf_dwbp.conformance.verdicts import Verdict
-from tf_dwbp.tools import targets
+from tf_dwbp.tools import placement, targets
 
 
 def _select(*filters, op="input_grad", order=0, **more):
@@ -23,10 +23,6 @@ def _select(*filters, op="input_grad", order=0, **more):
 # Behaves by stride, so that one run shows every verdict.
 _TARGETS = """
     import os
-    import signal
-    import subprocess
-    import sys
-    import threading
     import time
     import numpy as np
     import tensorflow as tf
@@ -58,41 +54,6 @@ _TARGETS = """
             right[0, 4, 4, 0] = np.nextafter(right[0, 4, 4, 0], np.float32(0))
         return right
 
-    def exits(**arguments):
-        os._exit(3)
-
-    def careless(strides, dilations, **arguments):
-        match tuple(strides[1:3]), tuple(dilations[1:3]):
-            case (1, 1), (1, 1):
-                os.fork()
-            case (1, 1), (2, 2):
-                sys.stdin.read()
-            case (1, 1), (1, 2):
-                os.closerange(0, 64)
-            case (1, 1), (3, 2):
-                os.chdir("/")
-            case (2, 2), (1, 1):
-                raise SystemExit("not even an exception")
-            case (2, 2), (2, 2):
-                raise KeyboardInterrupt
-            case (2, 2), (1, 2):
-                os._exit(0)
-            case (2, 2), (3, 2):
-                os.write(1, b"x" * 10**7)
-            case (3, 3), (1, 1):
-                threading.Thread(target=time.sleep, args=[1000]).start()
-            case (3, 3), (2, 2):
-                subprocess.Popen(["sleep", "54321"], start_new_session=True)
-            case (3, 3), (1, 2):
-                while True:
-                    print("x" * 1000)
-            case (3, 3), (3, 2):
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    signal.signal(number, signal.SIG_IGN)
-        return ops.depthwise_conv2d_backprop_input(
-            strides=strides, dilations=dilations, **arguments
-        )
-
     def by_execution(**arguments):
         right = ops.depthwise_conv2d_backprop_input(**arguments)
         if tf.executing_eagerly():
@@ -116,10 +77,20 @@ _TARGETS = """
 class RunnerTest(tf.test.TestCase, parameterized.TestCase):
     def setUp(self):
         super().setUp()
-        directory = pathlib.Path(self.get_temp_dir())
-        (directory / "some_targets.py").write_text(textwrap.dedent(_TARGETS), encoding="utf-8")
-        path = os.pathsep.join([str(directory), *filter(None, [os.environ.get("PYTHONPATH")])])
+        directory = self.get_temp_dir()
+        path = os.pathsep.join([directory, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.enter_context(mock.patch.dict(os.environ, {"PYTHONPATH": path}))
+        self._write_module("some_targets", textwrap.dedent(_TARGETS))
+
+    def _write_module(self, name, text):
+        """Where workers find it."""
+        folder = pathlib.Path(self.get_temp_dir())
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def _run_quickly(self, selected, target):
+        """In processes that need no TensorFlow, which takes seconds to load."""
+        place = placement.Placement(arrays=targets.NUMPY)
+        return runner.run(selected, target, stock=False, placement=place)
 
     def _run_with_worker(self, deal_with_job, selected, *arguments, **options):
         """A run whose workers deal with jobs in another way."""
@@ -127,13 +98,8 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
             send(ready=True)
             for job in channel:
         """
-        directory = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
-        (directory / "some_worker.py").write_text(
-            lone_worker.PREAMBLE
-            + textwrap.dedent(program)
-            + textwrap.indent(textwrap.dedent(deal_with_job), " " * 4),
-            encoding="utf-8",
-        )
+        dealing = textwrap.indent(textwrap.dedent(deal_with_job), " " * 4)
+        self._write_module("some_worker", lone_worker.PREAMBLE + textwrap.dedent(program) + dealing)
         with mock.patch.object(runner, "_WORKER_MODULE", "some_worker"):
             return runner.run(selected, *arguments, **options)
 
@@ -165,41 +131,12 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(run.counts(paths.ONEDNN), {Verdict.AGREES: 5})
         self.assertEqual(run.counts(paths.EIGEN), {Verdict.AGREES: 3, Verdict.REFUSES: 2})
 
-    def test_careless_targets(self):
-        selected = [
-            case
-            for case in _select(["float"], ["NHWC"], ["SAME"])
-            if case.shape.name == "plain" and case.stride in ((1, 1), (2, 2), (3, 3))
-        ]
-        run = runner.run(selected, "some_targets:careless", limit_seconds=20, stock=False)
-        found = {
-            (cell.case.stride, cell.case.dilation): cell.outcome("careless eager")
-            for cell in run.cells
-        }
-        others = {
-            ((2, 2), (1, 1)): (Verdict.REFUSES, "SystemExit: not even an exception"),
-            ((2, 2), (2, 2)): (Verdict.REFUSES, "KeyboardInterrupt"),
-            ((2, 2), (1, 2)): (Verdict.DIES, "exit status 0"),
-            ((3, 3), (1, 2)): (Verdict.HANGS, "no answer within the limit"),
-        }
-        for key, outcome in found.items():
-            verdict, message = others.get(key, (Verdict.AGREES, ""))
-            self.assertEqual(outcome.verdict, verdict, (key, outcome.message))
-            self.assertStartsWith(outcome.message, message)
-        left = [
-            path
-            for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
-            if path.exists() and b"54321" in path.read_bytes()
-        ]
-        self.assertEmpty(left)
-
     @parameterized.parameters("sys.exit(3)", "raise KeyboardInterrupt", "os._exit(0)", "0 / 0")
     def test_targets_that_fail_to_load(self, line):
-        folder = pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
         name = f"target_{abs(hash(line))}"
-        (folder / f"{name}.py").write_text(f"import os, sys\n{line}\n", encoding="utf-8")
+        self._write_module(name, f"import os, sys\n{line}\n")
         with self.assertRaisesRegex(runner.UnusableTarget, name if "os." not in line else "dies"):
-            runner.run(cases.CASES[:1], f"{name}:f", stock=False)
+            self._run_quickly(cases.CASES[:1], f"{name}:f")
 
     def test_large_cases_are_asked_of_what_is_judged_in_one_process(self):
         selected = [*cases.LARGE_CASES[:3], *_select(quick=True)[:2]]
@@ -229,13 +166,14 @@ class RunnerTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(texts, {"✓", ""})
 
     def test_a_target_that_always_dies_is_given_up(self):
+        self._write_module("exits", "import os\ndef f(**arguments): os._exit(3)\n")
         selected = _select(["float"], ["NHWC"], ["SAME"], quick=True)[:4]
         with mock.patch.dict(runner._GIVE_UP_AFTER, {Verdict.DIES: 2}):
-            run = runner.run(selected, "some_targets:exits")
-        counts = run.counts("exits eager")
+            run = self._run_quickly(selected, "exits:f")
+        counts = run.counts("f eager")
         self.assertEqual(sum(counts.values()), 4)
         self.assertContainsSubset({Verdict.DIES, Verdict.SKIPPED}, counts)
-        died = [cell.outcome("exits eager") for cell in run.cells]
+        died = [cell.outcome("f eager") for cell in run.cells]
         self.assertTrue(any(outcome.message.startswith("exit status 3") for outcome in died))
         self.assertLen(run.failing, 4)
 

@@ -12,7 +12,7 @@ import table
 from tf_dwbp.conformance import cases, runner
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.fuzz import draw
-from tf_dwbp.tools import problem, reference, targets
+from tf_dwbp.tools import placement, problem, reference, targets
 from wrong.call import CONFORMANCE, Call
 
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -91,11 +91,15 @@ def test_the_table_in_the_docs():
     ],
 )
 def test_by_the_run_itself(target, op, order, verdict, message, monkeypatch):
-    """As `tf-dwbp conformance --target wrong.MODULE:NAME --no-stock` does it, in processes."""
+    """As `tf-dwbp conformance --target wrong.MODULE:NAME --no-stock` does it, in processes.
+
+    Of these those that are asked for no gradient need no TensorFlow, which takes seconds to load.
+    """
     _with_the_museum(monkeypatch)
     every = cases.select(["float"], quick=True, ops=[op], orders=[order])
     two = [case for case in every if case.dilated and case.shape.name == "odd"][:2]
-    run = runner.run(two, f"wrong.{target}", stock=False)
+    place = placement.Placement(arrays=targets.TENSORFLOW if order else targets.NUMPY)
+    run = runner.run(two, f"wrong.{target}", stock=False, placement=place)
     outcomes = [cell.outcome(run.judged[0]) for cell in run.cells]
     assert any(o.verdict is verdict and o.message.startswith(message) for o in outcomes), outcomes
     assert run.failing
