@@ -69,7 +69,9 @@ GPU_KERNEL_SOURCE = "cc/gpu/kernels/kernels.cu"
 
 # Instead of CUDA, for a program or a library that emulates a GPU.
 EMULATOR_SOURCES = [
+    "cc/gpu/device/emulated_rounding.cc",
     "cc/gpu/device/emulator.cc",
+    "cc/gpu/device/watched_memory.cc",
 ]
 
 # The types of cc/conv/dtype.h, in C++. Without one of them nothing links that has GPU kernels.
@@ -156,12 +158,15 @@ TEST_SOURCES = [
 # A program that runs the GPU kernels on the CPU.
 GPU_TEST_SOURCES = [
     "cc/tests/definition.cc",
+    "cc/tests/emulator_test.cc",
     "cc/tests/epilogue.cc",
     "cc/tests/gpu_implementations_test.cc",
     "cc/tests/gpu_order_test.cc",
+    "cc/tests/gpu_plan_test.cc",
     "cc/tests/gpu_test.cc",
     "cc/tests/gpu_value_test.cc",
     "cc/tests/main.cc",
+    "cc/tests/random_problem.cc",
 ]
 
 # A library of the GPU kernels for tests/gpu/harness.py: for a GPU, or for the emulator.

@@ -1,6 +1,9 @@
 // What kernels are written in: CUDA, or its emulation on the CPU.
 #pragma once
 
+#include <map>
+#include <mutex>
+
 #if defined(__CUDACC__)
 #include "cc/gpu/device/cuda.h"
 #else
@@ -10,6 +13,24 @@
 #include "cc/conv/dtype.h"
 
 namespace tf_dwbp::gpu {
+
+// The current device. Each is asked for its properties once.
+inline conv::Error current_device(Device* device) {
+  int index = 0;
+  conv::Error error = current_index(&index);
+  if (!error.empty()) return error;
+  static std::mutex mutex;
+  static std::map<int, Device> known;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = known.find(index);
+  if (found != known.end()) {
+    *device = found->second;
+    return "";
+  }
+  error = read_device(index, device);
+  if (error.empty()) known[index] = *device;
+  return error;
+}
 
 __device__ inline float widen(float x) { return x; }
 __device__ inline double widen(double x) { return x; }
@@ -61,5 +82,34 @@ template <typename T, int n>
 struct alignas(n * sizeof(T)) Vector {
   T values[n];
 };
+
+// Neighbours in global memory, as one access, which is aligned to its size.
+template <int n, typename T>
+__device__ __forceinline__ Vector<T, n> load_vector(const T* from) {
+  check_aligned(from, sizeof(Vector<T, n>));
+  return *reinterpret_cast<const Vector<T, n>*>(from);
+}
+template <int n, typename T>
+__device__ __forceinline__ void store_vector(T* to, const Vector<T, n>& vector) {
+  check_aligned(to, sizeof vector);
+  *reinterpret_cast<Vector<T, n>*>(to) = vector;
+}
+
+// All accesses to shared memory but asynchronous copies.
+template <int n, typename T>
+__device__ __forceinline__ Vector<T, n> load_shared(const T* from) {
+  check_read(from, sizeof(Vector<T, n>));
+  return *reinterpret_cast<const Vector<T, n>*>(from);
+}
+template <typename T>
+__device__ __forceinline__ T load_shared(const T* from) {
+  check_read(from, sizeof(T));
+  return *from;
+}
+template <typename T>
+__device__ __forceinline__ void store_shared(T* to, const T& value) {
+  check_write(to, sizeof(T));
+  *to = value;
+}
 
 }  // namespace tf_dwbp::gpu

@@ -51,9 +51,8 @@ class Gather : public Plan {
 class FilterGrad : public Plan {
  public:
   explicit FilterGrad(const Problem& problem)
-      : Plan(problem), call_{problem.geometry, GeneralParts(problem.geometry)} {
-    workspace_bytes =
-        call_.cut.parts * problem.geometry.filter_elements() * accumulator_bytes_of(problem.dtype);
+      : Plan(problem), call_{problem.geometry, GeneralParts(problem.geometry, problem.dtype)} {
+    workspace_bytes = bytes_of_parts(problem.geometry, call_.cut.parts, problem.dtype);
   }
 
   Error run(const Tensors& tensors, void* stream) const override {

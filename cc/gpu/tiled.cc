@@ -31,10 +31,11 @@ std::string pair(int64_t rows, int64_t columns) {
   return std::to_string(rows) + " x " + std::to_string(columns);
 }
 
-std::string describe_tile(const Tile& tile, int shared_bytes) {
+std::string describe_tile(const Tile& tile, int shared_bytes, int blocks_resident) {
   return "tiles of " + pair(tile.rows, tile.columns) + " of " +
          pair(tile.source_rows, tile.source_columns) + " staged positions, " +
-         std::to_string(shared_bytes) + " bytes of shared memory";
+         std::to_string(shared_bytes) + " bytes of shared memory, registers for " +
+         std::to_string(blocks_resident) + " blocks a multiprocessor";
 }
 
 class Gather : public Plan {
@@ -60,7 +61,7 @@ class Gather : public Plan {
     const GatherTiling* tiling = nullptr;
     const Error error = find_tiling(&tiling);
     if (!error.empty()) return "tiles that are chosen for the GPU that runs them; " + error;
-    return describe_tile(tiling->tile, tiling->shared_bytes) + ", " +
+    return describe_tile(tiling->tile, tiling->shared_bytes, tiling->blocks_resident) + ", " +
            std::to_string(tiling->blocks) + " blocks of " + std::to_string(tiling->threads) +
            " threads";
   }
@@ -69,7 +70,7 @@ class Gather : public Plan {
   // The tiling for the current device. Devices of a kind share one, which stays where it is.
   Error find_tiling(const GatherTiling** tiling) const {
     Device device;
-    const Error error = kernels(problem.dtype).read_device(&device);
+    const Error error = kernels(problem.dtype).current_device(&device);
     if (!error.empty()) return error;
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const auto& [known, made] : tilings_) {
@@ -93,10 +94,8 @@ class FilterGrad : public Plan {
       : Plan(problem),
         instance_{problem.geometry.layout, index_for(problem.op, windows.configuration)},
         call_{problem.geometry.batch, problem.geometry.channels, windows.height, windows.width,
-              FilterGradTiling(problem.geometry, windows,
-                               static_cast<int>(bytes_of(problem.dtype)))} {
-    workspace_bytes = call_.tiling.parts * problem.geometry.filter_elements() *
-                      accumulator_bytes_of(problem.dtype);
+              FilterGradTiling(problem.geometry, windows, problem.dtype)} {
+    workspace_bytes = bytes_of_parts(problem.geometry, call_.tiling.parts, problem.dtype);
   }
 
   Error run(const Tensors& tensors, void* stream) const override {
@@ -105,9 +104,9 @@ class FilterGrad : public Plan {
 
   std::string describe() const override {
     const FilterGradTiling& tiling = call_.tiling;
-    return describe_tile(tiling.tile, tiling.shared_bytes) + ", " + std::to_string(tiling.parts) +
-           " parts of " + std::to_string(tiling.tiles_of_part) + " tiles, " +
-           std::to_string(tiling.parts * tiling.channel_blocks) + " blocks";
+    return describe_tile(tiling.tile, tiling.shared_bytes, tiling.blocks_resident) + ", " +
+           std::to_string(tiling.parts) + " parts of " + std::to_string(tiling.tiles_of_part) +
+           " tiles, " + std::to_string(tiling.parts * tiling.channel_blocks) + " blocks";
   }
 
  private:

@@ -91,11 +91,22 @@ double cost_of_lanes(int lanes) { return lanes == kLanes[1] ? kCostOfHalfLine : 
 
 }  // namespace
 
+int64_t bytes_of_parts(const conv::Geometry& g, int64_t parts, Dtype dtype) {
+  return parts * g.filter_elements() * accumulator_bytes_of(dtype);
+}
+
+int64_t most_parts(const conv::Geometry& g, Dtype dtype) {
+  // Each is below 2^60.
+  const int64_t elements = (g.input_elements() + g.output_elements()) / kOperandsOfWorkspace;
+  return std::max<int64_t>(1, elements * bytes_of(dtype) / bytes_of_parts(g, 1, dtype));
+}
+
 GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Device& device,
                            int dtype_bytes) {
   const ThreadTile thread = gather_tile(w.configuration, g.layout, dtype_bytes);
   const bool nhwc = g.layout == Layout::kNHWC;
-  const int room = std::min(kMostSharedBytes, device.shared_bytes / kResidentBlocks);
+  blocks_resident = gather_blocks(w.configuration, g.layout, dtype_bytes);
+  const int most_bytes = room(device, blocks_resident);
   const double enough = kBlocksOfMultiprocessor * device.multiprocessors;
   double best = std::numeric_limits<double>::infinity();
   for (const int most_lanes : nhwc ? choices(kLanes) : std::vector<int>{1}) {
@@ -105,16 +116,18 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
       const Tile try_tile = tile_of(w, thread, rows, columns, dtype_bytes, nhwc ? try_lanes : 0);
       const int64_t bytes = int64_t{try_tile.source_rows} * try_tile.row_stride * dtype_bytes;
       // The smallest tile may be as large as it is.
-      if (bytes > (rows * columns == 1 ? kMostSharedBytes : room)) return;
+      if (bytes > (rows * columns == 1 ? kMostSharedBytes : most_bytes)) return;
       const int64_t items = int64_t{rows} * columns * try_lanes;
       const int64_t images = nhwc ? g.batch : g.batch * g.channels;
       const int64_t try_channel_blocks = nhwc ? ceil_div(g.channels, width) : 1;
       int64_t at_once = 1, try_planes = 1;
       if (!nhwc && is_whole_plane(w, try_tile)) {
         const auto spread = static_cast<int64_t>(static_cast<double>(images) / enough);
-        at_once = std::clamp<int64_t>(kThreads / items, 1, kMostSharedBytes / bytes);
+        const int64_t most = std::max<int64_t>(1, most_bytes / bytes);
+        at_once = std::clamp<int64_t>(kThreads / items, 1, most);
         at_once = std::clamp<int64_t>(spread, 1, at_once);
-        const int64_t turns = std::min(kWantedBytes / (bytes * at_once), spread / at_once);
+        const int64_t wanted = std::min<int64_t>(kWantedBytes, most_bytes);
+        const int64_t turns = std::min(wanted / (bytes * at_once), spread / at_once);
         try_planes = at_once * std::max<int64_t>(1, turns);
       }
       const int64_t plane_blocks = ceil_div(images, try_planes);
@@ -140,11 +153,18 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
   }
 }
 
-FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, int dtype_bytes) {
+FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dtype dtype) {
+  const int dtype_bytes = static_cast<int>(bytes_of(dtype));
   const ThreadTile thread = filter_grad_tile(g.layout, dtype_bytes);
   const bool nhwc = g.layout == Layout::kNHWC;
-  const int terms_of_item = thread.rows * thread.columns, taps = w.configuration.taps;
-  const int sum_bytes = std::max<int>(sizeof(float), dtype_bytes);
+  // Of a thread tile's products for a tap, those that are there.
+  const int64_t terms_of_item = std::min<int64_t>(thread.rows, w.height.positions()) *
+                                std::min<int64_t>(thread.columns, w.width.positions());
+  const int taps = w.configuration.taps;
+  const int sum_bytes = static_cast<int>(accumulator_bytes_of(dtype));
+  const int64_t parts_allowed = most_parts(g, dtype);
+  blocks_resident = filter_grad_blocks(w.configuration, g.layout, dtype_bytes);
+  const int most_bytes = room(kFilterGradDevice, blocks_resident);
   double best = std::numeric_limits<double>::infinity();
   // NHWC: words of channels; NCHW: channels, each of whole warps.
   for (const int most : nhwc ? choices(kLanes) : choices(kChannelsOfBlock)) {
@@ -157,11 +177,11 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, in
       const int64_t plane =
           int64_t{try_tile.source_rows} * try_tile.row_stride * dtype_bytes * try_channels;
       const int64_t items = int64_t{rows} * columns;
-      if (plane > (items == 1 ? kMostSharedBytes : kFilterGradSharedBytes)) return;
+      if (plane > (items == 1 ? kMostSharedBytes : most_bytes)) return;
       int64_t try_images = 1;
       if (!nhwc && is_whole_plane(w, try_tile)) {
         // As many as threads take at the same time, or so that enough is staged.
-        const int64_t most = std::max<int64_t>(1, kFilterGradSharedBytes / plane);
+        const int64_t most = std::max<int64_t>(1, most_bytes / plane);
         const int64_t wanted = std::max(groups / items, kWantedBytes / plane);
         try_images = std::min(g.batch, std::clamp<int64_t>(wanted, 1, most));
       }
@@ -175,8 +195,10 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, in
                           (1 + kCostOfIdleFilterGrad * (1 - busy)) * cost_of_lanes(try_lanes);
       // Few long parts leave the device idle, many short ones have much to write and read again,
       // though that may still be in the L2 cache.
-      for (int64_t of_part = std::min(by_terms, all); of_part > 0; of_part /= 2) {
+      const int64_t longest = std::min(by_terms, all);
+      for (int64_t of_part = longest; of_part > 0; of_part /= 2) {
         const int64_t try_parts = ceil_div(all, of_part);
+        if (of_part < longest && try_parts > parts_allowed) break;
         const double sums = static_cast<double>(try_parts) * taps * taps * sum_bytes / dtype_bytes;
         const double cost =
             (data + sums) * try_channel_blocks * width *
@@ -199,7 +221,7 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, in
   }
 }
 
-GeneralParts::GeneralParts(const conv::Geometry& g) {
+GeneralParts::GeneralParts(const conv::Geometry& g, Dtype dtype) {
   const int64_t all = g.out_channels();
   lanes = g.layout == Layout::kNHWC ? power_of_two_from(all, kWarp) : 1;
   column_threads = power_of_two_from(g.width.out, kThreads / lanes);
@@ -212,6 +234,8 @@ GeneralParts::GeneralParts(const conv::Geometry& g) {
   const int64_t by_terms = std::max<int64_t>(1, kTermsOfSum / columns) * row_threads;
   const int64_t wanted = ceil_div(kBlocksWanted, std::max<int64_t>(1, blocks));
   rows_of_part = std::max<int64_t>(1, std::min(by_terms, ceil_div(rows, wanted)));
+  // Longer sums are no worse there: see the kernel.
+  rows_of_part = std::max(rows_of_part, ceil_div(rows, most_parts(g, dtype)));
   parts = ceil_div(rows, rows_of_part);
 }
 

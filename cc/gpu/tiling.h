@@ -3,11 +3,18 @@
 
 #include <cstdint>
 
+#include "cc/conv/dtype.h"
 #include "cc/conv/geometry.h"
 #include "cc/gpu/device/properties.h"
 #include "cc/gpu/window.h"
 
 namespace tf_dwbp::gpu {
+
+// The sums of a filter gradient's parts, in bytes: its workspace.
+int64_t bytes_of_parts(const conv::Geometry& geometry, int64_t parts, Dtype dtype);
+// Parts at most: one, or so many that their sums take no more than kWorkspaceOfOperands says.
+// What its operands take fits into 63 bits, and so does the workspace.
+int64_t most_parts(const conv::Geometry& geometry, Dtype dtype);
 
 // A block's tile of the result and the source positions that it meets, which are staged.
 struct Tile {
@@ -25,6 +32,7 @@ struct Tile {
 // Blocks are counted with channels innermost in NHWC, outermost in NCHW, as memory is.
 struct GatherTiling {
   int threads;
+  int blocks_resident;  // whose registers fit into a multiprocessor
   int shared_bytes;
   Tile tile;
   // NHWC: words of channels in a block; a power of two. NCHW: 1.
@@ -46,6 +54,7 @@ struct GatherTiling {
 // each thread's sums have at most kTermsOfSum terms, so that rounding errors stay those of short
 // sums.
 struct FilterGradTiling {
+  int blocks_resident;  // as above
   int shared_bytes;
   Tile tile;
   int lanes;     // NHWC: as above. NCHW: 1
@@ -56,7 +65,7 @@ struct FilterGradTiling {
   int64_t tiles_of_part;
   int64_t parts;
 
-  FilterGradTiling(const conv::Geometry& geometry, const Windows& windows, int dtype_bytes);
+  FilterGradTiling(const conv::Geometry& geometry, const Windows& windows, Dtype dtype);
 };
 
 // The filter gradient by the general kernel: a part is a number of rows of out_backprop, of all
@@ -69,7 +78,7 @@ struct GeneralParts {
   int64_t rows_of_part;
   int64_t parts;
 
-  explicit GeneralParts(const conv::Geometry& geometry);
+  GeneralParts(const conv::Geometry& geometry, Dtype dtype);
 };
 
 }  // namespace tf_dwbp::gpu

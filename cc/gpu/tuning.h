@@ -15,10 +15,9 @@ namespace tf_dwbp::gpu {
 // Blocks
 
 // Threads of a block (order): few, so that while some blocks of a multiprocessor wait for their
-// tiles, others multiply, whatever registers a thread takes (a quarter of them are enough for a
-// block).
+// tiles, others multiply, whatever registers a thread takes.
 inline constexpr int kThreads = 128;
-// Blocks that share a multiprocessor's shared memory: enough to hide one's wait.
+// Blocks that share a multiprocessor, if their registers let them: enough to hide one's wait.
 inline constexpr int kResidentBlocks = 4;
 // Blocks for each multiprocessor that keep it busy: while one stages, another multiplies.
 inline constexpr double kBlocksOfMultiprocessor = 2;
@@ -61,6 +60,32 @@ constexpr ThreadTile filter_grad_tile(conv::Layout layout, int dtype_bytes) {
   return {8 / word, word, 1};
 }
 
+// Registers
+
+// The blocks of a kernel that share a multiprocessor. The compiler is told so, and given all
+// registers that this leaves a thread: 128 for four blocks, 168 for three, 255 for two. `values`
+// are those that filter, sums and what else lives as long take. That nothing is left for memory is
+// what tests/gpu/registers_test.py holds builds to.
+constexpr int blocks_for(int values) {
+  return values <= 48 ? kResidentBlocks : values <= 84 ? 3 : 2;
+}
+
+// Registers of a thread's filter, or its gradient, and of a tile of its sums or factors.
+constexpr int registers_of(int taps, const ThreadTile& tile, int dtype_bytes) {
+  const int words = dtype_bytes > 4 ? dtype_bytes / 4 : 1;
+  return (taps * taps + tile.rows * tile.columns) * tile.channels * words;
+}
+
+constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
+  return blocks_for(registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));
+}
+
+constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
+  const int addresses = layout == conv::Layout::kNHWC ? 20 : 0;  // of out_backprop's elements
+  return blocks_for(addresses +
+                    registers_of(c.taps, filter_grad_tile(layout, dtype_bytes), dtype_bytes));
+}
+
 // Block tiles (order). What a size costs is estimated: elements that move, times factors.
 
 // NHWC: words of channels in a block, half a cache line or a whole one ...
@@ -83,8 +108,12 @@ inline constexpr int kTermsOfSum = 256;
 // Blocks that keep any GPU of today busy. Not the device's own number: how sums are split into
 // parts must not depend on the device.
 inline constexpr int64_t kBlocksWanted = 256;
-// Bytes of shared memory of a block. Not the device's own number, for the same reason.
-inline constexpr int kFilterGradSharedBytes = 32 << 10;
+// The device whose shared memory blocks share. Not that which runs them, for the same reason: one
+// of the generation that has least of it, but for the oldest, sm_75, which holds fewer blocks.
+inline constexpr Device kFilterGradDevice = {/*multiprocessors=*/0, 100 << 10, 1 << 10};
+// The parts' sums take at most one such share of what the operands take: a workspace is to be small
+// beside the tensors, and is written and read again.
+inline constexpr int64_t kOperandsOfWorkspace = 2;
 // NCHW: channels in a block, each of whole warps.
 inline constexpr int kChannelsOfBlock[] = {kThreads / kWarp, 2, 1};
 

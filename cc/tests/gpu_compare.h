@@ -44,6 +44,9 @@ inline PlanPointer plan(const Problem& problem, const Implementation* by = nullp
   return by->plan(problem);
 }
 
+// Launches that failed while a barrier was missing, as they should.
+inline int64_t failed_launches = 0;
+
 // The result of a call, whose operands have to be left as they were.
 template <typename T>
 std::vector<T> call(const Plan& plan, const std::vector<T>& a, const std::vector<T>& b,
@@ -55,7 +58,9 @@ std::vector<T> call(const Plan& plan, const std::vector<T>& a, const std::vector
       op, g, a, b, {shift, shift, shift}, workspace,
       [&](const Tensors& tensors) {
         const conv::Error error = run(plan, tensors, /*stream=*/nullptr);
-        check(error.empty(), describe(op, g) + ": " + error);
+        const bool may_fail = state().removed_barrier >= 0;
+        failed_launches += may_fail && !error.empty();
+        check(may_fail || error.empty(), describe(op, g) + ": " + error);
       },
       bias);
 }
@@ -85,7 +90,8 @@ inline int64_t taken_again() {
 template <typename T>
 void compare(const Example& example, int64_t shift = 0, const Implementation* by = nullptr) {
   static int turn = 0;
-  state().order = kOrders[turn++ % 3];
+  state().order = kOrders[turn % 3];
+  state().seed = static_cast<uint64_t>(turn++);
   const int64_t before = taken_again();
   const std::string text = describe(example.op, example.g) + ", " + testing::type_name<T>() + " " +
                            to_text(example.epilogue) +

@@ -37,7 +37,8 @@ TF_DWBP_TEST(the_same_bits_in_any_order) {
       }
 }
 
-// Without any one of the barriers some kernel must fail, or the emulator would not see a race.
+// Without any one of the barriers some launch must fail, whatever the order of threads, or the
+// emulator would not see a race.
 TF_DWBP_TEST(no_barrier_is_missed_unseen) {
   std::vector<Example> examples;
   for (const Layout layout : kLayouts)
@@ -46,25 +47,25 @@ TF_DWBP_TEST(no_barrier_is_missed_unseen) {
         examples.emplace_back(
             op, Geometry{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)});
       }
-  const auto solves_all = [&](int removed) {
+  const auto launches_all = [&](Order order, int removed) {
+    state().order = order;
     state().removed_barrier = removed;
     state().most_blocks = 1;  // so that blocks use their shared memory again
-    const int64_t before = taken_again();
-    bool right = true;
-    for (const Order order : kOrders) {
-      state().order = order;
-      for (const Example& example : examples) {
-        right = right && solved<float>(example) && taken_again() == before;
-      }
+    const int64_t before = failed_launches;
+    for (const Example& example : examples) {
+      const bool right = solved<float>(example);
+      if (failed_launches > before) break;
+      check(right || removed >= 0, "with all barriers");
     }
     state().removed_barrier = -1;
     state().most_blocks = 0x7fffffff;
-    return right;
+    return failed_launches == before;
   };
-  check(solves_all(-1), "with all barriers");
+  for (const Order order : kOrders) check(launches_all(order, -1), "with all barriers");
   const std::vector<std::string>& barriers = state().barriers;
   for (int i = 0; i < static_cast<int>(barriers.size()); ++i) {
-    check(!solves_all(i), "seen to be missing: the barrier at " + barriers[i]);
+    if (barriers[i].find(".cuh:") == std::string::npos) continue;  // a test's own
+    check(!launches_all(kOrders[i % 3], i), "seen to be missing: the barrier at " + barriers[i]);
   }
   check(barriers.size() > 5, "barriers were reached");
 }
@@ -75,8 +76,10 @@ TF_DWBP_LAST_TEST(every_kernel_was_run) {
   for (const Dtype dtype : kDtypes) {
     for (const void* kernel : kernels(dtype).all()) all.insert(kernel);
   }
-  check(state().launched == all, std::to_string(state().launched.size()) + " kernels of " +
-                                     std::to_string(all.size()) + " were run");
+  int64_t missing = 0;
+  for (const void* kernel : all) missing += state().launched.count(kernel) == 0;
+  check(missing == 0,
+        std::to_string(missing) + " kernels of " + std::to_string(all.size()) + " were not run");
   std::printf("%zu kernels, %lld blocks\n", all.size(), static_cast<long long>(state().blocks));
 }
 

@@ -89,7 +89,7 @@ TF_DWBP_TEST(any_device) {
   const emulator::State before = state();
   for (const int kilobytes : {48, 228})
     for (const int64_t filter : {3, 7}) {
-      state().device = {kilobytes, kilobytes << 10};
+      state().device = {kilobytes, kilobytes << 10, kilobytes > 64 ? 1 << 10 : 0};
       compare_all(
           {Layout::kNHWC, 1, 18, 1, same_padded(20, filter, 1), same_padded(30, filter, 1)});
       compare_all({Layout::kNHWC, 1, 34, 1, same_padded(9, filter, 1), same_padded(30, filter, 1)});

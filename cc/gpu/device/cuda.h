@@ -25,6 +25,11 @@ __device__ inline unsigned char* shared_memory() {
   return bytes;
 }
 
+// For the emulator.
+__device__ inline void check_aligned(const void*, int) {}
+__device__ inline void check_read(const void*, int) {}
+__device__ inline void check_write(const void*, int) {}
+
 // Copies 16, 8 or 4 bytes from global to shared memory, with no register in between. They are
 // there, for this thread, after wait_for_copies().
 template <int bytes>
@@ -52,18 +57,18 @@ inline conv::Error to_error(cudaError_t status, const char* what) {
          ")";
 }
 
-// Of the current device.
-inline conv::Error read_device(Device* device) {
-  int index = 0;
-  cudaError_t status = cudaGetDevice(&index);
-  if (status == cudaSuccess) {
-    status =
-        cudaDeviceGetAttribute(&device->multiprocessors, cudaDevAttrMultiProcessorCount, index);
-  }
-  if (status == cudaSuccess) {
-    status = cudaDeviceGetAttribute(&device->shared_bytes,
-                                    cudaDevAttrMaxSharedMemoryPerMultiprocessor, index);
-  }
+inline conv::Error current_index(int* index) {
+  return to_error(cudaGetDevice(index), "cannot ask which GPU is the current one");
+}
+
+inline conv::Error read_device(int index, Device* device) {
+  cudaError_t status = cudaSuccess;
+  const auto read = [&](cudaDeviceAttr attribute, int* value) {
+    if (status == cudaSuccess) status = cudaDeviceGetAttribute(value, attribute, index);
+  };
+  read(cudaDevAttrMultiProcessorCount, &device->multiprocessors);
+  read(cudaDevAttrMaxSharedMemoryPerMultiprocessor, &device->shared_bytes);
+  read(cudaDevAttrReservedSharedMemoryPerBlock, &device->reserved_bytes);
   return to_error(status, "cannot ask the GPU for its properties");
 }
 

@@ -9,8 +9,11 @@
 #include <new>
 #include <numeric>
 #include <random>
+#include <tuple>
 #include <utility>
 #include <vector>
+
+#include "cc/gpu/device/watched_memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -100,13 +103,16 @@ struct Thread {
 struct Warp {
   int64_t turn = 0;
   int arrived = 0;
+  unsigned distance = 0;  // of the lanes that have arrived
   uint64_t slots[2][kWarp];
 };
 
 struct Block {
   std::vector<Thread> threads{kMostThreads};  // never moved: contexts point into themselves
   std::vector<Warp> warps;
-  std::unique_ptr<unsigned char[]> shared;
+  WatchedMemory shared;
+  const char* fault = nullptr;
+  int faulty = 0;  // the thread whose fault it is
   const std::function<void()>* kernel = nullptr;
   int current = 0;
   Context scheduler;
@@ -150,6 +156,17 @@ void yield() {
   after_switch(thread.fake_stack, &block.scheduler_stack, &block.scheduler_stack_bytes);
 }
 
+// Ends the block with an error. The thread that made it is not run again.
+[[noreturn]] void fail(const char* why) {
+  block.fault = why;
+  block.faulty = block.current;
+  while (true) yield();
+}
+
+void check(const char* fault) {
+  if (fault != nullptr) fail(fault);
+}
+
 void thread_main() {
   after_switch(nullptr, &block.scheduler_stack, &block.scheduler_stack_bytes);
   // For one block after the other.
@@ -162,9 +179,8 @@ void thread_main() {
 
 void start(int threads, int shared_bytes) {
   block.warps.assign((threads + kWarp - 1) / kWarp, Warp());
-  // Aligned to 16 bytes, as all that is allocated here.
-  block.shared.reset(new unsigned char[shared_bytes]);
-  std::fill_n(block.shared.get(), shared_bytes, 0xff);
+  block.shared.reset(shared_bytes);
+  block.fault = nullptr;
   for (int i = 0; i < threads; ++i) {
     Thread& thread = block.threads[i];
     const bool can_go_on = thread.finished;
@@ -184,19 +200,42 @@ void start(int threads, int shared_bytes) {
 // The order of threads in a round.
 const std::vector<int>& turns(int threads, uint64_t round) {
   constexpr int kShuffles = 7;
-  static std::map<std::pair<int, int>, std::vector<int>> known;
+  static std::map<std::tuple<int, int, uint64_t>, std::vector<int>> known;
   const int kind = state().order == Order::kForward    ? -2
                    : state().order == Order::kBackward ? -1
                                                        : static_cast<int>(round % kShuffles);
-  std::vector<int>& turns = known[{threads, kind}];
+  std::vector<int>& turns = known[{threads, kind, kind < 0 ? 0 : state().seed}];
   if (turns.empty()) {
     turns.resize(threads);
     std::iota(turns.begin(), turns.end(), 0);
     if (kind == -1) std::reverse(turns.begin(), turns.end());
-    if (kind >= 0) std::shuffle(turns.begin(), turns.end(), std::mt19937(kind));
+    if (kind >= 0)
+      std::shuffle(turns.begin(), turns.end(), std::mt19937_64(state().seed * kShuffles + kind));
   }
   return turns;
 }
+
+// The order of so many blocks: steps that have no factor in common with the count meet each once.
+struct BlockOrder {
+  uint64_t count;
+  uint64_t begin = 0;
+  uint64_t step = 1;
+
+  explicit BlockOrder(int64_t blocks) : count(static_cast<uint64_t>(blocks)) {
+    if (state().order == Order::kForward) return;
+    begin = count - 1;
+    step = count - 1;
+    if (state().order == Order::kBackward) return;
+    std::mt19937_64 random(state().seed);
+    begin = random() % count;
+    step = random() % count + 1;
+    while (std::gcd(step, count) != 1) ++step;
+  }
+  // A grid has fewer than 2^31 blocks.
+  int64_t operator()(int64_t turn) const {
+    return static_cast<int64_t>((begin + step * static_cast<uint64_t>(turn)) % count);
+  }
+};
 
 // Lets threads run up to where they wait next; false if none can.
 bool run_some(std::vector<int>::const_iterator begin, std::vector<int>::const_iterator end) {
@@ -206,6 +245,7 @@ bool run_some(std::vector<int>::const_iterator begin, std::vector<int>::const_it
     if (thread.finished || thread.barrier >= 0) continue;
     if (thread.warp_turn == block.warps[*begin / kWarp].turn) continue;
     resume(*begin);
+    if (block.fault != nullptr) return false;
     progress = true;
   }
   return progress;
@@ -222,7 +262,12 @@ conv::Error run_block(int threads, int shared_bytes) {
       // A warp goes as far as it can while others have not even begun.
       for (auto warp = order.begin(); warp != order.end(); warp += kWarp) {
         while (run_some(warp, warp + kWarp)) progress = true;
+        if (block.fault != nullptr) break;
       }
+    }
+    if (block.fault != nullptr) {
+      return std::string(block.fault) + ": thread " + std::to_string(block.faulty) + " of block " +
+             std::to_string(block_index.x);
     }
     if (progress) continue;
     std::set<std::string> waiting;
@@ -244,6 +289,7 @@ conv::Error run_block(int threads, int shared_bytes) {
       if (block.threads[i].finished) return "some threads are done, others wait at a barrier";
       block.threads[i].barrier = -1;
     }
+    block.shared.pass_barrier();
   }
 }
 
@@ -254,7 +300,13 @@ State& state() {
   return state;
 }
 
-unsigned char* shared_memory() { return block.shared.get(); }
+unsigned char* shared_memory() { return block.shared.data(); }
+
+void check_aligned(const void* data, int bytes) { check(misaligned(data, bytes)); }
+void check_read(const void* from, int bytes) {
+  check(block.shared.read(from, bytes, block.current));
+}
+void check_write(const void* to, int bytes) { check(block.shared.write(to, bytes, block.current)); }
 
 int barrier_at(const char* file, int line) {
   const std::string path = file;
@@ -273,21 +325,30 @@ void barrier(int index) {
 }
 
 void copy_async(void* to, const void* from, int bytes) {
+  check(misaligned(from, bytes));
+  check(block.shared.begin_write(to, bytes, block.current));
   block.threads[block.current].copies.push_back({to, from, bytes});
 }
 
 void wait_for_copies() {
   std::vector<Copy>& copies = block.threads[block.current].copies;
-  for (const Copy& copy : copies) std::memcpy(copy.to, copy.from, copy.bytes);
+  for (const Copy& copy : copies) {
+    check(block.shared.write(copy.to, copy.bytes, block.current));
+    std::memcpy(copy.to, copy.from, copy.bytes);
+  }
   copies.clear();
 }
 
-uint64_t exchange(uint64_t bits, unsigned distance) {
+uint64_t exchange(unsigned mask, uint64_t bits, unsigned distance) {
+  if (mask != 0xffffffff || distance >= kWarp)
+    fail("an exchange is not one of all lanes of a warp");
   const int own = block.current;
   Thread& thread = block.threads[own];
   Warp& warp = block.warps[own / kWarp];
   uint64_t* const slots = warp.slots[thread.exchanges++ % 2];
   slots[own % kWarp] = bits;
+  if (warp.arrived == 0) warp.distance = distance;
+  if (warp.distance != distance) fail("lanes of a warp are at different exchanges");
   if (++warp.arrived == kWarp) {
     warp.arrived = 0;
     ++warp.turn;
@@ -311,9 +372,9 @@ conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int th
   grid_size.x = static_cast<unsigned>(grid);
   block_size.x = static_cast<unsigned>(threads);
   const int64_t first = std::max<int64_t>(0, grid - state().last_blocks);
-  for (int64_t i = first; i < grid; ++i) {
-    block_index.x =
-        static_cast<unsigned>(state().order == Order::kForward ? i : grid - 1 - (i - first));
+  const BlockOrder order(grid - first);
+  for (int64_t i = 0; i < grid - first; ++i) {
+    block_index.x = static_cast<unsigned>(first + order(i));
     ++state().blocks;
     conv::Error error = run_block(threads, shared_bytes);
     if (!error.empty()) return error;
@@ -322,33 +383,3 @@ conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int th
 }
 
 }  // namespace tf_dwbp::emulator
-
-namespace tf_dwbp::gpu {
-
-void narrow(float x, Bfloat16* y) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if (x != x) {
-    y->bits = static_cast<uint16_t>(bits >> 16 | 0x40);
-  } else {
-    y->bits = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-  }
-}
-
-void narrow(float x, Half* y) {
-  const uint16_t sign = std::signbit(x) ? 0x8000 : 0;
-  const float magnitude = std::abs(x);
-  if (x != x) {
-    y->bits = sign | 0x7e00;
-  } else if (magnitude >= 65520.0f) {
-    y->bits = sign | 0x7c00;
-  } else {
-    // Units of the last place: 2^-24 for subnormals; nearbyint rounds ties to even.
-    const int exponent = magnitude == 0 ? -14 : std::max(-14, std::ilogb(magnitude));
-    const int units = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
-    // A carry runs over into the exponent, as it should.
-    y->bits = static_cast<uint16_t>(sign | (units + ((exponent + 14) << 10)));
-  }
-}
-
-}  // namespace tf_dwbp::gpu

@@ -3,10 +3,13 @@
 //
 // The threads of a block are fibers, which run one after the other from barrier to barrier, in an
 // order that a test chooses: what depends on the order is a race. Shared memory is a buffer of
-// exactly the bytes asked for, full of NaN at first. Asynchronous copies happen when they are
-// waited for. A test may take barriers away, to see that it would notice.
+// exactly the bytes asked for, full of NaN at first, and watched (watched_memory.h). Asynchronous
+// copies happen when they are waited for. A shuffle needs all lanes of its warp. A launch that does
+// what a GPU would not forgive fails with a text that says what. A test may take barriers away, to
+// see that it would notice.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -24,7 +27,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __grid_constant__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(threads, blocks)
 #define __syncthreads()                                                          \
   [] {                                                                           \
     static const int site = ::tf_dwbp::emulator::barrier_at(__FILE__, __LINE__); \
@@ -35,18 +38,21 @@
 
 namespace tf_dwbp::emulator {
 
-// Warp by warp, as far as each can go, or all threads of a block in a mixed order.
+// Warp by warp, as far as each can go, or all threads of a block in a mixed order, and its blocks,
+// too; the seed chooses which.
 enum class Order { kForward, kBackward, kShuffled };
 
 struct State {
   // For the test to set.
   Order order = Order::kForward;
+  uint64_t seed = 0;
   int64_t most_blocks = 0x7fffffff;  // of a grid
   int64_t last_blocks = 0x7fffffff;  // of a grid: those before are left out
-  gpu::Device device = {4, 160 << 10};
+  gpu::Device device = {4, 164 << 10, 1 << 10};
   int removed_barrier = -1;  // index among `barriers`
 
   // For the test to read.
+  std::vector<gpu::Device> devices;       // that there were
   std::set<const void*> launched;         // kernels
   std::vector<std::string> barriers;      // that were reached, as "file:line"
   std::map<std::string, int64_t> counts;  // of TF_DWBP_COUNT
@@ -64,12 +70,17 @@ unsigned char* shared_memory();
 // Index of a place in State::barriers.
 int barrier_at(const char* file, int line);
 void barrier(int index);
+// They end the launch if an access would be wrong: to any memory, or to shared memory.
+void check_aligned(const void* data, int bytes);
+void check_read(const void* from, int bytes);
+void check_write(const void* to, int bytes);
 void copy_async(void* to, const void* from, int bytes);
 void wait_for_copies();
-// Leaves 8 bytes for the other threads of the warp, and takes those of another.
-uint64_t exchange(uint64_t bits, unsigned distance);
+// Leaves 8 bytes for the other lanes of the warp, and takes those of another.
+uint64_t exchange(unsigned mask, uint64_t bits, unsigned distance);
 
-// Runs all blocks; returns an error where a block hangs, as threads wait at different places.
+// Runs all blocks; returns an error where a thread does what it must not, or where a block hangs,
+// as threads wait at different places.
 conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int threads,
                      int shared_bytes);
 
@@ -83,10 +94,9 @@ conv::Error run_grid(const std::function<void()>& kernel, int64_t blocks, int th
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, unsigned distance) {
   static_assert(sizeof(T) <= 8, "larger values are not exchanged");
-  (void)mask;  // all threads
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
-  bits = ::tf_dwbp::emulator::exchange(bits, distance);
+  bits = ::tf_dwbp::emulator::exchange(mask, bits, distance);
   std::memcpy(&value, &bits, sizeof(T));
   return value;
 }
@@ -106,8 +116,13 @@ namespace tf_dwbp::gpu {
 
 inline unsigned char* shared_memory() { return emulator::shared_memory(); }
 
+using emulator::check_aligned;
+using emulator::check_read;
+using emulator::check_write;
+
 template <int bytes>
 void copy_async(void* to, const void* from) {
+  static_assert(bytes == 4 || bytes == 8 || bytes == 16, "what GPUs copy");
   emulator::copy_async(to, from, bytes);
 }
 inline void wait_for_copies() { emulator::wait_for_copies(); }
@@ -119,17 +134,32 @@ inline float widen(Bfloat16 x) {
   return value;
 }
 inline float widen(Half x) {
-  const int exponent = x.bits >> 10 & 31, mantissa = x.bits & 0x3ff;
-  const float magnitude = exponent == 31  ? (mantissa == 0 ? INFINITY : NAN)
-                          : exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
-                                          : std::ldexp(1024.0f + mantissa, exponent - 25);
-  return x.bits & 0x8000 ? -magnitude : magnitude;
+  if ((x.bits >> 10 & 31) == 31) {
+    const float magnitude = (x.bits & 0x3ff) == 0 ? INFINITY : NAN;
+    return x.bits & 0x8000 ? -magnitude : magnitude;
+  }
+  // The same bits as a float, whose exponents begin 112 further down.
+  const uint32_t bits =
+      static_cast<uint32_t>(x.bits & 0x8000) << 16 | static_cast<uint32_t>(x.bits & 0x7fff) << 13;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value * 0x1p112f;
 }
 void narrow(float x, Half* y);
 void narrow(float x, Bfloat16* y);
 
-inline conv::Error read_device(Device* device) {
-  *device = emulator::state().device;
+// Devices that differ are other devices.
+inline conv::Error current_index(int* index) {
+  std::vector<Device>& all = emulator::state().devices;
+  auto known = std::find(all.begin(), all.end(), emulator::state().device);
+  if (known == all.end()) known = all.insert(known, emulator::state().device);
+  *index = static_cast<int>(known - all.begin());
+  return "";
+}
+
+inline conv::Error read_device(int index, Device* device) {
+  TF_DWBP_COUNT("read device");
+  *device = emulator::state().devices[index];
   return "";
 }
 

@@ -106,8 +106,7 @@ __device__ __forceinline__ void add_products(
   for (int sy = 0; sy < extent(config, rows); ++sy) {
 #pragma unroll
     for (int sx = 0; sx < extent(config, columns); ++sx) {
-      const auto loaded = *reinterpret_cast<const Vector<T, channels>*>(staged + sy * row_stride +
-                                                                        sx * column_stride);
+      const auto loaded = load_shared<channels>(staged + sy * row_stride + sx * column_stride);
 #pragma unroll
       for (int y = 0; y < rows; ++y) {
         const int ky = sy - config.result_step * y;
@@ -129,7 +128,8 @@ __device__ __forceinline__ void add_products(
 // NHWC: neighbouring threads are neighbouring words of channels, the groups of `lanes` threads
 // share the items of a tile.
 template <typename T, int index>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfigurations[index],
+                                                               conv::Layout::kNHWC, sizeof(T)))
     filter_grad_nhwc(const __grid_constant__ FilterGradArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kFilterGradConfigurations[index];
@@ -193,17 +193,17 @@ __global__ void __launch_bounds__(kThreads)
       for (int kx = 0; kx < taps; ++kx) {
 #pragma unroll
         for (int c = 0; c < word; ++c) {
-          rows_of_sums[(group * taps + kx) * column_stride + lane * word + c] =
-              sums[ky * taps + kx][c];
+          store_shared(&rows_of_sums[(group * taps + kx) * column_stride + lane * word + c],
+                       sums[ky * taps + kx][c]);
         }
       }
       __syncthreads();
       for (int i = threadIdx.x; i < taps * column_stride; i += kThreads) {
         const int64_t c = first_channel + (i & (column_stride - 1));
         if (c >= g.channels) continue;
-        Sum sum = rows_of_sums[i];
+        Sum sum = load_shared(&rows_of_sums[i]);
         for (int other = 1; other < groups; ++other)
-          sum += rows_of_sums[other * taps * column_stride + i];
+          sum += load_shared(&rows_of_sums[other * taps * column_stride + i]);
         const int tap = ky * taps + i / column_stride;
         if (sum != sum) sum = part_again<index, conv::Layout::kNHWC>(g, part, tap, c);
         g.partial[(part * taps * taps + tap) * g.channels + c] = sum;
@@ -214,7 +214,8 @@ __global__ void __launch_bounds__(kThreads)
 
 // NCHW: neighbouring threads are neighbouring columns; a few warps share a channel.
 template <typename T, int index>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfigurations[index],
+                                                               conv::Layout::kNCHW, sizeof(T)))
     filter_grad_nchw(const __grid_constant__ FilterGradArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kFilterGradConfigurations[index];
@@ -285,7 +286,9 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int tap = 0; tap < taps * taps; ++tap) {
       const Sum sum = sum_of_warp(sums[tap][0]);
-      if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp * taps * taps + tap] = sum;
+      if (threadIdx.x % kWarp == 0) {
+        store_shared(&of_warps[threadIdx.x / kWarp * taps * taps + tap], sum);
+      }
     }
     __syncthreads();
     const int warps = groups / kWarp;  // of a channel
@@ -293,7 +296,9 @@ __global__ void __launch_bounds__(kThreads)
       const int c = i / (taps * taps), tap = i % (taps * taps);
       if (first_channel + c >= g.channels) continue;
       Sum sum = 0;
-      for (int w = 0; w < warps; ++w) sum += of_warps[(c * warps + w) * taps * taps + tap];
+      for (int w = 0; w < warps; ++w) {
+        sum += load_shared(&of_warps[(c * warps + w) * taps * taps + tap]);
+      }
       if (sum != sum) {
         sum = part_again<index, conv::Layout::kNCHW>(g, part, tap, first_channel + c);
       }

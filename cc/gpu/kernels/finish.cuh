@@ -59,7 +59,7 @@ struct Finish {
   template <int n>
   __device__ __forceinline__ static void store(T* to, const Vector<T, n>& made, int64_t count) {
     if (n > 1 && count >= n && reinterpret_cast<uintptr_t>(to) % sizeof(made) == 0) {
-      *reinterpret_cast<Vector<T, n>*>(to) = made;
+      store_vector(to, made);
       return;
     }
 #pragma unroll

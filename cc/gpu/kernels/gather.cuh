@@ -12,7 +12,7 @@
 // Hence a block stages the source of its tile (tile.cuh), halo included, and each thread keeps the
 // filter of its channels and a small tile of sums in registers: what it reads from shared memory
 // it uses for all sums that the element has a part in. While a block waits for its tile, the
-// others of the multiprocessor multiply; a tile is at most a quarter of the shared memory.
+// others of the multiprocessor multiply; a tile is at most a block's share of the shared memory.
 //
 // The limit of 3x3 and 5x5 is memory. 7x7 has another one near: an H100 (33 tera multiply-adds and
 // 3.3 TB a second) can do 80 of them while a float moves in and one moves out, but 40 for a 16-bit
@@ -92,8 +92,7 @@ __device__ __forceinline__ void add_products(
   for (int sy = 0; sy < extent(G::config, rows); ++sy) {
 #pragma unroll
     for (int sx = 0; sx < extent(G::config, columns); ++sx) {
-      const auto loaded = *reinterpret_cast<const Vector<T, channels>*>(staged + sy * row_stride +
-                                                                        sx * column_stride);
+      const auto loaded = load_shared<channels>(staged + sy * row_stride + sx * column_stride);
 #pragma unroll
       for (int y = 0; y < rows; ++y) {
         const int ty = G::tap(y, sy);
@@ -134,7 +133,8 @@ __device__ __forceinline__ uint64_t nans(const Sum (&sums)[rows][columns][channe
 
 // NHWC: neighbouring threads are neighbouring words of channels.
 template <typename T, int index>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[index],
+                                                          conv::Layout::kNHWC, sizeof(T)))
     gather_nhwc(const __grid_constant__ GatherArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kGatherConfigurations[index];
@@ -237,7 +237,8 @@ __device__ __forceinline__ void load_filter(const FilterOf<taps, T>& f,
 
 // NCHW: neighbouring threads are neighbouring columns, of one plane or several small ones.
 template <typename T, int index>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[index],
+                                                          conv::Layout::kNCHW, sizeof(T)))
     gather_nchw(const __grid_constant__ GatherArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kGatherConfigurations[index];

@@ -32,7 +32,7 @@ struct GeneralGatherArguments : GeneralGather {
 //     sum += filter[ty][tx][f] * source[sy][sx][f / repeat]
 //   result[y][x][c] = epilogue(sum)
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
     gather_general(const __grid_constant__ GeneralGatherArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   const conv::Gathering& all = g.gathering;
@@ -131,7 +131,7 @@ struct Outputs {
 //   partial[part][ky][kx][c] = sum
 // A block has one tap, some channels and one part.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
     filter_grad_general(const __grid_constant__ GeneralFilterGradArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   const conv::Geometry& call = g.geometry;
@@ -188,15 +188,19 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
     total.add(sum);
-    shared[threadIdx.x] = total.value();
+    store_shared(&shared[threadIdx.x], total.value());
     __syncthreads();
     // A tree over the groups of threads that share a channel.
     for (int half = kThreads / cut.lanes / 2; half > 0; half /= 2) {
-      if (group < half) shared[threadIdx.x] += shared[threadIdx.x + half * cut.lanes];
+      if (group < half) {
+        const Sum theirs = load_shared(&shared[threadIdx.x + half * cut.lanes]);
+        store_shared(&shared[threadIdx.x], load_shared(&shared[threadIdx.x]) + theirs);
+      }
       __syncthreads();
     }
     if (group == 0 && channel < out_channels) {
-      g.partial[(part * taps + by_tap.remainder) * out_channels + channel] = shared[lane];
+      g.partial[(part * taps + by_tap.remainder) * out_channels + channel] =
+          load_shared(&shared[lane]);
     }
     // The next block's sums go where this one's were; each thread of group 0 reads its own only.
   }

@@ -143,7 +143,7 @@ const Kernels& kernels_of<T>() {
                                        launch_gather_general,
                                        launch_filter_grad_tiled,
                                        launch_filter_grad_general,
-                                       read_device,
+                                       current_device,
                                        all_kernels};
   return kKernels;
 }

@@ -82,7 +82,7 @@ struct Kernels {
   conv::Error (*filter_grad_general)(const GeneralFilterGrad& call, const Tensors& tensors,
                                      void* stream);
   // The current device.
-  conv::Error (*read_device)(Device* device);
+  conv::Error (*current_device)(Device* device);
   // All kernels, for tests: that each was run, and what each takes of a multiprocessor.
   std::vector<const void*> (*all)();
 };

@@ -22,7 +22,7 @@ template <int n, typename T, typename Sum>
 __device__ __forceinline__ void load_word(const T* from, int64_t count, Sum (&values)[n]) {
   if (n > 1 && from != nullptr && count >= n &&
       reinterpret_cast<uintptr_t>(from) % (n * sizeof(T)) == 0) {
-    const auto loaded = *reinterpret_cast<const Vector<T, n>*>(from);
+    const auto loaded = load_vector<n>(from);
 #pragma unroll
     for (int i = 0; i < n; ++i) values[i] = widen(loaded.values[i]);
     return;
@@ -64,7 +64,7 @@ struct SumPartsArguments {
 // result[element] = partial[0][element] + partial[1][element] + ... Neighbouring threads are
 // neighbouring elements; the warps of a block share the parts.
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
     sum_parts(const __grid_constant__ SumPartsArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   constexpr int kWarps = kThreads / kWarp;
@@ -80,12 +80,13 @@ __global__ void __launch_bounds__(kThreads)
         sum.add(g.partial[part * g.elements + element]);
       }
     }
-    shared[threadIdx.x] = sum;
+    store_shared(&shared[threadIdx.x], sum);
     __syncthreads();
     if (warp == 0 && element < g.elements) {
       for (int other = 1; other < kWarps; ++other) {
-        sum.add(shared[other * kWarp + lane].sum);
-        sum.lost += shared[other * kWarp + lane].lost;
+        const CompensatedSum<Sum> theirs = load_shared(&shared[other * kWarp + lane]);
+        sum.add(theirs.sum);
+        sum.lost += theirs.lost;
       }
       g.result[element] = Finish<T>::round(sum.value());
     }

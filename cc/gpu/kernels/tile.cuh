@@ -65,13 +65,13 @@ __device__ void copy_element(T* to, const T* from) {
   if constexpr (sizeof(T) >= 4) {
     copy_async<sizeof(T)>(to, from);
   } else {
-    to->bits = __ldg(&from->bits);
+    store_shared(to, T{__ldg(&from->bits)});
   }
 }
 
 template <typename T>
 __device__ void set_zero(T* to, int count) {
-  for (int i = 0; i < count; ++i) to[i] = T{};
+  for (int i = 0; i < count; ++i) store_shared(to + i, T{});
 }
 
 // The source that a tile meets, as rows of T in shared memory.
