@@ -15,6 +15,9 @@ from build_support.cuda_toolkit import CudaToolkit
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# nvcc is to tell what each kernel takes of a multiprocessor.
+PTXAS_ACCOUNT = "-Xptxas=-v"
+
 _SECONDS = 20  # between two lines that say what is being compiled
 
 
@@ -34,6 +37,12 @@ class Unit:
     object: pathlib.Path
     flags: list[str]
     nvcc: CudaToolkit | None = None  # instead of the C++ compiler
+
+    @property
+    def log(self) -> pathlib.Path | None:
+        """Where nvcc's account of each kernel's registers goes, if it gives one."""
+        told = self.nvcc and PTXAS_ACCOUNT in self.flags
+        return self.object.with_suffix(".ptxas") if told else None
 
     @property
     def compiler(self) -> list[str]:
@@ -76,7 +85,8 @@ def compiler_version() -> str:
     return run.stdout.splitlines()[0]
 
 
-def run(command: list[str], what: str) -> None:
+def run(command: list[str], what: str, log: pathlib.Path | None = None) -> None:
+    """Runs it; what it prints goes to the log, if there is one and all is well."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -85,7 +95,9 @@ def run(command: list[str], what: str) -> None:
         encoding="utf-8",
         errors="replace",
     )
-    if done.stdout:
+    if log and done.returncode == 0:
+        log.write_text(done.stdout, encoding="utf-8")
+    elif done.stdout:
         print(done.stdout, end="", flush=True)
     if done.returncode != 0:
         found = re.search(r"^.*(error: |undefined reference).*$", done.stdout, re.MULTILINE)
@@ -99,7 +111,8 @@ def _stamp(unit: Unit, headers: Headers, compiled_by: str) -> str | None:
     By contents, not by time: files that come out of an archive may be older than the object.
     """
     dependencies = unit.object.with_suffix(".d")
-    if not (unit.object.exists() and dependencies.exists()):
+    made = [unit.object, dependencies, *([unit.log] if unit.log else [])]
+    if not all(path.exists() for path in made):
         return None
     # nvcc sees neither the headers of others nor CXXFLAGS.
     by = [unit.nvcc.nvcc, unit.nvcc.version] if unit.nvcc else [os.environ.get("CXXFLAGS", "")]
@@ -130,7 +143,8 @@ def _compile(unit: Unit, headers: Headers, compiled_by: str) -> bool:
     if not unit.nvcc:
         command += [*headers.flags, *shlex.split(os.environ.get("CXXFLAGS", ""))]
     dependencies = ["-MMD", "-MF", str(unit.object.with_suffix(".d"))]
-    run([*command, *dependencies, "-c", unit.source, "-o", str(unit.object)], unit.source)
+    command += [*dependencies, "-c", unit.source, "-o", str(unit.object)]
+    run(command, unit.source, unit.log)
     stamped.write_text(_stamp(unit, headers, compiled_by), encoding="utf-8")
     return True
 

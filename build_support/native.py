@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from build_support import tensorflow_wheel, xla_headers
 from build_support.compiling import (
+    PTXAS_ACCOUNT,
     ROOT,
     BuildError,
     Headers,
@@ -88,7 +89,7 @@ def plain_units(sources: list[str], flags: list[str], directory: pathlib.Path) -
 
 def gpu_kernel_units(directory: pathlib.Path, cuda: CudaToolkit) -> list[Unit]:
     """The GPU kernels, once for each type, for a GPU."""
-    flags = [*read_sources()["GPU_FLAGS"], "-I.", *cuda.flags]
+    flags = [*read_sources()["GPU_FLAGS"], "-I.", *cuda.flags, PTXAS_ACCOUNT]
     return _by_type(directory, flags, cuda)
 
 
@@ -257,6 +258,14 @@ def _cuda_runtime(cuda: CudaToolkit) -> list[str]:
     return [cuda.runtime, "-Wl,--exclude-libs,ALL", "-ldl", "-lrt"]
 
 
+def emulated_harness_units(directory: pathlib.Path, flags: list[str]) -> list[Unit]:
+    """What tests/gpu/harness.py calls, for the emulator."""
+    return [
+        Unit(source, directory / f"{source.removesuffix('.cu')}.o", [*flags, *_EMULATED_FLAGS])
+        for source in read_sources()["GPU_HARNESS_SOURCES"]
+    ]
+
+
 def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
     """Builds the library of GPU kernels that tests/gpu/harness.py loads.
 
@@ -281,14 +290,7 @@ def build_gpu_harness(cuda: CudaToolkit | None) -> pathlib.Path:
     else:
         kernels = emulated_kernel_units(directory, flags)
         host += sources["EMULATOR_SOURCES"]
-        entries = [
-            Unit(
-                source,
-                directory / f"{source.removesuffix('.cu')}.o",
-                [*flags, *_EMULATED_FLAGS],
-            )
-            for source in sources["GPU_HARNESS_SOURCES"]
-        ]
+        entries = emulated_harness_units(directory, flags)
     plain = plain_units(host, flags, directory)
     objects = compile_all(([*kernels, *entries, *plain], Headers()))
     library = directory / "gpu_harness.so"

@@ -2,8 +2,9 @@
 
 import pathlib
 import platform
+import subprocess
 
-from build_support import native
+from build_support import compiling, native
 
 SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # Lines are all that reports need: more would double the time that sanitized kernels take.
@@ -27,19 +28,47 @@ CORE_TEST_FLAVOURS = {
 }
 
 
+_GPU_TEST = native.BUILD / "gpu_test"
+_EMULATED_FLAGS = [*_FLAGS, *SANITIZER_FLAGS]
+
+
 def build_gpu_test() -> pathlib.Path:
     """Builds the program that runs the GPU kernels on the CPU, under sanitizers."""
+    objects = native.compile_all(
+        (
+            [*_emulated(), *_emulated_plain(native.read_sources()["GPU_TEST_SOURCES"])],
+            native.Headers(),
+        )
+    )
+    native.link([*SANITIZER_FLAGS, *objects], _GPU_TEST / "gpu_test")
+    return _GPU_TEST / "gpu_test"
+
+
+def build_gpu_harness() -> pathlib.Path:
+    """Builds the library that tests/gpu/harness.py loads, emulated, under sanitizers."""
+    entries = native.emulated_harness_units(_GPU_TEST, _EMULATED_FLAGS)
+    objects = native.compile_all(([*_emulated(), *entries], native.Headers()))
+    native.link(["-shared", *SANITIZER_FLAGS, *objects], _GPU_TEST / "gpu_harness.so")
+    return _GPU_TEST / "gpu_harness.so"
+
+
+def sanitizer_runtime() -> str:
+    """What a program has to load first that is not built with the sanitizers itself."""
+    command = [*compiling.compiler(), "-print-file-name=libasan.so"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _emulated():
+    """The GPU kernels and their driver, on the emulator."""
     sources = native.read_sources()
-    directory = native.BUILD / "gpu_test"
-    flags = [*_FLAGS, *SANITIZER_FLAGS]
-    tested = [source for source in sources["CORE_SOURCES"] if not source.startswith("cc/cpu/")]
-    for name in ("GPU_CORE_SOURCES", "EMULATOR_SOURCES", "GPU_TEST_SOURCES"):
-        tested += sources[name]
-    emulated = native.emulated_kernel_units(directory, flags)
-    units = [*emulated, *native.plain_units(tested, flags, directory)]
-    objects = native.compile_all((units, native.Headers()))
-    native.link([*SANITIZER_FLAGS, *objects], directory / "gpu_test")
-    return directory / "gpu_test"
+    core = [source for source in sources["CORE_SOURCES"] if not source.startswith("cc/cpu/")]
+    core += [*sources["GPU_CORE_SOURCES"], *sources["EMULATOR_SOURCES"]]
+    kernels = native.emulated_kernel_units(_GPU_TEST, _EMULATED_FLAGS)
+    return [*kernels, *_emulated_plain(core)]
+
+
+def _emulated_plain(sources):
+    return native.plain_units(sources, _EMULATED_FLAGS, _GPU_TEST)
 
 
 def core_test_directory(flavour: str, machine: str = platform.machine()) -> pathlib.Path:

@@ -77,7 +77,10 @@ constexpr int registers_of(int taps, const ThreadTile& tile, int dtype_bytes) {
 }
 
 constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
-  return blocks_for(registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));
+  const bool planes = layout == conv::Layout::kNCHW;
+  const int parities = planes && c.source_step == 2 ? 8 : 0;  // of columns, stored together
+  return blocks_for(parities +
+                    registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));
 }
 
 constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {

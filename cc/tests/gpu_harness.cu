@@ -10,6 +10,7 @@
 #include "cc/conv/problem.h"
 #include "cc/gpu/depthwise.h"
 #include "cc/gpu/device.h"
+#include "cc/gpu/implementations.h"
 #include "cc/gpu/kernels/kernels.h"
 
 #define TF_DWBP_C extern "C" TF_DWBP_EXPORT
@@ -25,20 +26,28 @@ const char* keep(const conv::Error& error) {
 
 }  // namespace
 
-// A plan of the problem that the text stands for, and the workspace that it wants.
-TF_DWBP_C const char* tf_dwbp_plan(const char* text, Plan** plan, int64_t* workspace_bytes) {
+// A plan of the problem that the text stands for, and the workspace that it wants; by the
+// implementation of that name, where there is one that takes it.
+TF_DWBP_C const char* tf_dwbp_plan(const char* text, const char* implementation, Plan** plan,
+                                   int64_t* workspace_bytes) {
   conv::Problem problem;
   PlanPointer made;
   conv::Error error = conv::read_problem(text, &problem);
   if (error.empty()) error = make_plan(problem, &made);
   if (!error.empty()) return keep(error);
+  for (const Implementation& by : implementations()) {
+    if (by.name == std::string(implementation) && by.declines(problem).empty()) {
+      made = by.plan(problem);
+      made->implementation = by.name;
+    }
+  }
   *workspace_bytes = made->workspace_bytes;
   *plan = made.release();
   return nullptr;
 }
 TF_DWBP_C const char* tf_dwbp_run(const Plan* plan, const void* a, const void* b, void* result,
-                                  void* workspace, void* stream) {
-  return keep(run(*plan, {a, b, result, workspace}, stream));
+                                  void* workspace, const void* bias, void* stream) {
+  return keep(run(*plan, {a, b, result, workspace, bias}, stream));
 }
 TF_DWBP_C const char* tf_dwbp_free_plan(Plan* plan) {
   delete plan;
@@ -79,6 +88,7 @@ TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
   return keep(error.empty() ? to_error(cudaDeviceSynchronize(), "running") : error);
 }
 TF_DWBP_C int tf_dwbp_emulated() { return 0; }
+TF_DWBP_C void tf_dwbp_vary(uint64_t) {}
 
 // "gather_nhwc<float, 0>" is not told by the runtime; the registers and local bytes of all are.
 TF_DWBP_C const char* tf_dwbp_resources(const char* text, int64_t* most_registers,
@@ -102,8 +112,9 @@ TF_DWBP_C const char* tf_dwbp_device(char* name, int64_t bytes) {
   std::strncpy(name, "an emulated GPU", bytes - 1);
   return nullptr;
 }
+// As CUDA aligns memory.
 TF_DWBP_C const char* tf_dwbp_allocate(void** data, int64_t bytes) {
-  *data = std::malloc(bytes);
+  if (posix_memalign(data, 256, bytes) != 0) *data = nullptr;
   return *data == nullptr ? "out of memory" : nullptr;
 }
 TF_DWBP_C const char* tf_dwbp_free(void* data) {
@@ -119,6 +130,23 @@ TF_DWBP_C const char* tf_dwbp_copy(void* to, const void* from, int64_t bytes) {
   return nullptr;
 }
 TF_DWBP_C int tf_dwbp_emulated() { return 1; }
+// What runs from now on meets another device, another order of threads and blocks, and other
+// limits of a grid.
+TF_DWBP_C void tf_dwbp_vary(uint64_t seed) {
+  using emulator::Order;
+  constexpr Order kOrders[] = {Order::kForward, Order::kBackward, Order::kShuffled,
+                               Order::kShuffled};
+  // As sm_75, sm_86, sm_80 and sm_90 share memory.
+  constexpr Device kDevices[] = {{2, 64 << 10, 0},
+                                 {84, 100 << 10, 1 << 10},
+                                 {4, 164 << 10, 1 << 10},
+                                 {132, 228 << 10, 1 << 10}};
+  emulator::State& state = emulator::state();
+  state.order = kOrders[seed % 4];
+  state.device = kDevices[seed / 4 % 4];
+  state.most_blocks = seed / 16 % 8 == 0 ? 1 + static_cast<int64_t>(seed / 128 % 3) : 0x7fffffff;
+  state.seed = seed;
+}
 TF_DWBP_C const char* tf_dwbp_resources(const char*, int64_t*, int64_t*) { return nullptr; }
 
 #endif

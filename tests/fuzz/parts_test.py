@@ -54,6 +54,16 @@ def test_texts_that_are_no_problem(text, words):
         problem.parse(text)
 
 
+def test_large_filters_are_drawn_where_they_are_wanted():
+    problems = [draw.case(3, i, draw.Filters(large_filters=True)).problem for i in range(2000)]
+    large = [p for p in problems if max(p.filter_height, p.filter_width) > 15]
+    assert max(p.filter_height for p in large) > 28 and max(p.filter_width for p in large) > 28
+    assert 20 < len(large) < 100 and max(p.products for p in large) < 2e8
+    # Nothing else changes.
+    others = [draw.case(3, i, _ANY).problem for i in range(200)]
+    assert sum(a != b for a, b in zip(problems, others, strict=False)) < 20
+
+
 def test_cases_reach_far():
     cases = _cases(6000)
     problems = [case.problem for case in cases]

@@ -50,6 +50,7 @@ def run(library, options):
             "op": call.op,
             "dtype": call.dtype,
             "layout": call.layout,
+            "problem": str(call.shape.problem(call.op, _NAMES[call.dtype], call.layout)),
             "microseconds": {name: 1e6 * seconds for name, seconds in times.items()},
             "share_of_copy": times["copy"] / ours,
             "differs_from_torch": wrong,
@@ -60,9 +61,9 @@ def run(library, options):
         print(
             f"{title:62} {1e6 * ours:8.1f} {row['share_of_copy']:8.0%}  {peers} {wrong}", flush=True
         )
-    document = {"device": device, "torch": torch.__version__, "rows": rows}
-    if options.json:
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        if options.json:  # as far as it has come, if it is stopped
+            document = {"device": device, "torch": torch.__version__, "rows": rows}
+            options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 1 if any(row["differs_from_torch"] for row in rows) else 0
 
 

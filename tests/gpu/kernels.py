@@ -1,6 +1,9 @@
 """The library of GPU kernels (cc/tests/gpu_harness.cu) by ctypes."""
 
+import contextlib
 import ctypes
+import json
+import time
 
 import numpy as np
 
@@ -9,6 +12,18 @@ from tf_dwbp.tools.problem import Problem
 
 class GpuError(Exception):
     """The library's message."""
+
+
+def conclude(library, options, start, calls, failures) -> int:
+    """Says how many calls failed since `start`, in a JSON file too; returns the exit status."""
+    passed, seconds = calls - len(failures), time.monotonic() - start
+    device = library.device()
+    print(f"{passed} passed, {len(failures)} failed, {seconds:.0f} s on {device}")
+    if options.json:
+        found = {"device": device, "passed": passed, "failed": len(failures), "seconds": seconds}
+        document = json.dumps(found | {"failures": failures[:50]}, indent=1)
+        options.json.write_text(document + "\n", encoding="utf-8")
+    return 1 if failures else 0
 
 
 def problem_of(
@@ -47,12 +62,12 @@ def problem_of(
 class Plan:
     """How the library will compute a problem, which it is told by its text."""
 
-    def __init__(self, library, problem):
+    def __init__(self, library, problem, implementation=""):
         self._library = library
         self.handle = ctypes.c_void_p()
         size = ctypes.c_int64()
-        text = str(problem).encode()
-        library.check("tf_dwbp_plan", text, ctypes.byref(self.handle), ctypes.byref(size))
+        words = [str(problem).encode(), implementation.encode()]
+        library.check("tf_dwbp_plan", *words, ctypes.byref(self.handle), ctypes.byref(size))
         self.workspace_bytes = size.value
 
     def __enter__(self):
@@ -61,35 +76,57 @@ class Plan:
     def __exit__(self, *exception):
         self._library.check("tf_dwbp_free_plan", self.handle)
 
-    def launch(self, a, b, result, workspace, stream=None):
+    def launch(self, a, b, result, workspace, stream=None, bias=None):
         """Addresses are numbers; nothing is waited for."""
-        pointers = [ctypes.c_void_p(address) for address in (a, b, result, workspace, stream)]
+        addresses = (a, b, result, workspace, bias, stream)
+        pointers = [ctypes.c_void_p(address) for address in addresses]
         self._library.check("tf_dwbp_run", self.handle, *pointers)
 
 
-class Buffer:
-    """Memory of the GPU."""
+_GUARD = np.full(256, 0xAA, np.uint8)
 
-    def __init__(self, library, size):
+
+class Buffer:
+    """Memory of the GPU, on both sides of which nothing else may write.
+
+    `offset` is where it begins, in bytes behind a multiple of 256.
+    """
+
+    def __init__(self, library, size, offset=0):
         self._library = library
         self.size = size
-        self.data = ctypes.c_void_p()
-        library.check("tf_dwbp_allocate", ctypes.byref(self.data), ctypes.c_int64(max(1, size)))
+        self._base = ctypes.c_void_p()
+        before = len(_GUARD) + offset
+        total = before + max(1, size) + len(_GUARD)
+        library.check("tf_dwbp_allocate", ctypes.byref(self._base), ctypes.c_int64(total))
+        self.data = ctypes.c_void_p(self._base.value + before)
+        self._guards = (offset, before + size)
+        for start in self._guards:
+            self._copy(self._base.value + start, _GUARD.ctypes.data, _GUARD.nbytes)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self._library.check("tf_dwbp_free", self.data)
+        self._library.check("tf_dwbp_free", self._base)
+
+    def _copy(self, to, source, size):
+        to, source = ctypes.c_void_p(to), ctypes.c_void_p(source)
+        self._library.check("tf_dwbp_copy", to, source, ctypes.c_int64(size))
+
+    def check_guards(self, what):
+        """GpuError if something was written right before or behind it."""
+        for start, where in zip(self._guards, ("before", "behind"), strict=True):
+            found = np.empty_like(_GUARD)
+            self._copy(found.ctypes.data, self._base.value + start, found.nbytes)
+            if (found != _GUARD).any():
+                raise GpuError(f"something was written {where} the {what}")
 
     def write(self, array):
-        pointer = array.ctypes.data_as(ctypes.c_void_p)
-        self._library.check("tf_dwbp_copy", self.data, pointer, ctypes.c_int64(array.nbytes))
+        self._copy(self.data.value, array.ctypes.data, array.nbytes)
 
     def read(self, array, offset=0):
-        pointer = array.ctypes.data_as(ctypes.c_void_p)
-        source = ctypes.c_void_p((self.data.value or 0) + offset)
-        self._library.check("tf_dwbp_copy", pointer, source, ctypes.c_int64(array.nbytes))
+        self._copy(array.ctypes.data, self.data.value + offset, array.nbytes)
         return array
 
     def fill(self, byte):
@@ -132,29 +169,47 @@ class Library:
         self.check("tf_dwbp_explain", str(problem).encode(), ctypes.byref(text))
         return text.value.decode()
 
-    def allocate(self, size):
-        return Buffer(self, size)
+    def vary(self, number):
+        """Lets an emulated GPU be another one, with other orders of threads and blocks."""
+        self._library.tf_dwbp_vary(ctypes.c_uint64(number))
 
-    def plan(self, problem):
-        return Plan(self, problem)
+    def allocate(self, size, offset=0):
+        return Buffer(self, size, offset)
 
-    def compute(self, problem, a, b, result):
-        """Fills the array `result` from arrays, and checks that nothing beyond it is written."""
-        guard = np.full(256, 0xAA, np.uint8)
-        with (
-            self.plan(problem) as plan,
-            self.allocate(a.nbytes) as on_a,
-            self.allocate(b.nbytes) as on_b,
-            self.allocate(result.nbytes + guard.nbytes) as on_result,
-            self.allocate(plan.workspace_bytes) as workspace,
-        ):
-            on_a.write(a)
-            on_b.write(b)
+    def plan(self, problem, implementation=""):
+        return Plan(self, problem, implementation)
+
+    def compute(self, problem, operands, result, offsets=(0, 0, 0), implementation=""):
+        """Fills the array `result`, and checks that nothing else is written.
+
+        Args:
+          problem: what to compute.
+          operands: arrays, two or with a bias three.
+          result: an array.
+          offsets: where the first, the second (and the bias) and the result begin, in elements.
+          implementation: which is to compute it, if it takes it.
+        """
+        places = [*offsets[:2], offsets[1]]
+        with contextlib.ExitStack() as stack:
+            plan = stack.enter_context(self.plan(problem, implementation))
+            buffers = []
+            for array, offset in zip(operands, places, strict=False):
+                buffer = self.allocate(array.nbytes, offset * array.itemsize)
+                stack.enter_context(buffer).write(array)
+                buffers.append(buffer)
+            on_result = stack.enter_context(
+                self.allocate(result.nbytes, offsets[2] * result.itemsize)
+            )
+            workspace = stack.enter_context(self.allocate(plan.workspace_bytes))
             on_result.fill(0xAA)
             workspace.fill(0xFF)  # NaN
-            addresses = [buffer.data.value for buffer in (on_a, on_b, on_result, workspace)]
-            plan.launch(*addresses)
+            addresses = [buffer.data.value for buffer in (*buffers[:2], on_result, workspace)]
+            plan.launch(*addresses, bias=buffers[2].data.value if len(buffers) > 2 else None)
             on_result.read(result)
-            if (on_result.read(np.empty_like(guard), result.nbytes) != guard).any():
-                raise GpuError("something was written behind the result")
+            on_result.check_guards("result")
+            workspace.check_guards("workspace")
+            for array, buffer in zip(operands, buffers, strict=True):
+                if buffer.read(np.empty_like(array)).tobytes() != array.tobytes():
+                    raise GpuError("an operand was written to")
+                buffer.check_guards("operand")
         return result

@@ -29,6 +29,7 @@ class Filters:
     data: str | None = None
     offsets: tuple[int, int] | None = None
     epilogues: bool = False  # of half the forward op's
+    large_filters: bool = False  # of a share of the cases, as networks of large kernels have them
 
 
 def case(seed: int, number: int, filters: Filters) -> Case:
@@ -62,7 +63,7 @@ def small_problem(random: np.random.Generator, filters: Filters) -> Problem:
 
 def _problem(random, filters):
     chance = random.random()
-    for share, draw in _RARE:
+    for share, draw in _RARE + (_LARGE_FILTERS if filters.large_filters else ()):
         if chance < share:
             return draw(random, filters)
         chance -= share
@@ -268,5 +269,29 @@ def _apart_by_pages(random, filters):
     return _padded(random, Problem(**fields))
 
 
+def _large_filter(random, filters):
+    """From 9x9 to 31x31, on images that such networks have."""
+    fields = _names(random, filters) | {
+        "batch": int(random.integers(1, 4)),
+        "channels": _size(random, 40),
+        "multiplier": 1 if random.random() < 0.8 else 2,
+        "height": int(random.integers(7, 57)),
+        "width": int(random.integers(7, 57)),
+        "filter_height": int(random.integers(9, 32)),
+        **_steps(random, "stride", 2),
+    }
+    square = random.random() < 0.8
+    filter_width = fields["filter_height"] if square else int(random.integers(1, 32))
+    fields["filter_width"] = filter_width
+    if fields["padding"] != "SAME":
+        fields["height"] += fields["filter_height"] - 1
+        fields["width"] += filter_width - 1
+    while (drawn := Problem(**fields)).products > 4e6 and drawn.batch * drawn.channels > 1:
+        for size in ("batch", "channels"):
+            fields[size] = max(1, fields[size] // 2)
+    return _padded(random, drawn)
+
+
 # Share of the cases, and who draws them: what sizes that are drawn freely hardly ever meet.
 _RARE = ((0.003, _large_result), (0.004, _large_window), (0.004, _apart_by_pages))
+_LARGE_FILTERS = ((0.02, _large_filter),)
