@@ -64,6 +64,16 @@ def test_large_filters_are_drawn_where_they_are_wanted():
     assert sum(a != b for a, b in zip(problems, others, strict=False)) < 20
 
 
+def test_layers_are_such_as_networks_have():
+    problems = [draw.case(3, i, draw.Filters(layers=True)).problem for i in range(500)]
+    assert {(p.filter_height, p.filter_width) for p in problems} == {(3, 3), (5, 5), (7, 7)}
+    assert {(p.stride_y, p.stride_x, p.multiplier) for p in problems} == {(1, 1, 1), (2, 2, 1)}
+    assert {p.dilation_y for p in problems} == {1, 2, 3}
+    assert max(p.products for p in problems) <= 2e6 and max(p.batch for p in problems) > 8
+    vectors = [p for p in problems if p.width % 8 == 0 or p.channels % 8 == 0]
+    assert len(vectors) > 250
+
+
 def test_cases_reach_far():
     cases = _cases(6000)
     problems = [case.problem for case in cases]

@@ -15,7 +15,11 @@ _GENERAL = 4
 def case_of(options, number):
     """Case `number`: the seed decides on it, on where the result lies and who computes it."""
     filters = draw.Filters(
-        ops=tuple(options.op), layouts=tuple(options.layout), epilogues=True, large_filters=True
+        ops=tuple(options.op),
+        layouts=tuple(options.layout),
+        epilogues=True,
+        large_filters=True,
+        layers=options.layers,
     )
     return draw.case(options.seed, number, filters)
 
@@ -37,7 +41,8 @@ def run(library, options):
         except kernels.GpuError as error:
             wrong = str(error)
         if wrong:
-            again = f"fuzz --seed {options.seed} --start {number} --calls 1"
+            layers = " --layers" if options.layers else ""
+            again = f"fuzz --seed {options.seed}{layers} --start {number} --calls 1"
             failures.append(f"{case.problem}: {wrong} ({again})")
             print(f"FAILED {failures[-1]}", flush=True)
         counts["large filters"] += max(case.problem.filter_sizes[:2]) > 15

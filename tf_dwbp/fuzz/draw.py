@@ -30,6 +30,7 @@ class Filters:
     offsets: tuple[int, int] | None = None
     epilogues: bool = False  # of half the forward op's
     large_filters: bool = False  # of a share of the cases, as networks of large kernels have them
+    layers: bool = False  # nothing but what networks have: 3x3 to 7x7, sizes that vectors divide
 
 
 def case(seed: int, number: int, filters: Filters) -> Case:
@@ -62,6 +63,8 @@ def small_problem(random: np.random.Generator, filters: Filters) -> Problem:
 
 
 def _problem(random, filters):
+    if filters.layers:
+        return _layer(random, filters)
     chance = random.random()
     for share, draw in _RARE + (_LARGE_FILTERS if filters.large_filters else ()):
         if chance < share:
@@ -286,10 +289,36 @@ def _large_filter(random, filters):
     if fields["padding"] != "SAME":
         fields["height"] += fields["filter_height"] - 1
         fields["width"] += filter_width - 1
-    while (drawn := Problem(**fields)).products > 4e6 and drawn.batch * drawn.channels > 1:
+    return _padded(random, _with_fewer_planes(fields, 4e6))
+
+
+def _layer(random, filters):
+    """Square filters, both strides alike, and often rows and channels that are whole vectors."""
+    taps, stride = int(random.choice([3, 3, 5, 7])), int(random.choice([1, 1, 2]))
+    dilation = int(random.integers(2, 4)) if stride == 1 and random.random() < 0.2 else 1
+    height, width = (int(size) for size in random.choice([7, 8, 14, 16, 24, 28, 32, 56], 2))
+    fields = _names(random, filters) | {
+        "batch": _size(random, 16),
+        "channels": 8 * _size(random, 32) if random.random() < 0.7 else _channels(random),
+        "multiplier": 1,
+        "height": height,
+        "width": height if random.random() < 0.5 else width,
+        **dict.fromkeys(("filter_height", "filter_width"), taps),
+        **dict.fromkeys(("stride_y", "stride_x"), stride),
+        **dict.fromkeys(("dilation_y", "dilation_x"), dilation),
+    }
+    if fields["padding"] != "SAME":
+        fields["height"] += (taps - 1) * dilation
+        fields["width"] += (taps - 1) * dilation
+    return _padded(random, _with_fewer_planes(fields, 10 ** random.uniform(4, 6.3)))
+
+
+def _with_fewer_planes(fields, budget):
+    """Half as many images and channels until products keep to the budget."""
+    while (drawn := Problem(**fields)).products > budget and drawn.batch * drawn.channels > 1:
         for size in ("batch", "channels"):
             fields[size] = max(1, fields[size] // 2)
-    return _padded(random, drawn)
+    return drawn
 
 
 # Share of the cases, and who draws them: what sizes that are drawn freely hardly ever meet.
