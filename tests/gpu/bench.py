@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import statistics
+import time
 
 import numpy as np
 from gpu.kernels import problem_of
@@ -17,19 +18,22 @@ _COLD_BYTES = 512 << 20
 
 
 def calls(options):
-    """The shapes of the core group at each batch size, in each type and layout, for each op."""
+    """The shapes of the core group at each batch size, in each type and layout, for each op.
+
+    In such an order that, where there is no time for all, each op, type and layout has its share.
+    """
     core = shapes.select(options.shapes, shapes.CORE)
     found = {}
-    for shape in core:
-        for batch in options.batch:
+    for batch in options.batch:
+        for shape in core:
             resized = dataclasses.replace(shape, batch=batch, tags=())
             found.setdefault(resized.name, resized)
     return [
         Call(shape, dtype, layout, op)
-        for op in options.op
+        for shape in found.values()
         for dtype in options.dtype
         for layout in options.layout
-        for shape in found.values()
+        for op in options.op
     ]
 
 
@@ -41,8 +45,11 @@ def run(library, options):
     print(f"{device}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
     columns = ("copy", "torch", "last", "torch-", "last-")
     print(f"{'':62} {'us':>8} {'of copy':>8}  times slower: {' '.join(f'{c:>7}' for c in columns)}")
-    rows = []
-    for call in calls(options):
+    rows, start, wanted = [], time.monotonic(), calls(options)
+    for call in wanted:
+        if options.seconds is not None and time.monotonic() - start > options.seconds:
+            print(f"{options.seconds:.0f} s have passed")
+            break
         times, wrong = _measure(torch, library, call, options.rounds)
         ours = times["ours"]
         row = {
@@ -64,6 +71,7 @@ def run(library, options):
         if options.json:  # as far as it has come, if it is stopped
             document = {"device": device, "torch": torch.__version__, "rows": rows}
             options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"measured {len(rows)} of {len(wanted)} calls")
     return 1 if any(row["differs_from_torch"] for row in rows) else 0
 
 

@@ -93,7 +93,7 @@ def _parse(arguments):
     parser.add_argument("--start", type=int, default=0, help="of fuzz: the seed's first case")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--calls", type=int, default=1000, help="of fuzz: how many")
-    length.add_argument("--seconds", type=float, help="of fuzz: or for how long")
+    length.add_argument("--seconds", type=float, help="of fuzz and bench: or for how long")
     parser.add_argument("--tool", nargs="+", choices=_TOOLS, default=_TOOLS, help="of sanitize")
     parser.add_argument(
         "--json", type=pathlib.Path, help="of what judges and bench: where to write what came"

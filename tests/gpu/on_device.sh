@@ -112,7 +112,7 @@ else
   if wanted bench; then
     run bench_small 30 bench --batch 1 --shapes 112x112x32 --op forward --dtype float32 \
       --json "$OUT/bench_small.json"
-    run bench 170 bench --rounds 7 --json "$OUT/bench.json"
+    run bench 200 bench --rounds 5 --seconds 160 --json "$OUT/bench.json"
   fi
   if wanted ncu; then
     if command -v ncu >/dev/null; then
