@@ -55,6 +55,11 @@ def test_what_is_written_beside_a_buffer_is_seen(offset, size):
                 buffer.check_guards("result")
             place.value = intact
         buffer.check_guards("result")
+    with kernels.Buffer(memory, size, offset, guarded=False) as buffer:
+        # Nothing behind it, but for what NumPy's array was made longer to be aligned.
+        (block,) = memory.blocks.values()
+        assert len(block) - 256 == max(1, size + offset)
+        assert buffer.data.value % 256 == offset
     assert not memory.blocks
 
 
