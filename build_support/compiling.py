@@ -86,7 +86,7 @@ def compiler_version() -> str:
 
 
 def run(command: list[str], what: str, log: pathlib.Path | None = None) -> None:
-    """Runs it; what it prints goes to the log, if there is one and all is well."""
+    """Runs it; the command and what it prints go to the log, if there is one and all is well."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -96,7 +96,7 @@ def run(command: list[str], what: str, log: pathlib.Path | None = None) -> None:
         errors="replace",
     )
     if log and done.returncode == 0:
-        log.write_text(done.stdout, encoding="utf-8")
+        log.write_text(f"{shlex.join(command)}\n{done.stdout}", encoding="utf-8")
     elif done.stdout:
         print(done.stdout, end="", flush=True)
     if done.returncode != 0:
@@ -130,13 +130,18 @@ def _stamp(unit: Unit, headers: Headers, compiled_by: str) -> str | None:
     return digest.hexdigest()
 
 
+def is_current(unit: Unit, headers: Headers, compiled_by: str) -> bool:
+    """Whether the object is what compiling it now would make."""
+    stamped = unit.object.with_suffix(".stamp")
+    now = _stamp(unit, headers, compiled_by)
+    return stamped.exists() and stamped.read_text(encoding="utf-8") == now
+
+
 def _compile(unit: Unit, headers: Headers, compiled_by: str) -> bool:
     """Returns whether there was anything to do."""
-    stamped = unit.object.with_suffix(".stamp")
-    if stamped.exists() and stamped.read_text(encoding="utf-8") == _stamp(
-        unit, headers, compiled_by
-    ):
+    if is_current(unit, headers, compiled_by):
         return False
+    stamped = unit.object.with_suffix(".stamp")
     unit.object.parent.mkdir(parents=True, exist_ok=True)
     stamped.unlink(missing_ok=True)
     command = [*unit.compiler, *unit.flags]

@@ -82,7 +82,7 @@ constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dty
   int besides = 0;
   if (layout == conv::Layout::kNCHW) {
     if (c.taps == 5) besides = 16;
-    if (c.taps == 7 && c.result_step == 2 && dtype_bytes == 4) besides = 32;
+    if (c.taps == 7 && c.source_step == 1 && dtype_bytes == 4) besides = 32;
   }
   return blocks_for(besides +
                     registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));

@@ -1,0 +1,123 @@
+"""What kernels take of a multiprocessor: the table in the docs, and the build it was made of."""
+
+import dataclasses
+import re
+import sys
+
+import pytest
+
+from build_support import cuda_toolkit, gpu_registers, native
+from build_support.compiling import compiler_version, is_current
+
+_ARGUMENTS = "EEEvNS0_26GeneralFilterGradArgumentsIT_EE"
+_PTXAS = f"""ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu16filter_grad_nhwcIfLi2EEEvNS0_19\
+FilterGradArgumentsIT_EE' for 'sm_90'
+ptxas info    : Function properties for _ZN7tf_dwbp3gpu16filter_grad_nhwcIfLi2EEEvNS0_19\
+FilterGradArgumentsIT_EE
+    40 bytes stack frame, 56 bytes spill stores, 148 bytes spill loads
+ptxas info    : Used 128 registers, used 1 barriers, 40 bytes cumulative stack size, 8 bytes smem
+ptxas info    : Compile time = 100.000 ms
+ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu19filter_grad_generalINS_4Half\
+{_ARGUMENTS}' for 'sm_120'
+ptxas info    : Function properties for _ZN7tf_dwbp3gpu19filter_grad_generalINS_4Half{_ARGUMENTS}
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 65 registers, used 1 barriers
+ptxas info    : Function properties for part_again
+    0 bytes stack frame, 4 bytes spill stores, 0 bytes spill loads
+"""
+
+
+def _rows():
+    """Kernel, windows and type -> the cells of the page's table, by architecture."""
+    text = (native.ROOT / "docs/gpu_registers.md").read_text(encoding="utf-8")
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    head, *rows = (line for line in lines)
+    archs = [int(name.removeprefix("sm_")) for name in head[3:]]
+    return {tuple(row[:3]): dict(zip(archs, row[3:], strict=True)) for row in rows}
+
+
+def test_an_account_is_read():
+    first, second = gpu_registers.parse(_PTXAS)
+    words = ("filter grad NHWC", "5x5, stride 1", "float")
+    assert first == gpu_registers.Account(90, *words, 128, 40 + 56 + 148, 8)
+    assert (first.blocks, first.occupancy) == (4, 0.25)
+    # What a kernel calls counts, too.
+    words = ("filter grad general", "any", "half")
+    assert second == gpu_registers.Account(120, *words, 65, 4, 0)
+    assert (second.blocks, second.occupancy) == (7, 7 * 4 / 48)  # of 72 registers
+    told = gpu_registers.table([first, second])
+    assert "| 128: 4, 25%, 244 bytes spilled, 8 bytes shared |  |\n" in told
+
+
+_NVCC = r"""#!/bin/bash
+while (($#)); do
+  case $1 in -o) touch "$2" ;; -MF) echo "it: cc/gpu/tuning.h" >"$2" ;; esac
+  shift
+done
+cat {account}
+"""
+
+
+def test_the_compiler_s_account_is_kept_with_the_object(tmp_path, capsys):
+    (tmp_path / "account").write_text(_PTXAS, encoding="utf-8")
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text(_NVCC.format(account=tmp_path / "account"), encoding="utf-8")
+    nvcc.chmod(0o755)
+    cuda = cuda_toolkit.CudaToolkit(str(nvcc), "13.0", "", [90], [])
+    unit = native.gpu_kernel_units(tmp_path, cuda)[0]
+
+    def compiled(unit):
+        native.compile_all(([unit], native.Headers()))
+        return int(re.search(r"compiled (\d) of 1", capsys.readouterr().out)[1])
+
+    assert gpu_registers.accounts(tmp_path) == []
+    assert (compiled(unit), compiled(unit)) == (1, 0)
+    assert gpu_registers.accounts(tmp_path) == gpu_registers.parse(_PTXAS)
+    unit.log.unlink()
+    assert compiled(unit) == 1
+    assert len(gpu_registers.accounts(tmp_path)) == 2
+    # A quick build's registers are another matter.
+    assert compiled(dataclasses.replace(unit, flags=[*unit.flags, "-Xptxas=-O0"])) == 1
+    assert gpu_registers.accounts(tmp_path) == []
+
+
+def test_no_kernel_in_the_table_spills_and_none_is_missing():
+    rows = _rows()
+    archs = set(cuda_toolkit.DEFAULT_ARCHS)
+    assert all(set(cells) == archs for cells in rows.values())
+    cells = [cell for row in rows.values() for cell in row.values()]
+    assert all(re.fullmatch(r"\d+: \d+, \d+%", cell) for cell in cells), "a spill, or a gap"
+    listed = (native.ROOT / "cc/gpu/configurations.h").read_text(encoding="utf-8")
+    gather, filter_grad = (
+        len(re.findall(r"\{\d+, \d+, \d+\}", part))
+        for part in listed.partition("Configurations[] =")[2].split("kFilterGradConfigurations")[:2]
+    )
+    # Two layouts, and three kernels for whatever fits no window.
+    types = len(native.read_sources()["GPU_TYPES"])
+    assert len(rows) == types * (2 * (gather + filter_grad) + 3)
+
+
+def test_the_build_is_what_the_table_says():
+    cuda = cuda_toolkit.find()
+    if cuda is None:
+        pytest.skip("there is no nvcc, or TF_DWBP_CUDA is 0")
+    units, by = native.gpu_kernel_units(native.BUILD / "library", cuda), compiler_version()
+    if not all(is_current(unit, native.Headers(), by) for unit in units):
+        pytest.skip("the GPU kernels of these sources were not built here")
+    built = gpu_registers.accounts()
+    if not built:
+        pytest.skip("the GPU kernels were built without optimization")
+    assert not [account for account in built if account.spilled_bytes or account.shared_bytes]
+    page = (native.ROOT / "docs/gpu_registers.md").read_text(encoding="utf-8")
+    if f"CUDA {cuda.version} " not in page:
+        pytest.skip(f"the table is of another nvcc than {cuda.version}")
+    rows = _rows()
+    for account in built:
+        cell = rows[account.kernel, account.windows, account.dtype].get(account.arch)
+        told = gpu_registers.table([account]).splitlines()[-1].split(" | ")[-1].strip(" |")
+        assert cell in (None, told), (account, "run python -m build_support.gpu_registers")
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
