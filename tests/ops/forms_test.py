@@ -1,6 +1,7 @@
 """The forms in which arguments may come, beside those that stock takes."""
 
 import functools
+import inspect
 import sys
 
 import numpy as np
@@ -237,6 +238,12 @@ class FormsTest(tf.test.TestCase, parameterized.TestCase):
         for function in (ops.depthwise_conv2d, nn.depthwise_conv2d):
             with self.assertRaisesRegex(ValueError, "input is float32 and filter is float64$"):
                 function(tf.constant(_X), _LARGE, _ONES, "SAME")
+
+    @parameterized.parameters(_arguments, nn, ops)
+    def test_autograph_converts_all_that_a_traced_function_calls(self, module):
+        for function in vars(module).values():
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                tf.autograph.to_graph(function)  # raises where it would warn while tracing
 
 
 if __name__ == "__main__":
