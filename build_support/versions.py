@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 from build_support.tensorflow_versions import JUDGED
+from tf_dwbp.tools.pages import marks, put_into
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -34,7 +35,7 @@ VERDICTS = {
 UNWRITTEN = "unwritten"
 _COLUMNS = [*VERDICTS.values(), UNWRITTEN]
 
-_BEGIN, _END = "<!-- table: build_support/versions.py -->", "<!-- end of the table -->"
+MARKS = marks("the table", "build_support/versions.py")
 
 
 class Failed(Exception):
@@ -137,15 +138,6 @@ def table(runs: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def put_into(page: str, text: str, begin: str = _BEGIN, end: str = _END) -> str:
-    """The page with another text between its two marks."""
-    before, _, rest = page.partition(begin)
-    _, mark, after = rest.partition(end)
-    if not mark:
-        raise ValueError(f"the page must have {begin!r} and, later, {end!r}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
 def _results(folder, versions, options):
     """What `tf-dwbp conformance --json` wrote of each version; judges those that are not there."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.page is None:
             print(text)
         else:
-            page = put_into(parsed.page.read_text(encoding="utf-8"), text)
+            page = put_into(parsed.page.read_text(encoding="utf-8"), text, *MARKS)
             parsed.page.write_text(page, encoding="utf-8")
     except (Failed, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

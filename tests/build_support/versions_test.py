@@ -12,8 +12,10 @@ import pytest
 from absl.testing import absltest
 
 from build_support import versions
+from tf_dwbp.tools import pages
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
+_BEGIN, _END = versions.MARKS
 
 
 def _cell(number, verdict, batch=1, multiplier=1, op="forward"):
@@ -84,13 +86,11 @@ class ProgramTest(absltest.TestCase):
 
     def test_the_table_is_put_between_its_marks(self):
         page = self.folder / "page.md"
-        page.write_text(
-            f"before\n{versions._BEGIN}\nold\n{versions._END}\nafter\n", encoding="utf-8"
-        )
+        page.write_text(f"before\n{_BEGIN}\nold\n{_END}\nafter\n", encoding="utf-8")
         self.assertEqual(versions.main([str(self.folder), "1.0", "--page", str(page)]), 0)
         text = page.read_text(encoding="utf-8")
-        self.assertStartsWith(text, f"before\n{versions._BEGIN}\nJudged: 1.0.\n\n| implem")
-        self.assertEndsWith(text, f"| 1 |\n{versions._END}\nafter\n")
+        self.assertStartsWith(text, f"before\n{_BEGIN}\nJudged: 1.0.\n\n| implem")
+        self.assertEndsWith(text, f"| 1 |\n{_END}\nafter\n")
         self.assertNotIn("old", text)
 
     def test_a_version_that_cannot_be_judged_ends_the_program(self):
@@ -104,8 +104,8 @@ class ProgramTest(absltest.TestCase):
 
     def test_the_page_has_the_marks(self):
         page = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
-        table = page.partition(versions._BEGIN)[2].partition(versions._END)[0]
-        self.assertEqual(versions.put_into(page, table.strip("\n")), page)
+        table = page.partition(_BEGIN)[2].partition(_END)[0]
+        self.assertEqual(pages.put_into(page, table.strip("\n"), _BEGIN, _END), page)
         self.assertIn(f"Judged: {', '.join(versions.JUDGED)}.\n", table)
 
 

@@ -39,7 +39,7 @@ def body(rows: list[str]) -> str:
 
 def main() -> int:
     import exhibits
-    from build_support.versions import put_into
+    from tf_dwbp.tools.pages import put_into
 
     rows, ways = [], collections.Counter()
     for exhibit in exhibits.ALL:

@@ -3,7 +3,7 @@
 import sys
 
 from tf_dwbp import _library
-from tf_dwbp.bench import call, peers, runner, shapes
+from tf_dwbp.bench import call, docs, peers, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
 from tf_dwbp.tools import console, digits, problem, process, run_files, targets
@@ -90,6 +90,16 @@ def configure(parser) -> None:
         )
     console.add_batch_norm(training)
     parser.add_argument(
+        "--docs",
+        nargs="?",
+        const=".",
+        type=docs.folder,
+        metavar="FOLDER",
+        help="measure all that docs/speed.md and README.md tell, and put its tables, picture and "
+        "sentence there; FOLDER is a clone of the repository, default: the current folder. With "
+        "--quick a few shapes of each kind, to see it work",
+    )
+    parser.add_argument(
         "--threads",
         type=console.count,
         default=process.cores(),
@@ -108,15 +118,34 @@ def configure(parser) -> None:
 
 
 def _run(parser, arguments):
-    if arguments.plot and (arguments.train or isinstance(arguments.load, TrainingRun)):
+    loaded = arguments.load
+    if arguments.plot and (arguments.train or isinstance(loaded, TrainingRun)):
         parser.error("--plot draws single ops; `tf-dwbp train --compare --plot` draws training")
-    run = arguments.load or _measure(parser, arguments)
+    if arguments.plot and (arguments.docs or isinstance(loaded, docs.Measurement)):
+        parser.error(f"--plot draws one run; --docs draws its own, {docs.PICTURE}")
+    if arguments.docs and loaded and not isinstance(loaded, docs.Measurement):
+        parser.error("--docs takes of --load what --docs --json wrote, not a single run")
+    run = loaded or _measure(parser, arguments)
     # Here, since a usage error is to be said at once.
     from tf_dwbp.bench import plot, report
 
     complete = run_files.write(arguments, run.save, lambda path: plot.draw(run, path))
-    (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
+    if isinstance(run, docs.Measurement):
+        complete &= not arguments.docs or _write_docs(arguments.docs, run)
+        report.show_docs(run)
+    else:
+        (report.show_training if isinstance(run, TrainingRun) else report.show)(run)
     return 2 if not complete else 1 if run.failed else 0
+
+
+def _write_docs(root, measurement):
+    from tf_dwbp.bench import plot
+
+    drawn = measurement.run(docs.DRAWN)
+    writers = [(root / docs.PICTURE, lambda path: plot.draw(drawn, path))]
+    for page in docs.PARTS:
+        writers.append((root / page, lambda _, page=page: docs.write_page(root, page, measurement)))
+    return console.write_files(writers)
 
 
 def _measure(parser, arguments):
@@ -126,6 +155,8 @@ def _measure(parser, arguments):
             place = "no place beside" if arguments.train else "a place only beside"
             parser.error(f"--{name.replace('_', '-')} has {place} --train")
     measure = _measure_training if arguments.train else _measure_ops
+    if arguments.docs:
+        measure = _measure_docs
     try:
         return measure(parser, arguments)
     except runner.Failed as error:
@@ -145,6 +176,20 @@ def _measure_training(parser, arguments):
     _library.load_or_exit()
     with console.Progress("models") as progress:
         return runner.run_training(plan, models, progress.update)
+
+
+def _measure_docs(parser, arguments):
+    for name in ("train", *_OF_OPS):
+        given = getattr(arguments, name)
+        if given != parser.get_default(name) and (name, given) != ("group", shapes.QUICK):
+            parser.error(f"--docs says what is measured: --{name} has no place beside it")
+    for peer in dict.fromkeys(figure.peer for figure in docs.figures()):
+        if reason := peers.missing(peer):
+            parser.error(f"--docs needs --peer {peer}: {reason}")
+    _library.load_or_exit()
+    quick = arguments.group == shapes.QUICK
+    with console.Progress("shapes") as progress:
+        return docs.measure(arguments.threads, arguments.rounds, quick, progress.update)
 
 
 def _measure_ops(parser, arguments):
@@ -181,6 +226,8 @@ def _measure_ops(parser, arguments):
 
 
 def _from_json(saved):
-    run = (TrainingRun if "training" in saved else Run).from_json(saved)
+    kinds = {"training": TrainingRun, "docs": docs.Measurement}
+    kind = next((kind for name, kind in kinds.items() if name in saved), Run)
+    run = kind.from_json(saved)
     run.to_json()  # its figures can be computed: the values have the types that they should
     return run

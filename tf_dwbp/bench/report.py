@@ -6,7 +6,7 @@ import rich.markup
 import rich.padding
 import rich.table
 
-from tf_dwbp.bench import shapes
+from tf_dwbp.bench import docs, shapes
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Run
 from tf_dwbp.bench.training import STOCK, TrainingRun
@@ -83,6 +83,15 @@ def show_training(run: TrainingRun) -> None:
         console.print(f"\nstock/ours, mean: {mean:.2f}")
     console.print(text(f"\n{_TRAINING_EXPLANATION}"), style="dim", soft_wrap=True)
     console.print(text(machine_text(run.machine)), soft_wrap=True)
+
+
+def show_docs(measurement: docs.Measurement) -> None:
+    """Prints what `--docs` puts into the pages."""
+    console = terminal()
+    for parts in docs.PARTS.values():
+        for make in parts.values():
+            text = encodable(make(measurement), console.encoding)
+            console.print(f"\n{text}", markup=False, soft_wrap=True)
 
 
 def machine_line(run: Run) -> str:
