@@ -85,6 +85,26 @@ def test_links_of_the_roots_files_lead_to_the_sites_pages():
     )
 
 
+def test_the_readmes_table_is_that_of_the_versions():
+    """For stock: right, wrong (imprecise and never written, too), and refused."""
+    versions = (_ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
+    found = {}
+    for row in re.findall(
+        r"^\| (stock \w+) \| (\w+) \| [^|]*2\.22\.0rc0 \| (.*) \|$", versions, re.M
+    ):
+        right, imprecise, wrong, refused, _, _, unwritten = map(int, row[2].split(" | "))
+        found[row[1], row[0]] = f"{right} / {imprecise + wrong + unwritten} / {refused}"
+    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    titles = {
+        "forward": "convolution",
+        "input_grad": "gradient for the input",
+        "filter_grad": "gradient for the filter",
+    }
+    for op, title in titles.items():
+        stock = [found[op, f"stock {name}"] for name in ("Eigen", "oneDNN", "XLA")]
+        assert f"| {title} | **480** / 0 / 0 | {' | '.join(stock)} |" in readme
+
+
 def test_the_readme_is_short():
     assert len((_ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 

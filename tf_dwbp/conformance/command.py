@@ -135,7 +135,7 @@ def configure(parser) -> None:
         ("json", "every verdict with its evidence"),
         ("html", "a report to look at in a browser"),
         ("junit", "a JUnit report for CI systems"),
-        ("markdown", "the tables as Markdown"),
+        ("markdown", "the tables as Markdown; in a page that has the marks of them, there"),
     ):
         parser.add_argument(
             f"--{suffix}", type=console.writable, metavar="FILE", help=f"write {what}"

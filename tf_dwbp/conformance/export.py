@@ -1,5 +1,6 @@
 """The run as files: JSON, HTML, JUnit XML and Markdown."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -11,9 +12,11 @@ from tf_dwbp.conformance import repeat, summary
 from tf_dwbp.conformance.cases import AXES
 from tf_dwbp.conformance.results import Run
 from tf_dwbp.conformance.verdicts import Verdict
-from tf_dwbp.tools import files
+from tf_dwbp.tools import files, pages
 from tf_dwbp.tools.epilogue import Epilogue
 
+# Of a page that keeps what stands around the tables.
+MARKS = pages.marks("the matrix", "tf-dwbp conformance --markdown")
 _MOST_FAILURES = 100  # of a run in Markdown, which is for pages of limited size
 
 
@@ -109,6 +112,8 @@ def to_markdown(run: Run) -> str:
             *lines,
             f"In each group, from left to right: {order}. {summary.legend(run)}",
             "",
+            f"{len(run.cells):,} cells; {summary.software(run)}.",
+            "",
             *_markdown_failures(run),
         ]
     )
@@ -150,7 +155,12 @@ def _markdown_text(cells, paths):
 
 
 def write_markdown(run: Run, path: pathlib.Path) -> None:
-    files.write(path, to_markdown(run))
+    """Writes the tables: between the marks of a page that has them, else as a page of their own."""
+    text = to_markdown(run)
+    with contextlib.suppress(ValueError):  # no marks, or no text
+        if path.is_file():
+            text = pages.put_into(files.read_text(path), f"\n{text}", *MARKS)
+    files.write(path, text)
 
 
 def write_html(run: Run, path: pathlib.Path) -> None:
