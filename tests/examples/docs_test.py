@@ -3,6 +3,7 @@
 import pathlib
 import re
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -83,6 +84,40 @@ def test_links_of_the_roots_files_lead_to_the_sites_pages():
     assert docs_site.page_of(text) == (
         "[a](ops.md) [b](contributing.md) ![c](bench.png) [d](https://e/docs/f)"
     )
+
+
+_DRAWN = {
+    "kernels.md": ("cc/cpu/kernels", ("dwconv_*.h", "pack.h", "unpack.h")),
+    "gpus.md": ("cc/gpu/kernels", ("filter_grad.cuh", "gather.cuh", "general.cuh", "tile.cuh")),
+}
+
+
+@pytest.mark.parametrize("page", _DRAWN)
+def test_loops_and_drawings_are_those_of_the_kernels(page):
+    folder, patterns = _DRAWN[page]
+    text = (_ROOT / "docs" / page).read_text(encoding="utf-8")
+    there = ["\n".join(map(str.rstrip, block)) for block in _blocks(text.splitlines(), "```")]
+    for path in (path for pattern in patterns for path in (_ROOT / folder).glob(pattern)):
+        drawings = []
+        for comment in re.findall(r"(?:^//.*\n)+", path.read_text(encoding="utf-8"), re.M):
+            lines = [line[2:] for line in comment.splitlines()]
+            # What is set off by three blanks or more is a loop or a drawing.
+            drawings.append("\n".join(line for line in lines if line.startswith("   ")))
+        assert any(drawings), path
+        for drawing in drawings:
+            assert any(textwrap.dedent(drawing) in block for block in there), (path, drawing)
+
+
+def _blocks(lines, fence):
+    """The lines of each fenced block."""
+    inside = None
+    for line in lines:
+        if line.startswith(fence):
+            if inside is not None:
+                yield inside
+            inside = [] if inside is None else None
+        elif inside is not None:
+            inside.append(line)
 
 
 def test_the_readmes_table_is_that_of_the_versions():
