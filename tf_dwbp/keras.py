@@ -5,6 +5,14 @@ configurations. What differs: every combination of strides, dilations, layout an
 CPU too, by one op and without a transposition; and `padding` may be two pairs of ints as well.
 `convert` makes these of the layers that a model has already.
 
+    model = keras.Sequential(
+        [
+            tf_dwbp.keras.DepthwiseConv2D(3, strides=2, dilation_rate=2, padding=((1, 2), (0, 3))),
+            keras.layers.DepthwiseConv2D(3),
+        ]
+    )
+    tf_dwbp.keras.convert(model)  # now both layers are ours
+
 Importing the module registers the classes with Keras, which has to know them before it loads a
 `.keras` file that holds them.
 """

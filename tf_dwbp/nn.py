@@ -3,6 +3,10 @@
 The same signatures, padding forms and results. What differs: every combination of strides,
 dilations and layout is taken, on CPU too, and dilations cost one op, not one between SpaceToBatch
 and BatchToSpace.
+
+    images = tf.ones([2, 9, 8, 3])
+    kernel = tf.ones([3, 3, 3, 1])
+    output = tf_dwbp.nn.depthwise_conv2d(images, kernel, [1, 2, 1, 1], "SAME", dilations=[1, 2])
 """
 
 from tf_dwbp import ops  # isort: skip  (says what is missing, if TensorFlow or the library is)

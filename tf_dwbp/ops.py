@@ -4,6 +4,14 @@ And `fused_depthwise_conv2d`, for which stock has no public counterpart. All tak
 of their arguments. Sums of half, bfloat16 and float are kept in float and rounded once; the same
 bits come from every run and every number of threads. Each can be differentiated with respect to its
 tensors, to any order. `tf_dwbp.tools.reference` is the executable form of their definition.
+
+    images = tf.ones([2, 9, 8, 3])
+    kernel = tf.ones([3, 3, 3, 1])
+    attributes = {"strides": [1, 2, 2, 1], "padding": "SAME"}
+    output = tf_dwbp.ops.depthwise_conv2d(images, kernel, **attributes)
+    gradient = tf_dwbp.ops.depthwise_conv2d_backprop_input(
+        images.shape, kernel, output, **attributes
+    )
 """
 
 # Before TensorFlow: its errors say what is missing.

@@ -1,5 +1,7 @@
 """What the README and the pages of docs/ say is so: examples run, links lead somewhere."""
 
+import importlib
+import inspect
 import pathlib
 import re
 import sys
@@ -84,6 +86,31 @@ def test_links_of_the_roots_files_lead_to_the_sites_pages():
     assert docs_site.page_of(text) == (
         "[a](ops.md) [b](contributing.md) ![c](bench.png) [d](https://e/docs/f)"
     )
+
+
+@pytest.mark.parametrize("name", ["nn", "ops", "keras", "swap"])
+def test_examples_of_docstrings_run(name):
+    module = importlib.import_module(f"tf_dwbp.{name}")
+    examples = re.findall(r"^\n((?: {4}.*\n|\n(?= {4}))+)", f"{inspect.getdoc(module)}\n", re.M)
+    assert len(examples) == 1
+    names = {"tf": tf, "tf_dwbp": tf_dwbp, "keras": tf.keras}
+    exec(_MODEL, names)
+    exec(compile(textwrap.dedent(examples[0]), module.__file__, "exec"), names)
+    if name == "keras":
+        assert {type(layer) for layer in names["model"].layers} == {module.DepthwiseConv2D}
+    elif name == "ops":
+        assert names["gradient"].shape == names["images"].shape
+
+
+def test_the_reference_has_all_public_names():
+    names = [*docs_site.public_names()]
+    assert {f"tf_dwbp.{name}" for name in ("ops.depthwise_conv2d", "swap.report.report")} < {*names}
+    for name in names:
+        owner, _, attribute = name.removesuffix(".report").rpartition(".")
+        assert callable(getattr(importlib.import_module(owner), attribute)) or attribute == "OPS"
+    page = " ".join(f'<h3 id="{name}">' for name in names)
+    assert docs_site.lacking(page) == []
+    assert docs_site.lacking(page.replace(names[3], "")) == [names[3]]
 
 
 _DRAWN = {
