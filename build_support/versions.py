@@ -56,7 +56,7 @@ def judge(version: str, wheel: pathlib.Path, options: list[str], path: pathlib.P
         programs = pathlib.Path(folder, "bin")
         _run([sys.executable, "-m", "venv", folder])
         pip = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
-        _run([*pip, f"tensorflow-cpu=={version}", wheel])
+        _run([*pip, f"tensorflow-cpu=={version}", f"{wheel}[cli]"])
         command = [programs / "tf-dwbp", "conformance", "--target", "stock", *options]
         # Not in the source tree, whose package Python would take. 1: a verdict against stock.
         _run([*command, "--json", path], cwd=folder, expected=(0, 1), TF_CPP_MIN_LOG_LEVEL="3")
