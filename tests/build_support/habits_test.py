@@ -63,5 +63,36 @@ def test_clangd_is_told_how_each_source_is_compiled(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@_NEEDS_FILES_OF_GIT
+def test_every_bazel_is_given_the_same_repositories():
+    """The files are read as Python: they use nothing else of Starlark."""
+    modules, made = {"bazel_tools"}, set()
+
+    def rules(label, *names):
+        """Functions that note which repositories they make."""
+        return {name: lambda name=None, rule=name: made.add((label, rule, name)) for name in names}
+
+    def read(file, **functions):
+        made.clear()
+        toolchains = set()
+        names = {"register_toolchains": toolchains.add}
+        names["load"] = lambda label, *loaded: names.update(rules(label, *loaded))
+        exec((_ROOT / file).read_text(encoding="utf-8"), names | functions, names)
+        return {repository for repository in made if repository[2]}, toolchains
+
+    newer = read(
+        "MODULE.bazel",
+        module=lambda name: None,
+        bazel_dep=lambda name, version: modules.add(name),
+        use_repo_rule=lambda label, rule: rules(label, rule)[rule],
+    )
+    older = read("WORKSPACE", workspace=lambda name: None)
+    assert newer == older
+    there = modules | {name for _, _, name in newer[0]}
+    files = [_ROOT / "BUILD", *_ROOT.glob("bazel/*_configure.bzl")]
+    used = {n for f in files for n in re.findall(r'"@(\w+)//', f.read_text(encoding="utf-8"))}
+    assert used == there
+
+
 if __name__ == "__main__":
     sys.exit(pytest.main([__file__]))
