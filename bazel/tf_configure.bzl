@@ -58,6 +58,22 @@ toolchain(
 )
 """
 
+# Else rules_python downloads an interpreter for tools that no target here needs.
+_NO_TOOLS = """
+load("@rules_python//python:py_exec_tools_toolchain.bzl", "py_exec_tools_toolchain")
+
+py_exec_tools_toolchain(
+    name = "no_tools",
+    exec_interpreter = "@rules_python//python:none",
+)
+
+toolchain(
+    name = "exec_tools_toolchain",
+    toolchain = ":no_tools",
+    toolchain_type = "@rules_python//python:exec_tools_toolchain_type",
+)
+"""
+
 _CONFIG = """
 MACHINE = "{machine}"
 
@@ -87,11 +103,13 @@ def _tf_configure_impl(ctx):
     ctx.symlink(wheel["include"], "include")
     ctx.symlink(wheel["framework"], "libtensorflow_framework.so.2")
     ctx.symlink(wheel["compiler"], "libtensorflow_cc.so.2")
-    ctx.file("BUILD", _BUILD.format(**wheel))
+    ctx.file("BUILD", _BUILD.format(**wheel) + (_NO_TOOLS if ctx.attr.exec_tools else ""))
     ctx.file("config.bzl", _CONFIG.format(**wheel))
 
 tf_configure = repository_rule(
     implementation = _tf_configure_impl,
+    # Whether rules_python asks for tools: that of Bazel 7 does.
+    attrs = {"exec_tools": attr.bool()},
     configure = True,
     environ = [
         "PATH",
