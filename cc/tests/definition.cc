@@ -78,11 +78,10 @@ std::vector<int> by_definition(Op op, const Geometry& g, const std::vector<int>&
                                const std::vector<int>& b) {
   const Operand wanted = result_of(op);
   std::vector<int> result(elements_of(wanted, g));
-  const auto [first, second] = operands_of(op);
+  const Operand first = operands_of(op).a;
   const auto laned = [&](Operand operand) {
     return operand == wanted ? empty(operand, g) : spread(operand, g, operand == first ? a : b);
   };
-  (void)second;
   const Laned input = laned(Operand::kInput), filter = laned(Operand::kFilter);
   const Laned output = laned(Operand::kOutput);
   const Axis &h = g.height, &w = g.width;
