@@ -35,14 +35,14 @@ def _form(text):
 def test_the_page_has_what_a_run_would_write():
     page = _PAGE.read_text(encoding="utf-8")
     part = page.partition(export.MARKS[0])[2].partition(export.MARKS[1])[0]
-    every = (*cases.CASES, *cases.LARGE_CASES)
+    every = cases.select(sizes=(), epilogues=())
     assert _form(part) == _form(export.to_markdown(_run(every)))
     assert "| # # # # |" in _form(part)
     assert f"{len(every):,} cells; TensorFlow 2.21.0." in part
 
 
 def test_a_page_with_the_marks_keeps_the_rest(tmp_path):
-    run = _run(cases.CASES[:3])
+    run = _run(cases.select(quick=True)[:3])
     path = tmp_path / "page.md"
     begin, end = export.MARKS
     path.write_text(f"# Ours\n\n{begin}\nold\n{end}\n\nMore.\n", encoding="utf-8")
@@ -55,7 +55,7 @@ def test_a_page_with_the_marks_keeps_the_rest(tmp_path):
 
 @pytest.mark.parametrize("before", [None, b"# No marks\n", b"\xff"])
 def test_any_other_file_is_replaced(before, tmp_path):
-    run = _run(cases.CASES[:3])
+    run = _run(cases.select(quick=True)[:3])
     path = tmp_path / "page.md"
     if before is not None:
         path.write_bytes(before)
