@@ -12,7 +12,12 @@ import pytest
 _ROOT = pathlib.Path(__file__).absolute().parents[2]
 sys.path.insert(0, str(_ROOT))
 
-from build_support import compile_commands, compiling, native  # noqa: E402
+from build_support import (  # noqa: E402
+    compile_commands,
+    compiling,
+    native,
+    tensorflow_versions,
+)
 from tf_dwbp import __version__  # noqa: E402
 
 _NEEDS_FILES_OF_GIT = pytest.mark.skipif(
@@ -26,6 +31,14 @@ def test_pre_commit_runs_the_tools_of_ci():
     hooks = (_ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     tools = (_ROOT / ".ci" / "lint-requirements.txt").read_text(encoding="utf-8").split()
     assert sorted(set(re.findall(r'\["(.*)"\]', hooks))) == sorted(tools)
+
+
+@_NEEDS_FILES_OF_GIT
+def test_the_workflow_judges_each_tensorflow_by_itself():
+    text = (_ROOT / ".github" / "workflows" / "ci.yaml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^ +tensorflow: (\[.*\])$", text, re.MULTILINE)
+    assert tuple(json.loads(listed)) == tensorflow_versions.SUPPORTED
+    assert "- run: .ci/versions ${{ matrix.tensorflow }}\n" in text
 
 
 @_NEEDS_FILES_OF_GIT
