@@ -33,7 +33,9 @@ _CASE = "input_grad:float:NHWC:b2:9x9x8m2:k3x3:s2x2:d1x1:SAME"
 
 def _run(*command, cwd=ROOT, quiet=False, **environment):
     words = [*map(str, command)]
-    env = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | environment
+    # pip's words for --no-compile: most of TensorFlow's modules are imported never, or once.
+    pip = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "0"}
+    env = os.environ | pip | environment
     for name in ("PYTHONPATH", "TF_DWBP_NATIVE", "TF_DWBP_TENSORFLOW"):
         if name not in environment:
             env.pop(name, None)

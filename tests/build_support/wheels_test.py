@@ -105,6 +105,7 @@ def test_each_wheel_is_made_checked_and_tried_in_each_python(_main, tmp_path):
     assert len(programs.ran("--case")) == 1
     assert {env["SOURCE_DATE_EPOCH"] for _, env in programs.commands} == {"12345"}
     assert not any("PYTHONPATH" in env for _, env in programs.commands)
+    assert {env["PIP_NO_COMPILE"] for _, env in programs.commands} == {"0"}
 
 
 def test_they_need_not_be_tried(_main):
