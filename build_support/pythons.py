@@ -1,6 +1,7 @@
 """Finds the Pythons of this machine that a TensorFlow has wheels for.
 
-Run as a program, it prints for each supported TensorFlow, or each that is given, the newest.
+Run as a program, it prints for each supported TensorFlow, or each that is given, the newest, and
+what its build is to have in TF_DWBP_XLA.
 """
 
 import os
@@ -8,7 +9,7 @@ import pathlib
 import subprocess
 import sys
 
-from build_support.tensorflow_versions import PYTHONS, SUPPORTED, Unsupported, check
+from build_support.tensorflow_versions import PYTHONS, SUPPORTED, WITH_XLA, Unsupported, check
 
 
 class Failed(Exception):
@@ -48,6 +49,11 @@ def suitable(version: str, found: dict[str, str]) -> dict[str, str]:
     return able
 
 
+def xla_setting(version: str) -> str:
+    """TF_DWBP_XLA for a TensorFlow: where there can be XLA kernels, a build without has failed."""
+    return "1" if version in WITH_XLA else ""
+
+
 def _numbers(text):
     return tuple(map(int, text.split(".")))
 
@@ -56,7 +62,8 @@ def main(versions: list[str]) -> str | None:
     """Prints the lines, or returns why there are none."""
     try:
         for version in [check(text, "it is") for text in versions] or SUPPORTED:
-            print(version, [*suitable(version, find([])).values()][-1])
+            newest = [*suitable(version, find([])).values()][-1]
+            print(version, newest, xla_setting(version))
     except (Failed, Unsupported) as error:
         return str(error)
     return None

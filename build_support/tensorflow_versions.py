@@ -28,6 +28,8 @@ PYTHONS = {
     "2.22.0rc0": ("3.10", "3.14"),
 }
 SUPPORTED = tuple(PYTHONS)
+# Those that the XLA library can be built for; xla_headers says why not for the others.
+WITH_XLA = ("2.21.0", "2.22.0rc0")
 # What the extras and an isolated build bring unless told otherwise.
 DEFAULT = "2.21.0"
 # What stock's ops are judged of, for docs/versions.md.

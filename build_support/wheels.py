@@ -67,7 +67,8 @@ def _wheel_of(source, folder, python, **environment):
 
 def _native_wheel(version, python, tools, output):
     with tempfile.TemporaryDirectory() as folder:
-        wheel = _wheel_of(ROOT, folder, python, TF_DWBP_TENSORFLOW=version)
+        wanted = {"TF_DWBP_TENSORFLOW": version, "TF_DWBP_XLA": pythons.xla_setting(version)}
+        wheel = _wheel_of(ROOT, folder, python, **wanted)
         repaired = pathlib.Path(folder, "repaired")
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"  # patchelf's
         exclude = [word for name in _LOADED for word in ("--exclude", name)]

@@ -136,7 +136,8 @@ def test_the_docs_name_each_version():
     page = (_ROOT / "docs" / "installing.md").read_text(encoding="utf-8")
     for version, (oldest, newest) in tensorflow_versions.PYTHONS.items():
         default = ", the default" if version == DEFAULT else ""
-        assert f"\n| {version}{default} | {oldest} to {newest} | " in page
+        xla = "yes" if version in tensorflow_versions.WITH_XLA else "no: "
+        assert f"\n| {version}{default} | {oldest} to {newest} | {xla}" in page
         assert f"`{__version__}+{tensorflow_versions.label(version)}`" in page
     assert tensorflow_versions.VARIABLE in page
 

@@ -113,6 +113,16 @@ def test_they_need_not_be_tried(_main):
     assert (status, programs.ran("--quick"), len(programs.ran("repair"))) == (0, [], 1)
 
 
+def test_a_wheel_without_the_xla_kernels_that_there_can_be_is_not_made(_main):
+    _, programs, _, _ = _main("--tensorflow", "2.20.0", "2.21.0", "--no-run")
+    asked = {
+        env["TF_DWBP_TENSORFLOW"]: env["TF_DWBP_XLA"]
+        for _, env in programs.commands
+        if "TF_DWBP_TENSORFLOW" in env
+    }
+    assert asked == {"2.20.0": "", "2.21.0": "1"}
+
+
 @pytest.mark.parametrize("program", ["repair", "--quick", "--sdist"])
 def test_what_fails_ends_it_with_one_line(_main, program):
     status, _, _, stderr = _main("--tensorflow", "2.20.0", fails=program)
