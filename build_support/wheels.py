@@ -81,8 +81,12 @@ def _put(made, output):
     return pathlib.Path(shutil.move(made, output / made.name))
 
 
-def _try_native(wheel, python):
-    """Installs the wheel as a user does, in a new environment, and has it judged there."""
+def _try_native(wheel, python, whole):
+    """Installs the wheel as a user does, in a new environment, and has it judged there.
+
+    In one Python in all executions: those from a function and under jit, which take longest, run
+    the same native code in each.
+    """
     with tempfile.TemporaryDirectory() as folder:
         programs = _environment(python, folder)
         _run(programs / "python", "-m", "pip", "install", "--quiet", f"{wheel}[cpu]")
@@ -90,7 +94,8 @@ def _try_native(wheel, python):
         _run(programs / "tf-dwbp", "info", **quietly)
         _run(programs / "python", "-c", "from tf_dwbp import keras, nn, ops, swap", **quietly)
         # Stock's ops are the same with every wheel of ours.
-        _run(programs / "tf-dwbp", "conformance", "--quick", "--no-stock", **quietly)
+        options = ["--quick", "--no-stock", *([] if whole else ["--execution", "eager"])]
+        _run(programs / "tf-dwbp", "conformance", *options, **quietly)
 
 
 def _try_pure(wheel, python, version):
@@ -113,13 +118,13 @@ def _make(versions, found, output, tried):
             pure = _wheel_of(sdist, wheels, sys.executable, TF_DWBP_NATIVE="0")
             made.append(_put(pure, output))
         for version in versions:
-            able = pythons.suitable(version, found)
-            made.append(_native_wheel(version, [*able.values()][-1], tools, output))
+            *others, newest = pythons.suitable(version, found).values()
+            made.append(_native_wheel(version, newest, tools, output))
             if tried:
-                for python in able.values():
-                    _try_native(made[-1], python)
+                for python in (newest, *others):
+                    _try_native(made[-1], python, whole=python == newest)
         if tried:
-            _try_pure(made[1], [*able.values()][-1], versions[-1])
+            _try_pure(made[1], newest, versions[-1])
     return made
 
 
