@@ -30,7 +30,7 @@ def _measured(plan, selected, progress=None):
         rows.append(Row(shape, {"ours": [1e-3], plan.peer: [theirs], "copy": [8e-4]}))
         if progress:
             progress(shape.name, number, len(selected))
-    machine = MACHINE | ({"torch": "2.13.0"} if plan.peer == "torch" else {})
+    machine = MACHINE | ({"peer": "PyTorch 2.13.0"} if plan.peer == "torch" else {})
     return Run(plan, rows, machine, 2e11)
 
 

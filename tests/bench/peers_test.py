@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED, skip_without
+from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED
 from tf_dwbp.bench import peers, shapes, worker
 from tf_dwbp.bench.call import DTYPES, OPS, Call
 from tf_dwbp.bench.contender import Contender, Refused
@@ -123,31 +123,6 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
         shape = dataclasses.replace(DILATED, stride=2)
         with self.assertRaisesRegex(Refused, "no stride"):
             peers.PEERS["dilated"].prepare(Call(shape, "float32", "NHWC"), 1)
-
-    @parameterized.product(
-        shape=(PLAIN, STRIDED, DILATED, MULTIPLIER),
-        layout=("NHWC", "NCHW"),
-        dtype=list(DTYPES),
-        op=list(OPS),
-    )
-    def test_torch(self, shape, layout, dtype, op):
-        skip_without(self, "torch")
-        self._assert_right(peers.PEERS["torch"].prepare, Call(shape, dtype, layout, op))
-
-    def test_torch_cannot_pad_unevenly_at_stride_1(self):
-        skip_without(self, "torch")
-        shape = dataclasses.replace(PLAIN, filter=2)
-        with self.assertRaisesRegex(Refused, "cannot express"):
-            peers.PEERS["torch"].prepare(Call(shape, "float32", "NHWC"), 1)
-
-    def test_torch_can_express_every_shape(self):
-        skip_without(self, "torch")
-        import torch
-
-        small = (dataclasses.replace(shape, batch=1, channels=1) for shape in shapes.SHAPES)
-        threads = torch.get_num_threads()
-        for shape in small:
-            peers.PEERS["torch"].prepare(Call(shape, "float32", "NHWC"), threads)
 
 
 class DisagreementTest(tf.test.TestCase):

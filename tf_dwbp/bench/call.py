@@ -38,6 +38,10 @@ class Call:
     op: str = "input_grad"
 
     @property
+    def numpy_dtype(self) -> np.dtype:
+        return DTYPES[self.dtype]
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """The ops to call."""
         return OPS[self.op]
@@ -72,7 +76,7 @@ class Call:
     def moved_bytes(self) -> int:
         """What must be read and written: each op reads or writes the two large tensors once."""
         elements = int(np.prod(self.out_backprop_shape)) + int(np.prod(self.input_sizes))
-        return len(self.steps) * elements * DTYPES[self.dtype].itemsize
+        return len(self.steps) * elements * self.numpy_dtype.itemsize
 
     @property
     def products(self) -> int:
@@ -89,7 +93,7 @@ class Call:
         """Input, filter and output (`out_backprop`) by role: random, the same each time."""
         random = np.random.default_rng(0)
         return {
-            role: random.standard_normal(shape, np.float32).astype(DTYPES[self.dtype])
+            role: random.standard_normal(shape, np.float32).astype(self.numpy_dtype)
             for role, shape in self.problem.shapes.items()
         }
 

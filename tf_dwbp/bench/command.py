@@ -27,8 +27,10 @@ _OF_TRAINING = ("model", "policy", "image_size", "batch", "batch_norm")
 
 _EPILOG = """\
 Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for ours as well. xla:
-stock TensorFlow's ops compiled by XLA. torch: PyTorch (pip install torch), channels_last for NHWC.
-copy: memory. dilated: tf.nn.depthwise_conv2d with dilations, or its gradient, which go through
+stock TensorFlow's ops compiled by XLA. torch: PyTorch, channels_last for NHWC. litert (NHWC), ort
+and openvino (NCHW, whatever --layout says of ours): LiteRT, ONNX Runtime and OpenVINO, of the
+forward op, the filter packed in advance. These four are called in a process of their own. copy:
+memory. dilated: tf.nn.depthwise_conv2d with dilations, or its gradient, which go through
 SpaceToBatch. ours-eager, ours-function, ours-jit: our ops, called in that way whatever --execution
 says. The op backward is input_grad and filter_grad, one after the other."""
 

@@ -178,10 +178,10 @@ def measured_text(found: Measurement) -> str:
     """When and on what."""
     drawn = found.run(DRAWN)
     machine = drawn.machine
-    torch = next((run.machine["torch"] for run in found.runs if "torch" in run.machine), None)
+    others = dict.fromkeys(run.machine["peer"] for run in found.runs if "peer" in run.machine)
+    software = ", ".join([f"TensorFlow {machine['tensorflow']}", *others])
     parts = [
-        f"Measured on {found.date} with tf_dwbp {found.version}, TensorFlow "
-        f"{machine['tensorflow']}{f', PyTorch {torch}' if torch else ''}",
+        f"Measured on {found.date} with tf_dwbp {found.version}, {software}",
         f"{machine['cpu']}, {machine['threads']} threads, a matrix multiplication of "
         f"{drawn.matmul_rate / 1e9:.0f} GFLOP/s",
         f"medians of {drawn.plan.rounds} blocks",

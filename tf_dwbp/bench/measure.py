@@ -4,6 +4,8 @@ import gc
 import time
 from collections.abc import Callable
 
+from tf_dwbp.bench.elsewhere import Elsewhere
+
 # Long enough for the clock and for a steady state, short enough that the machine stays the same
 # from one contender's block to the other's.
 BLOCK_SECONDS = 0.025
@@ -31,7 +33,7 @@ def alternate(
     gc.collect()
     gc.disable()  # a collection would count for whom it hits
     try:
-        calls = {name: _calls_for_a_block(run, clock) for name, run in functions.items()}
+        calls = {name: _calls_for_ablock(run, clock) for name, run in functions.items()}
         found: dict[str, list[float]] = {name: [] for name in functions}
         start = clock()
         order = list(functions)
@@ -39,7 +41,7 @@ def alternate(
             if number >= _FEWEST_ROUNDS and clock() - start > patience:
                 break
             for name in order:
-                found[name].append(_block(functions[name], calls[name], clock, lead_in))
+                found[name].append(block(functions[name], calls[name], clock, lead_in))
             order.reverse()
         return found
     finally:
@@ -47,7 +49,15 @@ def alternate(
             gc.enable()
 
 
-def _block(function, calls, clock, lead_in=0.0):
+def block(
+    function: Callable[[], object],
+    calls: int,
+    clock: Callable[[], float] = time.perf_counter,
+    lead_in: float = 0.0,
+) -> float:
+    """Seconds a call, the mean over so many calls, which others come before."""
+    if isinstance(function, Elsewhere):
+        return function.seconds(calls, lead_in) / calls
     end = clock() + lead_in
     function()
     while clock() < end:
@@ -58,12 +68,12 @@ def _block(function, calls, clock, lead_in=0.0):
     return (clock() - start) / calls
 
 
-def _calls_for_a_block(function, clock):
+def _calls_for_ablock(function, clock):
     """How many calls fill a block; at least one."""
-    function()  # the first call may prepare things
+    block(function, 1, clock)  # the first calls may prepare things
     calls = 1
     while True:
-        seconds = _block(function, calls, clock) * calls
+        seconds = block(function, calls, clock) * calls
         if seconds >= BLOCK_SECONDS / 4:
             return max(1, round(calls * BLOCK_SECONDS / seconds))
         calls *= 4

@@ -7,13 +7,13 @@ what a user waits for, overhead included. Ours is called by its public name, sto
 
 import dataclasses
 import functools
-import importlib.util
 from collections.abc import Callable
 
 from tf_dwbp import build_info
+from tf_dwbp.bench import elsewhere
 from tf_dwbp.bench.call import Call
 from tf_dwbp.bench.contender import Contender, Refused
-from tf_dwbp.bench.torch_peer import prepare_torch
+from tf_dwbp.bench.frameworks import FRAMEWORKS
 from tf_dwbp.tools import targets
 from tf_dwbp.tools.targets import EAGER, JIT
 
@@ -150,8 +150,12 @@ PEERS = {
     "onednn": Peer("TensorFlow (oneDNN on)", _prepare_stock),
     "eigen": Peer("TensorFlow (oneDNN off)", _prepare_stock, onednn=False),
     "xla": Peer("TensorFlow's XLA", _prepare_xla),
-    # Its threads go on spinning after a call, 8 ms as measured, and take a core from who is next.
-    "torch": Peer("PyTorch", prepare_torch, lead_in=0.015),
+    # Their threads go on spinning after a call, PyTorch's 8 ms as measured, and take a core from
+    # who is next.
+    **{
+        name: Peer(framework.title, functools.partial(elsewhere.prepare, name), lead_in=0.015)
+        for name, framework in FRAMEWORKS.items()
+    },
     "dilated": Peer("tf.nn.depthwise_conv2d", _prepare_space_to_batch, only_dilated=True),
     # What our ops' own way of being called costs.
     **{f"ours-{name}": Peer(f"tf_dwbp ({name})", _ours(name)) for name in targets.EXECUTIONS},
@@ -160,8 +164,8 @@ PEERS = {
 
 def missing(name: str, execution: str = EAGER) -> str | None:
     """Why a peer, or our ops called in that way, cannot be used here at all, if so."""
-    if name == "torch" and not importlib.util.find_spec("torch"):
-        return "PyTorch is not installed: pip install torch"
+    if name in FRAMEWORKS and (why := FRAMEWORKS[name].missing):
+        return why
     if (why := build_info()["why_no_xla"]) and (name == f"ours-{JIT}" or execution == JIT):
         return f"tf_dwbp was built without XLA kernels: {why}"
     return None

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tf_dwbp.bench import limits, measure, peers, shapes
 from tf_dwbp.bench.call import DTYPES, Call
 from tf_dwbp.bench.contender import Refused
+from tf_dwbp.bench.frameworks import FRAMEWORKS
 from tf_dwbp.bench.peers import COPY
 from tf_dwbp.bench.results import OURS, Plan, Row
 from tf_dwbp.tools import console, machine, process
@@ -27,7 +28,9 @@ _MOST = 0.25
 
 def main(send, plan, names):
     tf.config.threading.set_intra_op_parallelism_threads(plan.threads)
-    found = machine.describe(plan.threads, plan.peer)
+    framework = FRAMEWORKS.get(plan.peer)
+    peer = f"{framework.title} {framework.version}" if framework else ""
+    found = machine.describe(plan.threads, peer)
     send(machine=found, matmul_rate=limits.matmul_rate(plan.dtype))
     for name in names:
         send(begin=name)

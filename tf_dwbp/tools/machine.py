@@ -16,7 +16,7 @@ _FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "am
 
 
 def describe(threads: int, peer: str = "") -> dict:
-    """The processor and the software, as plain data; PyTorch too where that is the peer."""
+    """The processor and the software, as plain data; `peer` is another framework, with version."""
     model, features = _processor()
     found = {
         "cpu": model,
@@ -29,11 +29,7 @@ def describe(threads: int, peer: str = "") -> dict:
         "tensorflow": tf.__version__,
         "python": platform.python_version(),
     }
-    if peer == "torch":
-        import torch
-
-        found["torch"] = torch.__version__
-    return found
+    return found | ({"peer": peer} if peer else {})
 
 
 def _processor():

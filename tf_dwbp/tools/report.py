@@ -28,8 +28,8 @@ def machine_text(machine: dict) -> str:
     """The processor and the software, in one line."""
     software = f"TensorFlow {machine['tensorflow']}, oneDNN "
     software += "on" if machine["onednn"] == "1" else "off"
-    if "torch" in machine:
-        software += f", PyTorch {machine['torch']}"
+    if "peer" in machine:
+        software += f", {machine['peer']}"
     if machine["forced_cpu_isa"]:
         software += f", TF_DWBP_CPU_ISA={machine['forced_cpu_isa']}"
     return f"{machine['cpu']}, {machine['threads']} threads; {software}"

@@ -1,20 +1,19 @@
 """PyTorch as a peer."""
 
 import numpy as np
+import torch
 
 from tf_dwbp.bench.call import DTYPES, Call
 from tf_dwbp.bench.contender import Contender, Refused
 
 
-def prepare_torch(call: Call, threads: int) -> Contender:
+def prepare(call: Call, threads: int) -> Contender:
     """PyTorch's own ops; `torch.nn.grad.conv2d_input` calls them on a slower path.
 
     PyTorch pads both ends alike: by the larger amount, where stride 2, say, leaves over what is
     padded too much at the end. Where there is more padding after than before, as SAME has it, it is
     given the mirror image. The arithmetic is the same.
     """
-    import torch
-
     torch.set_num_threads(threads)
     padding, mirrored = [], []
     for dimension, axis in ((2, call.problem.rows), (3, call.problem.columns)):
