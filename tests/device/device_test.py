@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import shlex
@@ -78,13 +79,39 @@ def test_the_list_of_faults_is_read():
     assert len(device_plug_in.FAULTS) == 10
 
 
+@pytest.fixture(scope="module", name="found")
+def _found():
+    """What the quick cut finds of each fault."""
+    device_plug_in.path()  # built here, or the tests are skipped
+    command = [sys.executable, "-m", "device_faults"]
+    path = os.pathsep.join([str(_ROOT / "tests/support"), str(_ROOT)])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": path},
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.parametrize("fault", device_plug_in.FAULTS)
-def test_every_fault_is_found_by_the_quick_cut(fault, monkeypatch):
-    monkeypatch.setenv(device_plug_in.FAULT, fault)
-    run = _run(_quick(), executions=[targets.EAGER])
-    assert {failure.verdict for cell in run.failing for failure in cell.failures} == {Verdict.WRONG}
+def test_every_fault_is_found_by_the_quick_cut(fault, found):
     right = {"forward"} if fault == "multiplier_order" else set()
-    assert {cell.case.op for cell in run.failing} == set(cases.OPS) - right
+    for op, verdicts in found[fault].items():
+        if op in right:
+            assert verdicts == found[""][op]
+        else:
+            assert verdicts["WRONG"] and set(verdicts) <= {"WRONG", "agrees"}, op
+    assert all(set(verdicts) == {"agrees"} for verdicts in found[""].values())
+
+
+def test_a_fault_is_found_by_the_run_itself(monkeypatch):
+    """In the processes of `tf-dwbp conformance`."""
+    monkeypatch.setenv(device_plug_in.FAULT, "first_image_only")
+    run = _run(_quick(op="input_grad"), executions=[targets.EAGER])
+    assert {failure.verdict for cell in run.failing for failure in cell.failures} == {Verdict.WRONG}
+    assert run.failing
 
 
 def test_gradients_run_on_the_device():

@@ -4,6 +4,7 @@
 #define TF_DWBP_TESTS_DEVICE_FAULTS_H_
 
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -60,11 +61,11 @@ inline Fault Asked() {
   std::abort();
 }
 
-// Asked(), once a process.
-inline Fault Present() {
-  static const Fault fault = Asked();
-  return fault;
-}
+inline std::atomic<Fault> present = Fault::kNone;
+
+// The fault of the call that runs: tests change it from one to the next, and wait for each.
+inline Fault Present() { return present.load(std::memory_order_relaxed); }
+inline void BeginCall() { present.store(Asked(), std::memory_order_relaxed); }
 
 }  // namespace my_npu
 

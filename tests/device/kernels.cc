@@ -126,6 +126,7 @@ void ComputeKernel(void* pointer, TF_OpKernelContext* context) {
   }
   const Sizes input = kOp == Op::kInputGrad ? given : Shape(inputs[0].get());
   const Sizes filter = kOp == Op::kFilterGrad ? given : Shape(inputs[1].get());
+  BeginCall();
   const Problem problem = MakeProblem(kernel, input, filter);
   const Sizes shape = kOp == Op::kForward ? OutputShape(problem) : given;
   int64_t size = 1;
