@@ -174,7 +174,7 @@ def _torch_side(torch, call, tensors, channels_last):
     """PyTorch's op on the same call, or None where it can't express the padding.
 
     Where SAME pads by one more after than before, it is given the mirror image (see
-    tf_dwbp/bench/torch_peer.py): for times that is the same; answers are compared mirrored.
+    tf_dwbp/bench/frameworks/pytorch.py): for times that is the same; answers are compared mirrored.
     """
     padding = []
     for axis in (call.rows, call.columns):
