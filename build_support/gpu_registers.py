@@ -142,7 +142,7 @@ def _demangled(symbols):
     if not symbols:
         return []
     command = ["c++filt", *symbols]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     return done.stdout.splitlines()
 
 

@@ -55,7 +55,7 @@ def build_gpu_harness() -> pathlib.Path:
 def sanitizer_runtime() -> str:
     """What a program has to load first that is not built with the sanitizers itself."""
     command = [*compiling.compiler(), "-print-file-name=libasan.so"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
 
 
 def _emulated():

@@ -49,12 +49,14 @@ _ROWS = [
 
 def _run(tmp_path, *arguments):
     stand_in = tmp_path / "python3"
-    stand_in.write_text(_STAND_IN.format(python=sys.executable, folder=tmp_path))
+    stand_in.write_text(_STAND_IN.format(python=sys.executable, folder=tmp_path), encoding="utf-8")
     profiler = tmp_path / "ncu"
-    profiler.write_text('#!/bin/bash\necho "profiled ${@: -3:1}"\n')
+    profiler.write_text('#!/bin/bash\necho "profiled ${@: -3:1}"\n', encoding="utf-8")
     for program in (stand_in, profiler):
         program.chmod(0o755)
-    (tmp_path / "rows.json").write_text(json.dumps({"device": "a card", "rows": _ROWS}))
+    (tmp_path / "rows.json").write_text(
+        json.dumps({"device": "a card", "rows": _ROWS}), encoding="utf-8"
+    )
     environment = {
         "PYTHON": str(stand_in),
         "OUT": str(tmp_path / "out"),
@@ -68,7 +70,7 @@ def _run(tmp_path, *arguments):
         timeout=100,
     )
     results = tmp_path / "out" / "results.json"
-    parts = json.loads(results.read_text())["parts"] if results.exists() else []
+    parts = json.loads(results.read_text(encoding="utf-8"))["parts"] if results.exists() else []
     return done, {part["part"]: part for part in parts}
 
 
@@ -90,14 +92,14 @@ def test_a_part_that_hangs_or_fails_costs_itself_alone(tmp_path):
         and "--tool racecheck" in parts["racecheck_NHWC"]["last"]
     )
     # The profiler was given the three that are furthest from a copy.
-    told = (tmp_path / "out" / "ncu.txt").read_text().splitlines()
+    told = (tmp_path / "out" / "ncu.txt").read_text(encoding="utf-8").splitlines()
     assert told == [f"profiled {_ROWS[i]['problem']}" for i in (3, 2, 1)]
-    table = (tmp_path / "out" / "table.md").read_text()
+    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     assert table == done.stdout
     assert "| forward | half | NHWC | 3x3 | 2 | 80% | 4.00 x ours |" in table
     assert "| filter_grad | half | NHWC | 3x3 | 1 | 40% | 0.50 x ours |" in table
     assert "| filter_grad | float | NHWC | 3x3 | 1 | 60%, 1 DIFFER | - |" in table
-    assert "library.so" in (tmp_path / "out" / "log.txt").read_text()
+    assert "library.so" in (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")
 
 
 def test_parts_may_be_chosen(tmp_path):
