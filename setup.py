@@ -148,6 +148,8 @@ setup(
         "gpu": [*CLI, f"tensorflow{REQUIRED}"],
         # What `tf-dwbp bench` takes for its --plot and its --peer torch, as measured.
         "bench": [*CLI, "matplotlib", "torch==2.13.0"],
+        # Its peers litert, ort and openvino.
+        "runtimes": [*CLI, "ai-edge-litert", "flatbuffers", "onnx", "onnxruntime", "openvino"],
         # The images of `tf-dwbp train`, and its --plot.
         "train": [*CLI, "matplotlib", "scikit-learn"],
         # setuptools: tests build the package. Python 3.12 and later come without.
