@@ -1,6 +1,6 @@
 """Builds and runs the C++ tests, which need no TensorFlow, with the kernels of each isa.
 
---sanitize: under AddressSanitizer and UBSan.
+--sanitize: under AddressSanitizer and UBSan; of the kernels the second watches the baseline's.
 --tsan: under ThreadSanitizer, with four workers, and unless told otherwise for the best isa alone:
 kernels are not watched, and what calls them is the same for all.
 --coverage: prints the lines of cc/conv and cc/cpu that no test runs; exits with 1 if there are any.

@@ -29,7 +29,7 @@ CORE_TEST_FLAVOURS = {
 
 
 _GPU_TEST = native.BUILD / "gpu_test"
-_EMULATED_FLAGS = [*_FLAGS, *SANITIZER_FLAGS]
+_GPU_TEST_FLAGS = [*_FLAGS, *SANITIZER_FLAGS]
 
 
 def build_gpu_test() -> pathlib.Path:
@@ -46,7 +46,7 @@ def build_gpu_test() -> pathlib.Path:
 
 def build_gpu_harness() -> pathlib.Path:
     """Builds the library that tests/gpu/harness.py loads, emulated, under sanitizers."""
-    entries = native.emulated_harness_units(_GPU_TEST, _EMULATED_FLAGS)
+    entries = native.emulated_harness_units(_GPU_TEST, _GPU_TEST_FLAGS)
     objects = native.compile_all(([*_emulated(), *entries], native.Headers()))
     native.link(["-shared", *SANITIZER_FLAGS, *objects], _GPU_TEST / "gpu_harness.so")
     return _GPU_TEST / "gpu_harness.so"
@@ -63,12 +63,12 @@ def _emulated():
     sources = native.read_sources()
     core = [source for source in sources["CORE_SOURCES"] if not source.startswith("cc/cpu/")]
     core += [*sources["GPU_CORE_SOURCES"], *sources["EMULATOR_SOURCES"]]
-    kernels = native.emulated_kernel_units(_GPU_TEST, _EMULATED_FLAGS)
+    kernels = native.emulated_kernel_units(_GPU_TEST, _GPU_TEST_FLAGS)
     return [*kernels, *_emulated_plain(core)]
 
 
 def _emulated_plain(sources):
-    return native.plain_units(sources, _EMULATED_FLAGS, _GPU_TEST)
+    return native.plain_units(sources, _GPU_TEST_FLAGS, _GPU_TEST)
 
 
 def core_test_directory(flavour: str, machine: str = platform.machine()) -> pathlib.Path:

@@ -6,18 +6,16 @@ import pathlib
 import sys
 from unittest import mock
 
-import numpy as np
 import pytest
 from absl.testing import parameterized
 
 import lone_worker
 import numpy_framework
-from bench_cases import DILATED, MULTIPLIER, PLAIN, STRIDED, skip_without
+from bench_cases import DILATED, MULTIPLIER, PLAIN, STRIDED, assert_right, skip_without
 from tf_dwbp.bench import elsewhere, measure, peers, shapes
 from tf_dwbp.bench.call import DTYPES, OPS, Call
 from tf_dwbp.bench.contender import Refused
 from tf_dwbp.bench.frameworks import FRAMEWORKS
-from tf_dwbp.tools import reference
 
 _SUPPORT = pathlib.Path(numpy_framework.__file__).parent
 # A process that loads nothing but what it names.
@@ -27,18 +25,6 @@ _WORKER = (
 )
 _LAYOUTS = ("NHWC", "NCHW")
 _RUNTIMES = {"litert": "NHWC", "ort": "NCHW", "openvino": "NCHW"}
-_TOLERANCES = {"float64": 1e-13, "float32": 1e-5, "float16": 4e-2, "bfloat16": 3e-1}
-
-
-def _assert_right(contender, call):
-    tensors = {role: array.astype(np.float64) for role, array in call.tensors().items()}
-    sizes = {"input": call.input_sizes, "filter": call.filter_shape}
-    for step, answer in zip(call.steps, contender.to_arrays(contender.run()), strict=True):
-        expected = getattr(reference, step)(**call.arguments(step, tensors, sizes))
-        assert answer.dtype == DTYPES[call.dtype]
-        np.testing.assert_allclose(
-            answer.astype(np.float64), expected, rtol=0, atol=_TOLERANCES[call.dtype]
-        )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,13 +50,13 @@ def _stand_in(tmp_path_factory):
 @pytest.mark.parametrize("theirs", _LAYOUTS)
 def test_results_of_another_process(theirs, layout, shape, dtype):
     call = Call(shape, dtype, layout, "forward")
-    _assert_right(elsewhere.prepare(theirs, call, 2), call)
+    assert_right(elsewhere.prepare(theirs, call, 2), call)
 
 
 def test_it_is_timed_there():
     run = elsewhere.prepare("NHWC", Call(PLAIN, "float32", "NHWC", "forward"), 2).run
     with mock.patch.object(elsewhere._Process, "ask", autospec=True) as ask:
-        ask.return_value = {"seconds": 6.0}
+        ask.return_value = {"seconds": 2.0}
         assert measure.block(run, 3, lambda: pytest.fail("nobody's clock here"), 0.5) == 2.0
         (asked,) = ask.call_args_list
         assert (asked.kwargs["calls"], asked.kwargs["lead_in"]) == (3, 0.5)
@@ -84,7 +70,7 @@ def test_calls_of_two_shapes_take_turns():
     contenders = [elsewhere.prepare("NHWC", call, 2) for call in calls]
     for _ in range(2):
         for contender, call in zip(contenders, calls, strict=True):
-            _assert_right(contender, call)
+            assert_right(contender, call)
 
 
 def test_a_refusal_and_a_death():
@@ -94,7 +80,7 @@ def test_a_refusal_and_a_death():
     with pytest.raises(OSError, match="its process ended: SIGABRT"):
         elsewhere.prepare("NCHW", Call(fatal, "float32", "NHWC", "forward"), 2).run()
     call = Call(PLAIN, "float32", "NHWC", "forward")
-    _assert_right(elsewhere.prepare("NCHW", call, 2), call)
+    assert_right(elsewhere.prepare("NCHW", call, 2), call)
 
 
 def test_what_is_not_installed_is_said():
@@ -123,7 +109,7 @@ class FrameworksTest(parameterized.TestCase):
     )
     def test_torch(self, shape, layout, dtype, op):
         call = Call(shape, dtype, layout, op)
-        _assert_right(self._prepare("torch", call), call)
+        assert_right(self._prepare("torch", call), call)
 
     def test_torch_cannot_pad_unevenly_at_stride_1(self):
         shape = dataclasses.replace(PLAIN, filter=2)
@@ -142,7 +128,7 @@ class FrameworksTest(parameterized.TestCase):
     )
     def test_runtimes(self, name, shape, layout):
         call = Call(shape, "float32", layout, "forward")
-        _assert_right(self._prepare(name, call), call)
+        assert_right(self._prepare(name, call), call)
 
     @parameterized.parameters(*_RUNTIMES)
     def test_runtimes_have_no_gradients_here(self, name):

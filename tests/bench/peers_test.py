@@ -10,32 +10,18 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
-from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED
+from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED, assert_right, reference_of
 from tf_dwbp.bench import peers, shapes, worker
 from tf_dwbp.bench.call import DTYPES, OPS, Call
 from tf_dwbp.bench.contender import Contender, Refused
-from tf_dwbp.tools import reference, targets
-
-
-def _reference(call):
-    """What each step must compute."""
-    tensors = {role: array.astype(np.float64) for role, array in call.tensors().items()}
-    sizes = {"input": call.input_sizes, "filter": call.filter_shape}
-    return [getattr(reference, step)(**call.arguments(step, tensors, sizes)) for step in call.steps]
+from tf_dwbp.tools import targets
 
 
 class PeersTest(tf.test.TestCase, parameterized.TestCase):
     """Each contender's answer is the reference's: what is compared is one task."""
 
     def _assert_right(self, prepare, call):
-        contender = prepare(call, 1)
-        answers = contender.to_arrays(contender.run())
-        tolerance = {"float64": 1e-13, "float32": 1e-5, "float16": 4e-2, "bfloat16": 3e-1}
-        for answer, expected in zip(answers, _reference(call), strict=True):
-            self.assertEqual(answer.dtype, DTYPES[call.dtype])
-            self.assertAllClose(
-                answer.astype(np.float64), expected, rtol=0, atol=tolerance[call.dtype]
-            )
+        assert_right(prepare(call, 1), call)
 
     @parameterized.product(
         shape=(PLAIN, STRIDED, DILATED, MULTIPLIER),
@@ -129,7 +115,7 @@ class DisagreementTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.call = Call(DILATED, "float32", "NHWC", "backward")
-        self.right = [array.astype(np.float32) for array in _reference(self.call)]
+        self.right = [array.astype(np.float32) for array in reference_of(self.call)]
 
     def _disagreement(self, *answers):
         return worker.disagreement(self.call, self.right, answers)

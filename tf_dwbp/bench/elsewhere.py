@@ -32,8 +32,8 @@ class Elsewhere:
             with np.load(path) as file:
                 return [file[name] for name in sorted(file.files)]
 
-    def seconds(self, calls: int, lead_in: float = 0.0) -> float:
-        """How long so many calls take, after others for `lead_in` seconds, one at least."""
+    def block(self, calls: int, lead_in: float) -> float:
+        """What `measure.block` finds there: seconds a call."""
         return self._framework.ask(calls=calls, lead_in=lead_in, **self._prepared)["seconds"]
 
 

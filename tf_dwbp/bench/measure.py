@@ -57,7 +57,7 @@ def block(
 ) -> float:
     """Seconds a call, the mean over so many calls, which others come before."""
     if isinstance(function, Elsewhere):
-        return function.seconds(calls, lead_in) / calls
+        return function.block(calls, lead_in)
     end = clock() + lead_in
     function()
     while clock() < end:
