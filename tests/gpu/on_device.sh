@@ -120,6 +120,7 @@ else
       number=0
       while read -r problem; do
         part "ncu_$((number++))" 30 ncu --clock-control none --launch-skip 1 --launch-count 1 \
+          --kernel-name "regex:^(gather|filter_grad)_" \
           --section SpeedOfLight --section Occupancy --section MemoryWorkloadAnalysis \
           --section WarpStateStats --section LaunchStats \
           "$python" tests/gpu/harness.py profile "$problem" "${library[@]}"

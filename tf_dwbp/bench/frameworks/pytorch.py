@@ -7,14 +7,13 @@ from tf_dwbp.bench.call import DTYPES, Call
 from tf_dwbp.bench.contender import Contender, Refused
 
 
-def prepare(call: Call, threads: int) -> Contender:
-    """PyTorch's own ops; `torch.nn.grad.conv2d_input` calls them on a slower path.
+def symmetric_padding(call: Call) -> tuple[list[int], list[int]]:
+    """The padding of rows and columns, and the dimensions of NCHW that are given mirrored.
 
     PyTorch pads both ends alike: by the larger amount, where stride 2, say, leaves over what is
     padded too much at the end. Where there is more padding after than before, as SAME has it, it is
     given the mirror image. The arithmetic is the same.
     """
-    torch.set_num_threads(threads)
     padding, mirrored = [], []
     for dimension, axis in ((2, call.problem.rows), (3, call.problem.columns)):
         both = max(axis.pad_before, axis.pad_after)
@@ -26,6 +25,13 @@ def prepare(call: Call, threads: int) -> Contender:
             used = (axis.outputs - 1) * axis.stride + axis.extent
             if used != axis.size + axis.pad_before + axis.pad_after:
                 raise Refused("PyTorch cannot express this padding")
+    return padding, mirrored
+
+
+def prepare(call: Call, threads: int) -> Contender:
+    """PyTorch's own ops; `torch.nn.grad.conv2d_input` calls them on a slower path."""
+    torch.set_num_threads(threads)
+    padding, mirrored = symmetric_padding(call)
 
     problem, arrays = call.problem, call.tensors()
     channels_last = call.layout == "NHWC"
