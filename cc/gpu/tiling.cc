@@ -196,7 +196,7 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
       // Few long parts leave the device idle, many short ones have much to write and read again,
       // though that may still be in the L2 cache.
       const int64_t longest = std::min(by_terms, all);
-      for (int64_t of_part = longest; of_part > 0; of_part /= 2) {
+      for (int64_t of_part = longest; of_part > 0; of_part = of_part * 2 / 3) {
         const int64_t try_parts = ceil_div(all, of_part);
         if (of_part < longest && try_parts > parts_allowed) break;
         const double sums = static_cast<double>(try_parts) * taps * taps * sum_bytes / dtype_bytes;
@@ -209,9 +209,11 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
         lanes = try_lanes;
         channels = try_channels;
         images = static_cast<int>(try_images);
-        // What threads add up at the end, a row of taps at a time, is there too.
-        shared_bytes = std::max(static_cast<int>(plane * try_images),
-                                kThreads * thread.channels * taps * sum_bytes);
+        // What threads add up at the end is there, too.
+        const int rows_together = rows_of_sums(taps, thread.channels, sum_bytes);
+        shared_bytes =
+            std::max(static_cast<int>(plane * try_images),
+                     bytes_of_sums(taps, rows_together, thread.channels, sum_bytes));
         channel_blocks = try_channel_blocks;
         tiles = all;
         tiles_of_part = of_part;

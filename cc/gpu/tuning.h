@@ -115,13 +115,27 @@ inline constexpr double kCostOfIdleFilterGrad = 0.5;
 inline constexpr int kTermsOfSum = 256;
 // Blocks that keep any GPU of today busy. Not the device's own number: how sums are split into
 // parts must not depend on the device.
-inline constexpr int64_t kBlocksWanted = 256;
+inline constexpr int64_t kBlocksWanted = 1024;
+// Elements whose parts a block adds up: 32 bytes, which memory moves at once. So few, that the
+// parts are shared by many threads: each of their reads is waited for.
+inline constexpr int kSumElements = 8;
 // The device whose shared memory blocks share. Not that which runs them, for the same reason: one
 // of the generation that has least of it, but for the oldest, sm_75, which holds fewer blocks.
 inline constexpr Device kFilterGradDevice = {/*multiprocessors=*/0, 100 << 10, 1 << 10};
 // The parts' sums take at most one such share of what the operands take: a workspace is to be small
 // beside the tensors, and is written and read again.
 inline constexpr int64_t kOperandsOfWorkspace = 2;
+// NHWC: the threads of a block add up their sums in so many bytes of shared memory, if a row of taps
+// fits, as many rows at a time as fit: each time takes two barriers.
+inline constexpr int kBytesOfSums = 16 << 10;
+constexpr int bytes_of_sums(int taps, int rows, int channels, int sum_bytes) {
+  return kThreads * rows * taps * channels * sum_bytes;
+}
+constexpr int rows_of_sums(int taps, int channels, int sum_bytes) {
+  int rows = taps;
+  while (rows > 1 && bytes_of_sums(taps, rows, channels, sum_bytes) > kBytesOfSums) --rows;
+  return rows;
+}
 // NCHW: channels in a block, each of whole warps.
 inline constexpr int kChannelsOfBlock[] = {kThreads / kWarp, 2, 1};
 

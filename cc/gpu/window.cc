@@ -9,21 +9,35 @@ using conv::Op;
 // More taps, or a longer stride, than any list could have.
 constexpr int64_t kMost = 64;
 
+std::string too_many(int64_t value, int64_t most, const std::string& what) {
+  if (value <= most) return "";
+  return std::to_string(value) + what + " are more than the " + std::to_string(most) +
+         " that kernels count";
+}
+
 std::string find_along(Op op, const Axis& a, Configuration* configuration, WindowAxis* axis) {
   if (a.filter > kMost) return std::to_string(a.filter) + " taps are too many for registers";
   if (a.stride > kMost) return "no kernel is compiled for stride " + std::to_string(a.stride);
   if (a.stride > 1 && a.dilation > 1) return "stride and dilation are both above 1";
+  for (const int64_t size : {a.in, a.out, a.pad_before}) {
+    const std::string why = too_many(size, kMostPositions, " rows, columns or paddings");
+    if (!why.empty()) return why;
+  }
+  const std::string why = too_many(a.dilation, kMostPhases, " phases of a dilation");
+  if (!why.empty()) return why;
   const int taps = static_cast<int>(a.filter), stride = static_cast<int>(a.stride);
+  const int in = static_cast<int>(a.in), out = static_cast<int>(a.out);
+  const int dilation = static_cast<int>(a.dilation), pad_before = static_cast<int>(a.pad_before);
   if (op != Op::kInputGrad) {
     *configuration = {taps, stride, 1};
-    *axis = {a.out, a.in, 0, -a.pad_before, a.dilation};
+    *axis = {out, in, 0, -pad_before, dilation};
     return "";
   }
   // From the first tap to the last, in positions of the input.
-  const int64_t reach = (a.filter - 1) * a.dilation;
+  const int reach = (taps - 1) * dilation;
   if (stride == 1) {
     *configuration = {taps, 1, 1};
-    *axis = {a.in, a.out, 0, a.pad_before - reach, a.dilation};
+    *axis = {in, out, 0, pad_before - reach, dilation};
     return "";
   }
   // j counts from a multiple of the stride, so that its taps are known at compile time; the
@@ -32,9 +46,9 @@ std::string find_along(Op op, const Axis& a, Configuration* configuration, Windo
     return std::to_string(taps) + " taps do not begin and end at the same phase of stride " +
            std::to_string(stride);
   }
-  const int64_t aligned = a.pad_before / stride * stride;
+  const int aligned = pad_before / stride * stride;
   *configuration = {taps, 1, stride};
-  *axis = {a.in, a.out, aligned - a.pad_before, (aligned - reach) / stride, 1};
+  *axis = {in, out, aligned - pad_before, (aligned - reach) / stride, 1};
   return "";
 }
 

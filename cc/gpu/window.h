@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "cc/conv/math.h"
 #include "cc/conv/problem.h"
 #include "cc/gpu/configurations.h"
+#include "cc/gpu/device/properties.h"
 
 namespace tf_dwbp::gpu {
 
@@ -16,19 +18,27 @@ namespace tf_dwbp::gpu {
 // result_origin + p + phase_stride * j and source positions source_origin + p + phase_stride * s.
 // Those outside [0, result) and [0, source) do not exist.
 struct WindowAxis {
-  int64_t result = 0;
-  int64_t source = 0;
-  int64_t result_origin = 0;
-  int64_t source_origin = 0;
-  int64_t phase_stride = 1;
+  int result = 0;
+  int source = 0;
+  int result_origin = 0;
+  int source_origin = 0;
+  int phase_stride = 1;
 
   // Values of j, in phase 0, which has the most.
-  constexpr int64_t positions() const {
-    return conv::ceil_div(result - result_origin, phase_stride);
+  constexpr int positions() const {
+    return static_cast<int>(conv::ceil_div(result - result_origin, phase_stride));
   }
   // Phases that have any.
-  constexpr int64_t phases() const { return phase_stride < result ? phase_stride : result; }
+  constexpr int phases() const { return phase_stride < result ? phase_stride : result; }
 };
+
+// Positions are 32-bit numbers: what is longer, or padded by more, has no windows; nor has what is
+// dilated by more. A tile meets no more positions along an axis than shared memory holds, or so
+// many results for each; the last of them may lie as far beyond the tensor.
+inline constexpr int kMostPositions = 1 << 28;
+inline constexpr int kMostPhases = 1 << 13;
+static_assert(int64_t{4} * kMostPositions + 2 * int64_t{kMostPhases} * kMostSharedBytes <
+              std::numeric_limits<int>::max());
 
 struct Windows {
   Configuration configuration;

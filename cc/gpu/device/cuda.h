@@ -30,11 +30,11 @@ __device__ inline void check_aligned(const void*, int) {}
 __device__ inline void check_read(const void*, int) {}
 __device__ inline void check_write(const void*, int) {}
 
-// Copies 16, 8 or 4 bytes from global to shared memory, with no register in between. They are
-// there, for this thread, after wait_for_copies().
+// Copies 16, 8 or 4 bytes from global to shared memory, with no register in between, or sets them
+// to zero. They are there, for this thread, after wait_for_copies().
 template <int bytes>
-__device__ inline void copy_async(void* to, const void* from) {
-  __pipeline_memcpy_async(to, from, bytes);
+__device__ __forceinline__ void copy_async(void* to, const void* from, bool there = true) {
+  __pipeline_memcpy_async(to, from, bytes, there ? 0 : bytes);
 }
 
 __device__ inline void wait_for_copies() {

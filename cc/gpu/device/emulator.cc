@@ -324,17 +324,21 @@ void barrier(int index) {
   yield();
 }
 
-void copy_async(void* to, const void* from, int bytes) {
+void copy_async(void* to, const void* from, int bytes, bool there) {
   check(misaligned(from, bytes));
   check(block.shared.begin_write(to, bytes, block.current));
-  block.threads[block.current].copies.push_back({to, from, bytes});
+  block.threads[block.current].copies.push_back({to, there ? from : nullptr, bytes});
 }
 
 void wait_for_copies() {
   std::vector<Copy>& copies = block.threads[block.current].copies;
   for (const Copy& copy : copies) {
     check(block.shared.write(copy.to, copy.bytes, block.current));
-    std::memcpy(copy.to, copy.from, copy.bytes);
+    if (copy.from == nullptr) {
+      std::memset(copy.to, 0, copy.bytes);
+    } else {
+      std::memcpy(copy.to, copy.from, copy.bytes);
+    }
   }
   copies.clear();
 }

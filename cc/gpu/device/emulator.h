@@ -74,7 +74,7 @@ void barrier(int index);
 void check_aligned(const void* data, int bytes);
 void check_read(const void* from, int bytes);
 void check_write(const void* to, int bytes);
-void copy_async(void* to, const void* from, int bytes);
+void copy_async(void* to, const void* from, int bytes, bool there);
 void wait_for_copies();
 // Leaves 8 bytes for the other lanes of the warp, and takes those of another.
 uint64_t exchange(unsigned mask, uint64_t bits, unsigned distance);
@@ -121,9 +121,9 @@ using emulator::check_read;
 using emulator::check_write;
 
 template <int bytes>
-void copy_async(void* to, const void* from) {
+void copy_async(void* to, const void* from, bool there = true) {
   static_assert(bytes == 4 || bytes == 8 || bytes == 16, "what GPUs copy");
-  emulator::copy_async(to, from, bytes);
+  emulator::copy_async(to, from, bytes, there);
 }
 inline void wait_for_copies() { emulator::wait_for_copies(); }
 

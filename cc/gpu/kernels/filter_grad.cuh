@@ -54,7 +54,7 @@ struct FilterGradTile {
 };
 
 // The positions of out_backprop at which a tile's rows or columns end.
-__device__ inline int64_t end_of(const WindowAxis& axis, int64_t j, int64_t size) {
+__device__ inline int end_of(const WindowAxis& axis, int j, int size) {
   return j + size < axis.positions() ? j + size : axis.positions();
 }
 
@@ -67,8 +67,8 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArgument
   TF_DWBP_COUNT("part again");
   const int ky = tap / config.taps, kx = tap % config.taps;
   const int64_t column_stride = nhwc ? g.channels : 1;
-  const int64_t input_plane = g.height.source * g.width.source;
-  const int64_t out_plane = g.height.result * g.width.result;
+  const int64_t input_plane = int64_t{g.height.source} * g.width.source;
+  const int64_t out_plane = int64_t{g.height.result} * g.width.result;
   AccumulatorOf<T> sum = 0;
   const int64_t first = part * g.tiling.tiles_of_part;
   for (int64_t i = first; i < first + g.tiling.tiles_of_part && i < g.tiling.tiles; ++i) {
@@ -78,16 +78,16 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArgument
                                              : (b * g.channels + channel) * input_plane);
       const T* const out = g.out + (nhwc ? b * g.channels * out_plane + channel
                                          : (b * g.channels + channel) * out_plane);
-      for (int64_t y = t.y.result; y < end_of(g.height, t.y.result, g.tiling.tile.rows); ++y) {
-        const int64_t oy = result_position(g.height, t.y.phase, y);
-        const int64_t iy = source_position(g.height, t.y.phase, y * config.result_step + ky);
+      for (int y = t.y.result; y < end_of(g.height, t.y.result, g.tiling.tile.rows); ++y) {
+        const int oy = result_position(g.height, t.y.phase, y);
+        const int iy = source_position(g.height, t.y.phase, y * config.result_step + ky);
         if (oy >= g.height.result || !inside(iy, g.height.source)) continue;
-        for (int64_t x = t.x.result; x < end_of(g.width, t.x.result, g.tiling.tile.columns); ++x) {
-          const int64_t ox = result_position(g.width, t.x.phase, x);
-          const int64_t ix = source_position(g.width, t.x.phase, x * config.result_step + kx);
+        for (int x = t.x.result; x < end_of(g.width, t.x.result, g.tiling.tile.columns); ++x) {
+          const int ox = result_position(g.width, t.x.phase, x);
+          const int ix = source_position(g.width, t.x.phase, x * config.result_step + kx);
           if (ox >= g.width.result || !inside(ix, g.width.source)) continue;
-          sum += widen(input[(iy * g.width.source + ix) * column_stride]) *
-                 widen(out[(oy * g.width.result + ox) * column_stride]);
+          sum += widen(input[(int64_t{iy} * g.width.source + ix) * column_stride]) *
+                 widen(out[(int64_t{oy} * g.width.result + ox) * column_stride]);
         }
       }
     }
@@ -98,10 +98,20 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> part_again(const FilterGradArgument
 // Adds to the sums of all taps what a thread's elements of out_backprop meet from `staged` on.
 template <int index, int rows, int columns, int channels, typename T, typename Sum>
 __device__ __forceinline__ void add_products(
-    const T* staged, int row_stride, int column_stride, const Sum (&out)[rows][columns][channels],
+    const T* staged, int row_stride, int column_stride,
+    const Vector<T, channels> (&loaded_out)[rows][columns],
     Sum (&sums)[kFilterGradConfigurations[index].taps * kFilterGradConfigurations[index].taps]
                [channels]) {
   constexpr Configuration config = kFilterGradConfigurations[index];
+  Sum out[rows][columns][channels];
+#pragma unroll
+  for (int y = 0; y < rows; ++y) {
+#pragma unroll
+    for (int x = 0; x < columns; ++x) {
+#pragma unroll
+      for (int c = 0; c < channels; ++c) out[y][x][c] = widen(loaded_out[y][x].values[c]);
+    }
+  }
 #pragma unroll
   for (int sy = 0; sy < extent(config, rows); ++sy) {
 #pragma unroll
@@ -125,6 +135,29 @@ __device__ __forceinline__ void add_products(
   }
 }
 
+// The elements of out_backprop of a thread's tile, from position (jy, jx) of a phase on; zeros where
+// there are none. `out` is the image's, from the thread's first channel on, of which `count` exist.
+template <int rows, int columns, int channels, typename T>
+__device__ __forceinline__ void load_tile(const WindowAxis& height, const WindowAxis& width,
+                                          const TileStart& ty, const TileStart& tx, int jy, int jx,
+                                          const T* out, int64_t column_stride, bool together,
+                                          int64_t count, Vector<T, channels> (&tile)[rows][columns]) {
+  int oy = result_position(height, ty.phase, jy);
+  const int ox = result_position(width, tx.phase, jx);
+  const T* from = out + (int64_t{oy} * width.result + ox) * column_stride;
+  const int64_t from_column = width.phase_stride * column_stride;
+#pragma unroll
+  for (int y = 0; y < rows; ++y) {
+#pragma unroll
+    for (int x = 0; x < columns; ++x) {
+      const bool there = oy < height.result && ox + width.phase_stride * x < width.result;
+      tile[y][x] = load_word<channels>(from + x * from_column, there, together, count);
+    }
+    oy += height.phase_stride;
+    from += int64_t{height.phase_stride} * width.result * column_stride;
+  }
+}
+
 // NHWC: neighbouring threads are neighbouring words of channels, the groups of `lanes` threads
 // share the items of a tile.
 template <typename T, int index>
@@ -142,6 +175,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
   const int lane = threadIdx.x & (tiling.lanes - 1);
   const int group = threadIdx.x / tiling.lanes, groups = kThreads / tiling.lanes;
   const int column_stride = tiling.lanes * word;
+  const bool together = aligned_elements(g.out, g.channels, word) == word;
 
   for (int64_t block = blockIdx.x; block < tiling.parts * tiling.channel_blocks;
        block += gridDim.x) {
@@ -149,6 +183,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
     const int64_t part = by_channels.quotient;
     const int64_t first_channel = by_channels.remainder * tiling.lanes * word;
     const int64_t channel = first_channel + lane * word;
+    const int64_t channels_left = g.channels - channel;
     Sum sums[taps * taps][word] = {};
     const int64_t first = part * tiling.tiles_of_part;
     for (int64_t i = first; i < first + tiling.tiles_of_part && i < tiling.tiles; ++i) {
@@ -159,52 +194,54 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
       staging.template nhwc<word>(
           shared, g.input + t.images * g.height.source * g.width.source * g.channels, g.channels,
           first_channel, tiling.lanes);
-      wait_for_copies();
-      __syncthreads();
       const T* const image =
           g.out + t.images * g.height.result * g.width.result * g.channels + channel;
-      for (Walk at(group, groups, tile.thread_columns); at.row < tile.thread_rows; at.next()) {
-        const int64_t jy = t.y.result + at.row * rows, jx = t.x.result + at.column * columns;
-        Sum out[rows][columns][word];
-#pragma unroll
-        for (int y = 0; y < rows; ++y) {
-          const int64_t oy = result_position(g.height, t.y.phase, jy + y);
-#pragma unroll
-          for (int x = 0; x < columns; ++x) {
-            const int64_t ox = result_position(g.width, t.x.phase, jx + x);
-            const bool there = oy < g.height.result && ox < g.width.result;
-            load_word<word>(there ? image + (oy * g.width.result + ox) * g.channels : nullptr,
-                            g.channels - channel, out[y][x]);
-          }
-        }
+      const auto load = [&](const Walk& at, Vector<T, word>(&out)[rows][columns]) {
+        load_tile<rows, columns, word>(g.height, g.width, t.y, t.x, t.y.result + at.row * rows,
+                                       t.x.result + at.column * columns, image, g.channels,
+                                       together, channels_left, out);
+      };
+      // While the copies are under way.
+      Walk at(group, groups, tile.thread_columns);
+      Vector<T, word> out[rows][columns] = {};
+      if (at.row < tile.thread_rows) load(at, out);
+      wait_for_copies();
+      __syncthreads();
+      while (at.row < tile.thread_rows) {
         const T* const staged = shared + at.row * rows * stride * tile.row_stride +
                                 at.column * columns * stride * column_stride + lane * word;
         add_products<index>(staged, tile.row_stride, column_stride, out, sums);
+        at.next();
+        if (at.row < tile.thread_rows) load(at, out);
       }
     }
 
-    // A row of taps at a time: [groups][taps][channels], then a thread for each sum of groups.
-    Sum* const rows_of_sums = reinterpret_cast<Sum*>(shared_memory());
+    // Some rows of taps at a time: [groups][taps][channels], then a thread for each sum of groups.
+    Sum* const sums_of_groups = reinterpret_cast<Sum*>(shared_memory());
+    constexpr int kTogether = rows_of_sums(taps, word, sizeof(Sum));
 #pragma unroll
-    for (int ky = 0; ky < taps; ++ky) {
-      // The tile, or the row before this one, has been read.
+    for (int first_row = 0; first_row < taps; first_row += kTogether) {
+      constexpr int kMost = kTogether * taps;
+      const int some = (first_row + kTogether < taps ? kTogether : taps - first_row) * taps;
+      // The tile, or the rows before these, have been read.
       __syncthreads();
 #pragma unroll
-      for (int kx = 0; kx < taps; ++kx) {
+      for (int tap = 0; tap < kMost; ++tap) {
+        if (tap >= some) break;
 #pragma unroll
         for (int c = 0; c < word; ++c) {
-          store_shared(&rows_of_sums[(group * taps + kx) * column_stride + lane * word + c],
-                       sums[ky * taps + kx][c]);
+          store_shared(&sums_of_groups[(group * some + tap) * column_stride + lane * word + c],
+                       sums[first_row * taps + tap][c]);
         }
       }
       __syncthreads();
-      for (int i = threadIdx.x; i < taps * column_stride; i += kThreads) {
+      for (int i = threadIdx.x; i < some * column_stride; i += kThreads) {
         const int64_t c = first_channel + (i & (column_stride - 1));
         if (c >= g.channels) continue;
-        Sum sum = load_shared(&rows_of_sums[i]);
+        Sum sum = load_shared(&sums_of_groups[i]);
         for (int other = 1; other < groups; ++other)
-          sum += load_shared(&rows_of_sums[other * taps * column_stride + i]);
-        const int tap = ky * taps + i / column_stride;
+          sum += load_shared(&sums_of_groups[other * some * column_stride + i]);
+        const int tap = first_row * taps + i / column_stride;
         if (sum != sum) sum = part_again<index, conv::Layout::kNHWC>(g, part, tap, c);
         g.partial[(part * taps * taps + tap) * g.channels + c] = sum;
       }
@@ -228,6 +265,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
   const int plane_elements = tile.source_rows * tile.row_stride;
   const int groups = kThreads / tiling.channels;
   const int own = threadIdx.x / groups, group = threadIdx.x - own * groups;
+  const int unit = Staging<T>{g.height, g.width, tile, {}, {}}.unit_of(g.input);
 
   for (int64_t block = blockIdx.x; block < tiling.parts * tiling.channel_blocks;
        block += gridDim.x) {
@@ -235,6 +273,9 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
     const int64_t part = by_channels.quotient;
     const int64_t first_channel = by_channels.remainder * tiling.channels;
     const int64_t channel = first_channel + own;
+    const int channels = static_cast<int>(
+        tiling.channels < g.channels - first_channel ? tiling.channels
+                                                     : g.channels - first_channel);
     Sum sums[taps * taps][1] = {};
     const int64_t first = part * tiling.tiles_of_part;
     for (int64_t i = first; i < first + tiling.tiles_of_part && i < tiling.tiles; ++i) {
@@ -242,41 +283,38 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
       // What was there before has been read.
       __syncthreads();
       const Staging<T> staging{g.height, g.width, tile, t.y, t.x};
-      for (int image = 0; image < tiling.images && t.images + image < g.batch; ++image) {
-        for (int c = 0; c < tiling.channels && first_channel + c < g.channels; ++c) {
-          staging.nchw(shared + (image * tiling.channels + c) * plane_elements,
-                       g.input + ((t.images + image) * g.channels + first_channel + c) *
-                                     g.height.source * g.width.source);
-        }
+      const int64_t input_plane = int64_t{g.height.source} * g.width.source;
+      const int64_t out_plane = int64_t{g.height.result} * g.width.result;
+      const int images = static_cast<int>(
+          tiling.images < g.batch - t.images ? tiling.images : g.batch - t.images);
+      for (int image = 0; image < images; ++image) {
+        staging.nchw(shared + image * tiling.channels * plane_elements,
+                     g.input + ((t.images + image) * g.channels + first_channel) * input_plane,
+                     channels, unit);
       }
+      // Rows of items, of one image after the other.
+      const auto load = [&](const Walk& at, Vector<T, 1>(&out)[rows][columns]) {
+        const int image = at.row / tile.thread_rows, row = at.row - image * tile.thread_rows;
+        load_tile<rows, columns, 1>(
+            g.height, g.width, t.y, t.x, t.y.result + row * rows, t.x.result + at.column * columns,
+            g.out + ((t.images + image) * g.channels + channel) * out_plane, 1, true, 1, out);
+      };
+      const int end = own < channels ? tile.thread_rows * images : 0;
+      // While the copies are under way.
+      Walk at(group, groups, tile.thread_columns);
+      Vector<T, 1> out[rows][columns] = {};
+      if (at.row < end) load(at, out);
       wait_for_copies();
       __syncthreads();
-      if (channel >= g.channels) continue;
-      // Rows of items, of one image after the other.
-      for (Walk at(group, groups, tile.thread_columns); at.row < tile.thread_rows * tiling.images;
-           at.next()) {
+      while (at.row < end) {
         const int image = at.row / tile.thread_rows, row = at.row - image * tile.thread_rows;
-        if (t.images + image >= g.batch) continue;
-        const int64_t plane = (t.images + image) * g.channels + channel;
-        const T* const from = g.out + plane * g.height.result * g.width.result;
-        const int64_t jy = t.y.result + row * rows, jx = t.x.result + at.column * columns;
-        Sum out[rows][columns][1];
-#pragma unroll
-        for (int y = 0; y < rows; ++y) {
-          const int64_t oy = result_position(g.height, t.y.phase, jy + y);
-#pragma unroll
-          for (int x = 0; x < columns; ++x) {
-            const int64_t ox = result_position(g.width, t.x.phase, jx + x);
-            const bool there = oy < g.height.result && ox < g.width.result;
-            load_word<1>(there ? from + oy * g.width.result + ox : nullptr, 1, out[y][x]);
-          }
-        }
-        const T* const input = g.input + plane * g.height.source * g.width.source;
         const T* const staged = shared + (image * tiling.channels + own) * plane_elements +
-                                staging.column_offset(input) +
+                                staging.column_offset(unit) +
                                 row * rows * stride * tile.row_stride +
                                 at.column * columns * stride;
         add_products<index>(staged, tile.row_stride, 1, out, sums);
+        at.next();
+        if (at.row < end) load(at, out);
       }
     }
 

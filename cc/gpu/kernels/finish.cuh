@@ -23,49 +23,42 @@ struct Finish {
     *to = round(epilogue.empty() ? sum : finished(epilogue, sum, channel));
   }
 
-  // The first `count` of n adjacent channels, from `channel` on.
-  template <int n>
-  __device__ __forceinline__ static void channels(T* to, const Sum (&sums)[n], int64_t count,
-                                                  int64_t channel, const Epilogue<T>& epilogue) {
-    Vector<T, n> made;
-    if (epilogue.empty()) {
+  // What an epilogue makes of a thread's tile of sums, of adjacent channels from `channel` on,
+  // `count` of which exist. Apart from the stores, so that these stay short.
+  template <int rows, int columns, int n>
+  __device__ __forceinline__ static void all(Sum (&sums)[rows][columns][n], int64_t channel,
+                                             int64_t count, const Epilogue<T>& epilogue) {
+    if (epilogue.empty()) return;
 #pragma unroll
-      for (int i = 0; i < n; ++i) made.values[i] = round(sums[i]);
-    } else {
+    for (int y = 0; y < rows; ++y) {
 #pragma unroll
-      for (int i = 0; i < n; ++i) {
-        made.values[i] = round(i < count ? finished(epilogue, sums[i], channel + i) : sums[i]);
+      for (int x = 0; x < columns; ++x) {
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+          if (i < count) sums[y][x][i] = finished(epilogue, sums[y][x][i], channel + i);
+        }
       }
     }
-    store(to, made, count);
   }
 
-  // The first `count` of n adjacent positions of one channel.
+  // Rounds n neighbours and stores the first `count` of them; as one, if `together`, where memory
+  // is aligned for that and all exist.
   template <int n>
-  __device__ __forceinline__ static void positions(T* to, const Sum (&sums)[n], int64_t count,
-                                                   int64_t channel, const Epilogue<T>& epilogue) {
+  __device__ __forceinline__ static void store(T* to, const Sum (&sums)[n], bool together,
+                                               int64_t count) {
     Vector<T, n> made;
-    if (epilogue.empty()) {
 #pragma unroll
-      for (int i = 0; i < n; ++i) made.values[i] = round(sums[i]);
-    } else {
+    for (int i = 0; i < n; ++i) made.values[i] = round(sums[i]);
+    if constexpr (n > 1) {
+      if (!together) {
 #pragma unroll
-      for (int i = 0; i < n; ++i) made.values[i] = round(finished(epilogue, sums[i], channel));
+        for (int i = 0; i < n; ++i) {
+          if (i < count) to[i] = made.values[i];
+        }
+        return;
+      }
     }
-    store(to, made, count);
-  }
-
- private:
-  template <int n>
-  __device__ __forceinline__ static void store(T* to, const Vector<T, n>& made, int64_t count) {
-    if (n > 1 && count >= n && reinterpret_cast<uintptr_t>(to) % sizeof(made) == 0) {
-      store_vector(to, made);
-      return;
-    }
-#pragma unroll
-    for (int i = 0; i < n; ++i) {
-      if (i < count) to[i] = made.values[i];
-    }
+    store_vector(to, made);
   }
 };
 

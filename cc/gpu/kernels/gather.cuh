@@ -60,19 +60,19 @@ struct FilterOf {
 // A sum from scratch, in which nothing takes part that lies outside.
 template <int index, typename T>
 __device__ TF_DWBP_NOINLINE AccumulatorOf<T> sum_again(
-    const WindowAxis& height, const WindowAxis& width, int64_t phase_y, int64_t phase_x, int64_t jy,
-    int64_t jx, const T* source, int64_t row_stride, int64_t column_stride,
+    const WindowAxis& height, const WindowAxis& width, int phase_y, int phase_x, int jy, int jx,
+    const T* source, int64_t row_stride, int64_t column_stride,
     FilterOf<Gathered<index>::config.taps, T> f) {
   constexpr Configuration c = Gathered<index>::config;
   TF_DWBP_COUNT("gather again");
   AccumulatorOf<T> sum = 0;
   for (int ty = 0; ty < c.taps; ++ty) {
-    const int64_t y = c.result_step * jy + c.taps - 1 - ty;
-    const int64_t sy = source_position(height, phase_y, y / c.source_step);
+    const int y = c.result_step * jy + c.taps - 1 - ty;
+    const int sy = source_position(height, phase_y, y / c.source_step);
     if (y % c.source_step != 0 || !inside(sy, height.source)) continue;
     for (int tx = 0; tx < c.taps; ++tx) {
-      const int64_t x = c.result_step * jx + c.taps - 1 - tx;
-      const int64_t sx = source_position(width, phase_x, x / c.source_step);
+      const int x = c.result_step * jx + c.taps - 1 - tx;
+      const int sx = source_position(width, phase_x, x / c.source_step);
       if (x % c.source_step != 0 || !inside(sx, width.source)) continue;
       sum += f(ty * c.taps + tx) * widen(source[sy * row_stride + sx * column_stride]);
     }
@@ -131,6 +131,33 @@ __device__ __forceinline__ uint64_t nans(const Sum (&sums)[rows][columns][channe
   return bits;
 }
 
+// Whether a tap is infinite or NaN: then sums may be NaN because of zeros outside the source.
+template <int taps, int channels, typename Sum>
+__device__ __forceinline__ bool has_nonfinite(const Sum (&filter)[taps][channels]) {
+  Sum sum = 0;
+#pragma unroll
+  for (int tap = 0; tap < taps; ++tap) {
+#pragma unroll
+    for (int c = 0; c < channels; ++c) sum += 0 * filter[tap][c];
+  }
+  return sum != sum;
+}
+
+// Where a thread's tile of the result goes: its first position, which may be outside.
+struct Place {
+  int y;
+  int x;
+  bool all_columns;  // are inside
+
+  template <int columns>
+  __device__ static Place of(const WindowAxis& height, const WindowAxis& width, const TileStart& ty,
+                             const TileStart& tx, int jy, int jx) {
+    const int x = result_position(width, tx.phase, jx);
+    return {result_position(height, ty.phase, jy), x,
+            inside(x, width.result) && inside(x + width.phase_stride * (columns - 1), width.result)};
+  }
+};
+
 // NHWC: neighbouring threads are neighbouring words of channels.
 template <typename T, int index>
 __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[index],
@@ -157,62 +184,79 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
                              start_of<rs, ss>(by_y.remainder, tile.down, tile.rows),
                              start_of<rs, ss>(by_x.remainder, tile.across, tile.columns)};
     const int64_t first_channel = by_channels.remainder * tiling.lanes * word;
-    const T* const image = g.source + by_y.quotient * g.height.source * g.width.source * g.channels;
+    const int64_t source_row = int64_t{g.width.source} * g.channels;
+    const T* const image = g.source + by_y.quotient * g.height.source * source_row;
     staging.template nhwc<word>(shared, image, g.channels, first_channel, tiling.lanes);
 
     const int64_t channel = first_channel + lane * word;
+    const int64_t channels_left = g.channels - channel;
     Sum filter[taps * taps][word];
 #pragma unroll
     for (int c = 0; c < word; ++c) {
       const FilterOf<taps, T> f{g.filter + channel + c, g.channels, g.reversed};
 #pragma unroll
       for (int tap = 0; tap < taps * taps; ++tap) {
-        filter[tap][c] = channel + c < g.channels ? f(tap) : Sum{0};
+        filter[tap][c] = c < channels_left ? f(tap) : Sum{0};
       }
     }
+    const bool nonfinite = has_nonfinite(filter);
     wait_for_copies();
     __syncthreads();
+    if (channels_left <= 0) continue;
 
+    const int column_stride = tiling.lanes * word;
+    const int64_t result_column = int64_t{g.width.phase_stride} * g.channels;
+    const int64_t result_row = int64_t{g.height.phase_stride} * g.width.result * g.channels;
     T* const result =
         g.result + by_y.quotient * g.height.result * g.width.result * g.channels + channel;
-    const int column_stride = tiling.lanes * word;
+    const bool together = aligned_elements(g.result, g.channels, word) == word;
     for (Walk at(threadIdx.x / tiling.lanes, blockDim.x / tiling.lanes, tile.thread_columns);
          at.row < tile.thread_rows; at.next()) {
       const T* const staged = shared + at.row * rows * rs / ss * tile.row_stride +
                               at.column * columns * rs / ss * column_stride + lane * word;
       Sum sums[rows][columns][word] = {};
       add_products<index>(staged, tile.row_stride, column_stride, filter, sums);
-      if (channel >= g.channels) continue;
+      const uint64_t again = nonfinite ? nans(sums) : 0;
+      Finish<T>::all(sums, channel, channels_left, g.epilogue);
 
-      const int64_t jy = staging.y.result + at.row * rows;
-      const int64_t jx = staging.x.result + at.column * columns;
+      const int jy = staging.y.result + at.row * rows, jx = staging.x.result + at.column * columns;
+      const Place first = Place::of<columns>(g.height, g.width, staging.y, staging.x, jy, jx);
+      T* to = result + (int64_t{first.y} * g.width.result + first.x) * g.channels;
+      int ry = first.y;
 #pragma unroll
       for (int y = 0; y < rows; ++y) {
-        const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
-        if (!inside(ry, g.height.result)) continue;
+        if (inside(ry, g.height.result)) {
+          if (first.all_columns) {
 #pragma unroll
-        for (int x = 0; x < columns; ++x) {
-          const int64_t rx = result_position(g.width, staging.x.phase, jx + x);
-          if (!inside(rx, g.width.result)) continue;
-          Finish<T>::channels(result + (ry * g.width.result + rx) * g.channels, sums[y][x],
-                              g.channels - channel, channel, g.epilogue);
+            for (int x = 0; x < columns; ++x) {
+              Finish<T>::store(to + x * result_column, sums[y][x], together, channels_left);
+            }
+          } else {
+#pragma unroll
+            for (int x = 0; x < columns; ++x) {
+              if (inside(first.x + g.width.phase_stride * x, g.width.result)) {
+                Finish<T>::store(to + x * result_column, sums[y][x], together, channels_left);
+              }
+            }
+          }
         }
+        to += result_row;
+        ry += g.height.phase_stride;
       }
-      for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
+      for (uint64_t bits = again; bits != 0; bits &= bits - 1) {
         const int bit = __ffsll(static_cast<long long>(bits)) - 1;
         const int c = bit % word, x = bit / word % columns, y = bit / word / columns;
-        const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
-        const int64_t rx = result_position(g.width, staging.x.phase, jx + x);
-        if (channel + c >= g.channels || !inside(ry, g.height.result) ||
-            !inside(rx, g.width.result)) {
+        const int ny = first.y + g.height.phase_stride * y;
+        const int nx = first.x + g.width.phase_stride * x;
+        if (c >= channels_left || !inside(ny, g.height.result) || !inside(nx, g.width.result)) {
           continue;
         }
-        const Sum sum =
-            sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase, jy + y, jx + x,
-                                image + channel + c, g.width.source * g.channels, g.channels,
-                                {g.filter + channel + c, g.channels, g.reversed});
-        Finish<T>::one(result + (ry * g.width.result + rx) * g.channels + c, sum, channel + c,
-                       g.epilogue);
+        const Sum sum = sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase,
+                                            jy + y, jx + x, image + channel + c, source_row,
+                                            g.channels, {g.filter + channel + c, g.channels,
+                                                         g.reversed});
+        Finish<T>::one(result + (int64_t{ny} * g.width.result + nx) * g.channels + c, sum,
+                       channel + c, g.epilogue);
       }
     }
   }
@@ -251,6 +295,7 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
   T* const shared = reinterpret_cast<T*>(shared_memory());
   const int plane_elements = tile.source_rows * tile.row_stride;
   const int items = tile.thread_rows * tile.thread_columns;
+  const int unit = Staging<T>{g.height, g.width, tile, {}, {}}.unit_of(g.source);
   // Planes that are taken at the same time have a thread for each of their items.
   const int own = tiling.planes_at_once == 1 ? 0 : static_cast<int>(threadIdx.x) / items;
 
@@ -263,67 +308,77 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
                              start_of<rs, ss>(by_y.remainder, tile.down, tile.rows),
                              start_of<rs, ss>(by_x.remainder, tile.across, tile.columns)};
     const int64_t first_plane = by_y.quotient * tiling.planes;
-    const int64_t source_plane = g.height.source * g.width.source;
-    for (int p = 0; p < tiling.planes && first_plane + p < g.batch * g.channels; ++p) {
-      staging.nchw(shared + p * plane_elements, g.source + (first_plane + p) * source_plane);
-    }
+    const int64_t all_planes = g.batch * g.channels;
+    const int64_t source_plane = int64_t{g.height.source} * g.width.source;
+    const int64_t result_plane = int64_t{g.height.result} * g.width.result;
+    const int planes = static_cast<int>(
+        tiling.planes < all_planes - first_plane ? tiling.planes : all_planes - first_plane);
+    staging.nchw(shared, g.source + first_plane * source_plane, planes, unit);
 
-    const int64_t planes = g.batch * g.channels;
     Sum filter[taps * taps][1] = {};
     // The first of its planes, while the copies are under way.
-    if (own < tiling.planes_at_once && first_plane + own < planes) {
+    if (own < tiling.planes_at_once && own < planes) {
       load_filter(filter_of<taps>(g, channel_of(g, first_plane + own)), filter);
     }
     wait_for_copies();
     __syncthreads();
     if (own >= tiling.planes_at_once) continue;
 
-    for (int p = own; p < tiling.planes && first_plane + p < planes; p += tiling.planes_at_once) {
+    for (int p = own; p < planes; p += tiling.planes_at_once) {
       const int64_t plane = first_plane + p;
       const int64_t channel = channel_of(g, plane);
       const FilterOf<taps, T> f = filter_of<taps>(g, channel);
       if (p != own) load_filter(f, filter);
-      const T* const source = g.source + plane * source_plane;
-      T* const result = g.result + plane * g.height.result * g.width.result;
-      const T* const first = shared + p * plane_elements + staging.column_offset(source);
+      const bool nonfinite = has_nonfinite(filter);
+      T* const result = g.result + plane * result_plane;
+      const T* const source = shared + p * plane_elements + staging.column_offset(unit);
       for (Walk at(threadIdx.x - own * items, blockDim.x, tile.thread_columns);
            at.row < tile.thread_rows; at.next()) {
         const T* const staged =
-            first + at.row * rows * rs / ss * tile.row_stride + at.column * columns * rs / ss;
+            source + at.row * rows * rs / ss * tile.row_stride + at.column * columns * rs / ss;
         Sum sums[rows][columns][1] = {};
         add_products<index>(staged, tile.row_stride, 1, filter, sums);
+        const uint64_t again = nonfinite ? nans(sums) : 0;
+        Finish<T>::all(sums, channel, 1, g.epilogue);
 
-        const int64_t jy = staging.y.result + at.row * rows;
-        const int64_t jx = staging.x.result + at.column * columns;
-        const int64_t rx = result_position(g.width, staging.x.phase, jx);
+        const int jy = staging.y.result + at.row * rows;
+        const int jx = staging.x.result + at.column * columns;
+        const Place first = Place::of<columns>(g.height, g.width, staging.y, staging.x, jy, jx);
+        T* to = result + int64_t{first.y} * g.width.result + first.x;
+        // Neighbours in the tile are neighbours in memory.
+        const bool together = first.all_columns && g.width.phase_stride == 1 &&
+                              aligned_elements(to, g.width.result, columns) == columns;
+        int ry = first.y;
 #pragma unroll
         for (int y = 0; y < rows; ++y) {
-          const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
-          if (!inside(ry, g.height.result)) continue;
-          T* const to = result + ry * g.width.result;
-          Sum row[columns];
+          if (inside(ry, g.height.result)) {
+            if (together) {
+              Sum row[columns];
 #pragma unroll
-          for (int x = 0; x < columns; ++x) row[x] = sums[y][x][0];
-          if (g.width.phase_stride == 1 && rx >= 0) {
-            Finish<T>::positions(to + rx, row, g.width.result - rx, channel, g.epilogue);
-            continue;
-          }
+              for (int x = 0; x < columns; ++x) row[x] = sums[y][x][0];
+              Finish<T>::store(to, row, true, columns);
+            } else {
 #pragma unroll
-          for (int x = 0; x < columns; ++x) {
-            const int64_t position = rx + g.width.phase_stride * x;
-            if (inside(position, g.width.result))
-              Finish<T>::one(to + position, row[x], channel, g.epilogue);
+              for (int x = 0; x < columns; ++x) {
+                if (inside(first.x + g.width.phase_stride * x, g.width.result)) {
+                  Finish<T>::store(to + g.width.phase_stride * x, sums[y][x], true, 1);
+                }
+              }
+            }
           }
+          to += int64_t{g.height.phase_stride} * g.width.result;
+          ry += g.height.phase_stride;
         }
-        for (uint64_t bits = nans(sums); bits != 0; bits &= bits - 1) {
+        for (uint64_t bits = again; bits != 0; bits &= bits - 1) {
           const int bit = __ffsll(static_cast<long long>(bits)) - 1;
           const int x = bit % columns, y = bit / columns;
-          const int64_t ry = result_position(g.height, staging.y.phase, jy + y);
-          const int64_t position = rx + g.width.phase_stride * x;
-          if (!inside(ry, g.height.result) || !inside(position, g.width.result)) continue;
-          const Sum sum = sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase,
-                                              jy + y, jx + x, source, g.width.source, 1, f);
-          Finish<T>::one(result + ry * g.width.result + position, sum, channel, g.epilogue);
+          const int ny = first.y + g.height.phase_stride * y;
+          const int nx = first.x + g.width.phase_stride * x;
+          if (!inside(ny, g.height.result) || !inside(nx, g.width.result)) continue;
+          const Sum sum = sum_again<index, T>(
+              g.height, g.width, staging.y.phase, staging.x.phase, jy + y, jx + x,
+              g.source + plane * source_plane, g.width.source, 1, f);
+          Finish<T>::one(result + int64_t{ny} * g.width.result + nx, sum, channel, g.epilogue);
         }
       }
     }

@@ -87,7 +87,7 @@ Error sum_by_parts(void (*kernel)(Arguments), const Call& call, int64_t blocks, 
   if (!error.empty()) return error;
   return launch(sum_parts<T>,
                 SumPartsArguments<T>{partial, static_cast<T*>(tensors.result), elements, parts},
-                ceil_div(elements, kWarp), kThreads, sum_parts_shared_bytes<T>(), stream);
+                ceil_div(elements, kSumElements), kThreads, sum_parts_shared_bytes<T>(), stream);
 }
 
 Error launch_filter_grad_tiled(const Instance& instance, const TiledFilterGrad& call,

@@ -17,20 +17,23 @@ __device__ __forceinline__ Sum sum_of_warp(Sum sum) {
   return sum;
 }
 
-// Loads up to n neighbours, `count` of which exist, or zeros where there is no `from`.
-template <int n, typename T, typename Sum>
-__device__ __forceinline__ void load_word(const T* from, int64_t count, Sum (&values)[n]) {
-  if (n > 1 && from != nullptr && count >= n &&
-      reinterpret_cast<uintptr_t>(from) % (n * sizeof(T)) == 0) {
-    const auto loaded = load_vector<n>(from);
+// Loads n neighbours, the first `count` of which exist, or zeros if not `there`; as one if
+// `together`, where memory is aligned for that and all exist.
+template <int n, typename T>
+__device__ __forceinline__ Vector<T, n> load_word(const T* from, bool there, bool together,
+                                                  int64_t count) {
+  Vector<T, n> loaded = {};
+  if (!there) return loaded;
+  if constexpr (n > 1) {
+    if (!together) {
 #pragma unroll
-    for (int i = 0; i < n; ++i) values[i] = widen(loaded.values[i]);
-    return;
+      for (int i = 0; i < n; ++i) {
+        if (i < count) loaded.values[i] = from[i];
+      }
+      return loaded;
+    }
   }
-#pragma unroll
-  for (int i = 0; i < n; ++i) {
-    values[i] = from != nullptr && i < count ? widen(from[i]) : Sum{0};
-  }
+  return count > 0 ? load_vector<n>(from) : loaded;
 }
 
 // A sum and what rounding has taken from it (Neumaier). Not for compilers that are told that
@@ -61,30 +64,41 @@ struct SumPartsArguments {
   int64_t parts;
 };
 
+// Adds the sum of the lane `distance` further on, of all of a warp's lanes.
+template <typename Sum>
+__device__ __forceinline__ void add_lane(CompensatedSum<Sum>* sum, int distance) {
+  const Sum theirs = __shfl_xor_sync(0xffffffffu, sum->sum, distance);
+  const Sum lost = __shfl_xor_sync(0xffffffffu, sum->lost, distance);
+  sum->add(theirs);
+  sum->lost += lost;
+}
+
 // result[element] = partial[0][element] + partial[1][element] + ... Neighbouring threads are
-// neighbouring elements; the warps of a block share the parts.
+// neighbouring elements, as many as memory moves at once; the others of a block share the parts.
 template <typename T>
 __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     sum_parts(const __grid_constant__ SumPartsArguments<T> g) {
   using Sum = AccumulatorOf<T>;
-  constexpr int kWarps = kThreads / kWarp;
+  constexpr int kWarps = kThreads / kWarp, kRows = kThreads / kSumElements;
   auto* const shared = reinterpret_cast<CompensatedSum<Sum>*>(shared_memory());
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  for (int64_t first = int64_t{blockIdx.x} * kWarp; first < g.elements;
-       first += int64_t{gridDim.x} * kWarp) {
+  const int lane = threadIdx.x % kSumElements, warp = threadIdx.x / kWarp;
+  for (int64_t first = int64_t{blockIdx.x} * kSumElements; first < g.elements;
+       first += int64_t{gridDim.x} * kSumElements) {
     const int64_t element = first + lane;
     CompensatedSum<Sum> sum;
     if (element < g.elements) {
-#pragma unroll 4
-      for (int64_t part = warp; part < g.parts; part += kWarps) {
+#pragma unroll 8
+      for (int64_t part = threadIdx.x / kSumElements; part < g.parts; part += kRows) {
         sum.add(g.partial[part * g.elements + element]);
       }
     }
-    store_shared(&shared[threadIdx.x], sum);
+#pragma unroll
+    for (int distance = kSumElements; distance < kWarp; distance *= 2) add_lane(&sum, distance);
+    if (threadIdx.x % kWarp < kSumElements) store_shared(&shared[warp * kSumElements + lane], sum);
     __syncthreads();
-    if (warp == 0 && element < g.elements) {
+    if (threadIdx.x < kSumElements && element < g.elements) {
       for (int other = 1; other < kWarps; ++other) {
-        const CompensatedSum<Sum> theirs = load_shared(&shared[other * kWarp + lane]);
+        const CompensatedSum<Sum> theirs = load_shared(&shared[other * kSumElements + lane]);
         sum.add(theirs.sum);
         sum.lost += theirs.lost;
       }
@@ -97,7 +111,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
 // Where sum_parts() keeps its sums.
 template <typename T>
 constexpr int sum_parts_shared_bytes() {
-  return kThreads * static_cast<int>(sizeof(CompensatedSum<AccumulatorOf<T>>));
+  return kThreads / kWarp * kSumElements *
+         static_cast<int>(sizeof(CompensatedSum<AccumulatorOf<T>>));
 }
 
 }  // namespace tf_dwbp::gpu

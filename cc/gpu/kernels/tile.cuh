@@ -20,7 +20,8 @@
 // double); neighbouring threads read neighbouring words. A row's stride is its positions.
 // NCHW: a position is one element. A row's stride is whole vectors, and where memory is aligned, a
 // row begins with up to column_offset() elements that lie before its first position, so that
-// vectors are copied as they lie in memory. The planes of a block follow each other.
+// vectors, or parts of them, are copied as they lie in memory. The planes of a block follow each
+// other.
 #pragma once
 
 #include "cc/gpu/device.h"
@@ -30,53 +31,56 @@ namespace tf_dwbp::gpu {
 
 // Along one axis: the phase, and the first positions in it, of a block's tile.
 struct TileStart {
-  int64_t phase;
-  int64_t result;
-  int64_t source;
+  int phase;
+  int result;
+  int source;
 };
 
 template <int result_step, int source_step>
 __device__ TileStart start_of(int64_t index, int64_t tiles_of_phase, int size) {
   const Divided divided = divide(index, tiles_of_phase);
-  const int64_t result = divided.remainder * size;
-  return {divided.quotient, result, result * result_step / source_step};
+  const int result = static_cast<int>(divided.remainder) * size;
+  return {static_cast<int>(divided.quotient), result, result * result_step / source_step};
 }
 
 // Positions of a phase, as the tensors count them.
-__device__ inline int64_t source_position(const WindowAxis& axis, int64_t phase, int64_t s) {
+__device__ inline int source_position(const WindowAxis& axis, int phase, int s) {
   return axis.source_origin + phase + axis.phase_stride * s;
 }
-__device__ inline int64_t result_position(const WindowAxis& axis, int64_t phase, int64_t j) {
+__device__ inline int result_position(const WindowAxis& axis, int phase, int j) {
   return axis.result_origin + phase + axis.phase_stride * j;
 }
-__device__ inline bool inside(int64_t position, int64_t size) {
-  return static_cast<uint64_t>(position) < static_cast<uint64_t>(size);
+__device__ inline bool inside(int position, int size) {
+  return static_cast<unsigned>(position) < static_cast<unsigned>(size);
 }
 
+// The elements, up to `most`, that are copied at once from where rows of `stride` elements begin.
 template <typename T>
-__device__ bool is_aligned(const T* data, int64_t stride) {
-  return (reinterpret_cast<uintptr_t>(data) | static_cast<uintptr_t>(stride * sizeof(T))) %
-             kVectorBytes ==
-         0;
+__device__ int aligned_elements(const T* data, int64_t stride, int most) {
+  const auto bits = static_cast<unsigned>(reinterpret_cast<uintptr_t>(data)) |
+                    static_cast<unsigned>(stride * static_cast<int64_t>(sizeof(T)));
+  int elements = most;
+  while (elements > 1 && bits % (elements * sizeof(T)) != 0) elements /= 2;
+  return elements;
 }
 
-template <typename T>
-__device__ void copy_element(T* to, const T* from) {
-  if constexpr (sizeof(T) >= 4) {
-    copy_async<sizeof(T)>(to, from);
+// Copies n elements to shared memory, or sets them to zero. They are there after
+// wait_for_copies() and a barrier.
+template <int n, typename T>
+__device__ __forceinline__ void stage(T* to, const T* from, bool there) {
+  if constexpr (n * sizeof(T) >= 4) {
+    copy_async<n * sizeof(T)>(to, from, there);
   } else {
-    store_shared(to, T{__ldg(&from->bits)});
+    static_assert(n == 1, "smaller than a copy");
+    store_shared(to, there ? T{__ldg(&from->bits)} : T{});
   }
-}
-
-template <typename T>
-__device__ void set_zero(T* to, int count) {
-  for (int i = 0; i < count; ++i) store_shared(to + i, T{});
 }
 
 // The source that a tile meets, as rows of T in shared memory.
 template <typename T>
 struct Staging {
+  static constexpr int kVector = kVectorBytes / sizeof(T);
+
   const WindowAxis& height;
   const WindowAxis& width;
   const Tile& tile;
@@ -87,74 +91,102 @@ struct Staging {
   template <int word>
   __device__ void nhwc(T* shared, const T* image, int64_t channels, int64_t first_channel,
                        int lanes) const {
-    constexpr int kVector = kVectorBytes / sizeof(T);
-    if (is_aligned(image, channels)) {
-      nhwc_by<kVector>(shared, image, channels, first_channel, lanes * word / kVector);
+    const int unit = aligned_elements(image, channels, kVector);
+    const int all = lanes * word;
+    if (unit == kVector) {
+      nhwc_by<kVector>(shared, image, channels, first_channel, all);
+    } else if (word == 1 || unit > 1) {
+      nhwc_by<word>(shared, image, channels, first_channel, all);
     } else {
-      nhwc_by<word>(shared, image, channels, first_channel, lanes);
+      nhwc_by<1>(shared, image, channels, first_channel, all);
     }
   }
 
-  // NCHW: one plane. Rows begin at column_offset().
-  __device__ void nchw(T* shared, const T* plane) const {
-    constexpr int kVector = kVectorBytes / sizeof(T);
-    const int offset = column_offset(plane);
-    const int64_t first = source_position(width, x.phase, x.source) - offset;
-    const bool vectors = is_aligned(plane, width.source) && width.phase_stride == 1;
-    // Where rows are not staged by vectors, nothing comes before their first position.
-    const int unit = vectors ? kVector : 1;
-    const int units = vectors ? tile.row_stride / kVector : tile.source_columns;
-    for (Walk at(threadIdx.x, blockDim.x, units); at.row < tile.source_rows; at.next()) {
-      T* const to = shared + at.row * tile.row_stride + at.column * unit;
-      const int64_t sy = source_position(height, y.phase, y.source + at.row);
-      const int64_t sx = first + width.phase_stride * at.column * unit;
-      if (!inside(sy, height.source) || !inside(sx, width.source)) {
-        set_zero(to, unit);
-      } else if (vectors) {
-        copy_async<kVectorBytes>(to, plane + sy * width.source + sx);
-      } else {
-        copy_element(to, plane + sy * width.source + sx);
-      }
+  // NCHW: `planes` planes, one after the other, as in memory. Rows begin at column_offset().
+  template <int most = kVector>
+  __device__ void nchw(T* shared, const T* plane, int planes, int unit) const {
+    if constexpr (most > 1) {
+      if (unit < most) return nchw<most / 2>(shared, plane, planes, unit);
     }
+    nchw_by<most>(shared, plane, planes);
   }
 
-  // Columns that are staged before the first that is wanted, so that vectors are whole.
-  __device__ int column_offset(const T* plane) const {
-    constexpr int kVector = kVectorBytes / sizeof(T);
-    if (width.phase_stride != 1 || !is_aligned(plane, width.source)) return 0;
-    return static_cast<int>(source_position(width, x.phase, x.source) & (kVector - 1));
+  // NCHW: how many elements of the source's rows are copied at once.
+  __device__ int unit_of(const T* source) const {
+    return width.phase_stride == 1 ? aligned_elements(source, width.source, kVector) : 1;
+  }
+
+  // Columns that are staged before the first that is wanted, so that what is copied is aligned.
+  __device__ int column_offset(int unit) const {
+    return source_position(width, x.phase, x.source) & (unit - 1);
   }
 
  private:
-  // `units` of so many channels each, a power of two, make a position.
+  // Threads are neighbours along a position's `all` channels, a power of two, then along a row;
+  // each goes down its column, or every so many rows of it where rows are short.
   template <int unit>
   __device__ void nhwc_by(T* shared, const T* image, int64_t channels, int64_t first_channel,
-                          int units) const {
+                          int all) const {
+    const int units = all / unit;
     const int part = (threadIdx.x & (units - 1)) * unit;
     const int64_t channel = first_channel + part;
-    for (Walk at(threadIdx.x / units, blockDim.x / units, tile.source_columns);
-         at.row < tile.source_rows; at.next()) {
-      T* const to = shared + at.row * tile.row_stride + at.column * units * unit + part;
-      const int64_t sy = source_position(height, y.phase, y.source + at.row);
-      const int64_t sx = source_position(width, x.phase, x.source + at.column);
-      const bool there = inside(sy, height.source) && inside(sx, width.source);
-      const T* const from = there ? image + (sy * width.source + sx) * channels + channel : nullptr;
-      if constexpr (unit * sizeof(T) == kVectorBytes) {
-        if (there && channel < channels) {
-          copy_async<kVectorBytes>(to, from);
-        } else {
-          set_zero(to, unit);
-        }
-      } else {
-#pragma unroll
-        for (int i = 0; i < unit; ++i) {
-          if (there && channel + i < channels) {
-            copy_element(to + i, from + i);
-          } else {
-            set_zero(to + i, 1);
-          }
-        }
+    const int columns = blockDim.x / units;  // at once
+    int column = threadIdx.x / units, row = 0, rows = 1;
+    if (columns >= 2 * tile.source_columns) {
+      rows = columns / tile.source_columns;
+      row = column / tile.source_columns;
+      column -= row * tile.source_columns;
+      if (row >= rows) return;
+    }
+    const int64_t from_row = int64_t{width.source} * channels;
+    for (; column < tile.source_columns; column += columns) {
+      const int sx = source_position(width, x.phase, x.source + column);
+      const int sy = source_position(height, y.phase, y.source + row);
+      rows_of<unit>(shared + row * tile.row_stride + column * all + part,
+                    image + sy * from_row + sx * channels + channel,
+                    rows * height.phase_stride * from_row, sy, row, rows,
+                    inside(sx, width.source) && channel < channels);
+    }
+  }
+
+  template <int unit>
+  __device__ void nchw_by(T* shared, const T* plane, int planes) const {
+    const int offset = column_offset(unit);
+    const int units = (offset + tile.source_columns + unit - 1) / unit;  // of a row
+    int unit_of_row = threadIdx.x, first_row = 0, rows = 1;
+    if (static_cast<int>(blockDim.x) >= 2 * units) {
+      rows = blockDim.x / units;  // at once
+      first_row = threadIdx.x / units;
+      unit_of_row -= first_row * units;
+      if (first_row >= rows) return;
+    }
+    const int sy = source_position(height, y.phase, y.source + first_row);
+    const int64_t source_plane = int64_t{height.source} * width.source;
+    for (int at = unit_of_row; at < units; at += blockDim.x) {
+      const int sx =
+          source_position(width, x.phase, x.source) - offset + width.phase_stride * at * unit;
+      T* to = shared + first_row * tile.row_stride + at * unit;
+      const T* from = plane + int64_t{sy} * width.source + sx;
+      for (int p = 0; p < planes; ++p) {
+        rows_of<unit>(to, from, int64_t{rows} * height.phase_stride * width.source, sy, first_row,
+                      rows, inside(sx, width.source));
+        to += tile.source_rows * tile.row_stride;
+        from += source_plane;
       }
+    }
+  }
+
+  // Every so many rows of the tile, from `row`, which is source position sy.
+  template <int unit>
+  __device__ __forceinline__ void rows_of(T* to, const T* from, int64_t from_step, int sy, int row,
+                                          int rows, bool there) const {
+    const int to_step = rows * tile.row_stride, sy_step = rows * height.phase_stride;
+#pragma unroll 4
+    for (; row < tile.source_rows; row += rows) {
+      stage<unit>(to, from, there && inside(sy, height.source));
+      to += to_step;
+      from += from_step;
+      sy += sy_step;
     }
   }
 };
