@@ -34,6 +34,30 @@ constexpr bool same(const Configuration& a, const Configuration& b) {
   return a.taps == b.taps && a.result_step == b.result_step && a.source_step == b.source_step;
 }
 
+// Neighbours of the result have neighbours of the source.
+constexpr bool is_dense(const Configuration& c) {
+  return c.result_step == 1 && c.source_step == 1;
+}
+
+// Taps before the middle one, and the elements, a power of two, that are read where they meet.
+constexpr int lead(const Configuration& c) { return (c.taps - 1) / 2; }
+constexpr int side(const Configuration& c) {
+  int elements = 1;
+  while (elements < lead(c)) elements *= 2;
+  return elements;
+}
+
+// NCHW: how far behind the start of a staged row, which is a vector's, its first position is. Where
+// windows are dense, the middle tap of the first one is at a vector. At most, where they are not.
+constexpr int staged_offset(const Configuration& c, int vector) {
+  return is_dense(c) ? -lead(c) & (vector - 1) : vector - 1;
+}
+
+// NCHW: the elements of a staged row that is to hold so many positions.
+constexpr int staged_columns(const Configuration& c, int positions, int vector) {
+  return staged_offset(c, vector) + positions + (is_dense(c) ? side(c) - lead(c) : 0);
+}
+
 // The source positions that `results` consecutive result positions meet.
 constexpr int extent(const Configuration& c, int results) {
   return (c.result_step * (results - 1) + c.taps - 1) / c.source_step + 1;

@@ -24,6 +24,10 @@ int index_for(Op op, const Configuration& configuration) {
 Windows windows_of(const Problem& problem) {
   Windows windows;
   find_windows(problem, &windows);  // nothing is declined here
+  if (problem.geometry.layout == conv::Layout::kNCHW) {
+    align(windows.configuration, kVectorBytes / static_cast<int>(bytes_of(problem.dtype)),
+          &windows.width);
+  }
   return windows;
 }
 

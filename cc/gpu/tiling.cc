@@ -34,7 +34,8 @@ Tile tile_of(const Windows& w, const ThreadTile& thread, int rows, int columns, 
   tile.source_rows = extent(w.configuration, tile.rows);
   tile.source_columns = extent(w.configuration, tile.columns);
   tile.row_stride = lanes > 0 ? tile.source_columns * lanes * thread.channels
-                              : round_up(tile.source_columns + vector - 1, vector);
+                              : round_up(staged_columns(w.configuration, tile.source_columns, vector),
+                                         vector);
   tile.down = ceil_div(w.height.positions(), tile.rows);
   tile.across = ceil_div(w.width.positions(), tile.columns);
   return tile;
@@ -107,6 +108,8 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
   const bool nhwc = g.layout == Layout::kNHWC;
   blocks_resident = gather_blocks(w.configuration, g.layout, dtype_bytes);
   const int most_bytes = room(device, blocks_resident);
+  const int sum_bytes = std::max(dtype_bytes, 4);
+  const int filter_bytes = filter_stride(w.configuration, sum_bytes) * sum_bytes;
   const double enough = kBlocksOfMultiprocessor * device.multiprocessors;
   double best = std::numeric_limits<double>::infinity();
   for (const int most_lanes : nhwc ? choices(kLanes) : std::vector<int>{1}) {
@@ -114,41 +117,43 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
     const int width = try_lanes * thread.channels;
     for_each_size(w, thread, nhwc ? kMostThreadColumns : kThreads, [&](int rows, int columns) {
       const Tile try_tile = tile_of(w, thread, rows, columns, dtype_bytes, nhwc ? try_lanes : 0);
-      const int64_t bytes = int64_t{try_tile.source_rows} * try_tile.row_stride * dtype_bytes;
+      const int64_t bytes = int64_t{try_tile.source_rows} * try_tile.row_stride * dtype_bytes +
+                            (nhwc ? 0 : filter_bytes);
       // The smallest tile may be as large as it is.
       if (bytes > (rows * columns == 1 ? kMostSharedBytes : most_bytes)) return;
       const int64_t items = int64_t{rows} * columns * try_lanes;
       const int64_t images = nhwc ? g.batch : g.batch * g.channels;
       const int64_t try_channel_blocks = nhwc ? ceil_div(g.channels, width) : 1;
-      int64_t at_once = 1, try_planes = 1;
+      // Of whole planes as many as are worth it.
+      int64_t most_planes = 1;
       if (!nhwc && is_whole_plane(w, try_tile)) {
         const auto spread = static_cast<int64_t>(static_cast<double>(images) / enough);
-        const int64_t most = std::max<int64_t>(1, most_bytes / bytes);
-        at_once = std::clamp<int64_t>(kThreads / items, 1, most);
-        at_once = std::clamp<int64_t>(spread, 1, at_once);
-        const int64_t wanted = std::min<int64_t>(kWantedBytes, most_bytes);
-        const int64_t turns = std::min(wanted / (bytes * at_once), spread / at_once);
-        try_planes = at_once * std::max<int64_t>(1, turns);
+        most_planes = std::clamp<int64_t>(std::min(kWantedBytes, most_bytes) / bytes, 1,
+                                          std::max<int64_t>(1, spread));
       }
-      const int64_t plane_blocks = ceil_div(images, try_planes);
-      const double all =
-          static_cast<double>(plane_blocks) * try_channel_blocks * count(w, try_tile);
-      // Half a cache line at a time is slower, if a little; threads without a tile are idle.
-      const int64_t passes = ceil_div(items * at_once, kThreads);
-      const int try_threads = round_up(ceil_div(items * at_once, passes), kWarp);
-      const double busy = static_cast<double>(items * at_once) / (passes * try_threads);
-      const double cost = traffic(w, try_tile) * try_channel_blocks * width * idle(enough, all) *
-                          (1 + kCostOfIdleGather * (1 - busy)) * cost_of_lanes(try_lanes);
-      if (cost >= best) return;
-      best = cost;
-      tile = try_tile;
-      lanes = try_lanes;
-      planes = static_cast<int>(try_planes);
-      planes_at_once = static_cast<int>(at_once);
-      threads = try_threads;
-      shared_bytes = static_cast<int>(bytes * try_planes);
-      channel_blocks = nhwc ? try_channel_blocks : plane_blocks;
-      blocks = channel_blocks * count(w, try_tile) * (nhwc ? g.batch : 1);
+      for (int64_t try_planes = 1; try_planes <= most_planes; ++try_planes) {
+        const int64_t plane_blocks = ceil_div(images, try_planes);
+        const double all =
+            static_cast<double>(plane_blocks) * try_channel_blocks * count(w, try_tile);
+        const int64_t passes = ceil_div(items * try_planes, kThreads);
+        const int try_threads = round_up(ceil_div(items * try_planes, passes), kWarp);
+        const double busy =
+            static_cast<double>(items * try_planes) / static_cast<double>(passes * try_threads);
+        const double moved = traffic(w, try_tile) * static_cast<double>(images) *
+                             static_cast<double>(try_channel_blocks * width);
+        // Half a cache line at a time is slower, if a little; threads without a tile are idle.
+        const double cost = (moved * cost_of_lanes(try_lanes) + kCostOfBlock * all) *
+                            idle(enough, all) * (1 + kCostOfIdleGather * (1 - busy));
+        if (cost >= best) continue;
+        best = cost;
+        tile = try_tile;
+        lanes = try_lanes;
+        planes = static_cast<int>(try_planes);
+        threads = try_threads;
+        shared_bytes = static_cast<int>(bytes * try_planes);
+        channel_blocks = nhwc ? try_channel_blocks : plane_blocks;
+        blocks = channel_blocks * count(w, try_tile) * (nhwc ? g.batch : 1);
+      }
     });
   }
 }
@@ -174,8 +179,10 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
     const int groups = kThreads / try_lanes / try_channels;  // that share the items of a tile
     for_each_size(w, thread, nhwc ? kMostThreadColumns : kThreads, [&](int rows, int columns) {
       const Tile try_tile = tile_of(w, thread, rows, columns, dtype_bytes, nhwc ? try_lanes : 0);
-      const int64_t plane =
-          int64_t{try_tile.source_rows} * try_tile.row_stride * dtype_bytes * try_channels;
+      // NCHW: out_backprop's tile is staged, too.
+      const int64_t staged = int64_t{try_tile.source_rows} * try_tile.row_stride +
+                             (nhwc ? 0 : int64_t{try_tile.rows} * try_tile.columns);
+      const int64_t plane = staged * dtype_bytes * try_channels;
       const int64_t items = int64_t{rows} * columns;
       if (plane > (items == 1 ? kMostSharedBytes : most_bytes)) return;
       int64_t try_images = 1;

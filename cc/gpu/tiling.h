@@ -37,10 +37,8 @@ struct GatherTiling {
   Tile tile;
   // NHWC: words of channels in a block; a power of two. NCHW: 1.
   int lanes;
-  // NCHW: planes, of an image's channel each, in a block, and those that its threads take at the
-  // same time. NHWC: 1.
+  // NCHW: planes, of an image's channel each, in a block. NHWC: 1.
   int planes;
-  int planes_at_once;
   int64_t channel_blocks;  // NCHW: blocks of planes
   int64_t blocks;
 

@@ -42,23 +42,31 @@ constexpr int word_channels(int dtype_bytes) { return dtype_bytes < 4 ? 4 / dtyp
 //   NHWC: neighbouring threads are neighbouring channels. Seven columns divide the images of
 //   today's networks (7, 14, 28, ...), and being odd keep two tiles in a warp off each other's
 //   banks.
-//   NCHW: neighbouring threads are neighbouring columns, a word each.
+//   NCHW: neighbouring threads are neighbouring columns: a vector each, where windows are dense,
+//   or a word.
 constexpr ThreadTile gather_tile(const Configuration& c, conv::Layout layout, int dtype_bytes) {
   const int word = word_channels(dtype_bytes);
   if (layout == conv::Layout::kNHWC) {
     // An even number of rows: both parities. Four of them only where registers are plenty.
     if (c.source_step == 2) return {c.taps == 7 || word > 1 ? 2 : 4, 8, word};
-    return {c.taps == 3 && c.result_step == 1 ? 4 : 2, 7, word};
+    return {c.taps == 3 && c.result_step == 1 && word == 1 ? 4 : 2, 7, word};
   }
   if (c.source_step == 2) return {8, 2, 1};
-  return {c.result_step == 2 ? 4 : 8, word, 1};
+  if (c.result_step == 2) return {4, word, 1};
+  return {4, kVectorBytes / dtype_bytes, 1};
 }
 
 // Of the filter gradient (order): the sums are the filter's taps here.
 constexpr ThreadTile filter_grad_tile(conv::Layout layout, int dtype_bytes) {
   const int word = word_channels(dtype_bytes);
   if (layout == conv::Layout::kNHWC) return {1, 7, word};
-  return {8 / word, word, 1};
+  return {dtype_bytes < 4 ? 2 : 4, kVectorBytes / dtype_bytes, 1};
+}
+
+// NCHW: from a plane's filter in shared memory to the next, in elements, which makes whole vectors.
+constexpr int filter_stride(const Configuration& c, int sum_bytes) {
+  const int vector = kVectorBytes / sum_bytes;
+  return (c.taps * c.taps + vector - 1) / vector * vector;
 }
 
 // Registers
@@ -106,8 +114,10 @@ inline constexpr int kLeastLanes = kVectorBytes / 4;
 inline constexpr int kMostThreadRows = 32;
 inline constexpr int kMostThreadColumns = 8;
 // How much longer it takes if all threads were idle: they move as much as others while they wait.
-inline constexpr double kCostOfIdleGather = 0.2;
+inline constexpr double kCostOfIdleGather = 0.5;
 inline constexpr double kCostOfIdleFilterGrad = 0.5;
+// Elements. A block takes so much time besides: it begins, loads its filter and ends.
+inline constexpr double kCostOfBlock = 1000;
 
 // Filter gradient (order)
 

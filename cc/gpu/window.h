@@ -49,6 +49,10 @@ struct Windows {
 // Why no configuration, listed or not, fits the problem; or empty, and the windows.
 std::string find_windows(const conv::Problem& problem, Windows* windows);
 
+// Moves a dense axis's first window back, by less than `vector`, a power of two, so that the source
+// position of its middle tap is a multiple of that. Results before the first do not exist.
+void align(const Configuration& configuration, int vector, WindowAxis* axis);
+
 // Index of the configuration in the list, or -1.
 template <int n>
 int index_of(const Configuration& wanted, const Configuration (&list)[n]) {

@@ -6,8 +6,10 @@
 
 #include "cc/conv/math.h"
 #include "cc/gpu/device.h"
-#include "cc/gpu/kernels/filter_grad.cuh"
-#include "cc/gpu/kernels/gather.cuh"
+#include "cc/gpu/kernels/filter_grad_nchw.cuh"
+#include "cc/gpu/kernels/filter_grad_nhwc.cuh"
+#include "cc/gpu/kernels/gather_nchw.cuh"
+#include "cc/gpu/kernels/gather_nhwc.cuh"
 #include "cc/gpu/kernels/general.cuh"
 #include "cc/gpu/kernels/kernels.h"
 #include "cc/gpu/kernels/sum.cuh"

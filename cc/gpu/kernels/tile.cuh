@@ -18,10 +18,7 @@
 //
 // NHWC: a position is the block's channels, `lanes` words of 4 bytes next to each other (8 of a
 // double); neighbouring threads read neighbouring words. A row's stride is its positions.
-// NCHW: a position is one element. A row's stride is whole vectors, and where memory is aligned, a
-// row begins with up to column_offset() elements that lie before its first position, so that
-// vectors, or parts of them, are copied as they lie in memory. The planes of a block follow each
-// other.
+// NCHW: see plane.cuh.
 #pragma once
 
 #include "cc/gpu/device.h"
@@ -102,25 +99,6 @@ struct Staging {
     }
   }
 
-  // NCHW: `planes` planes, one after the other, as in memory. Rows begin at column_offset().
-  template <int most = kVector>
-  __device__ void nchw(T* shared, const T* plane, int planes, int unit) const {
-    if constexpr (most > 1) {
-      if (unit < most) return nchw<most / 2>(shared, plane, planes, unit);
-    }
-    nchw_by<most>(shared, plane, planes);
-  }
-
-  // NCHW: how many elements of the source's rows are copied at once.
-  __device__ int unit_of(const T* source) const {
-    return width.phase_stride == 1 ? aligned_elements(source, width.source, kVector) : 1;
-  }
-
-  // Columns that are staged before the first that is wanted, so that what is copied is aligned.
-  __device__ int column_offset(int unit) const {
-    return source_position(width, x.phase, x.source) & (unit - 1);
-  }
-
  private:
   // Threads are neighbours along a position's `all` channels, a power of two, then along a row;
   // each goes down its column, or every so many rows of it where rows are short.
@@ -146,33 +124,6 @@ struct Staging {
                     image + sy * from_row + sx * channels + channel,
                     rows * height.phase_stride * from_row, sy, row, rows,
                     inside(sx, width.source) && channel < channels);
-    }
-  }
-
-  template <int unit>
-  __device__ void nchw_by(T* shared, const T* plane, int planes) const {
-    const int offset = column_offset(unit);
-    const int units = (offset + tile.source_columns + unit - 1) / unit;  // of a row
-    int unit_of_row = threadIdx.x, first_row = 0, rows = 1;
-    if (static_cast<int>(blockDim.x) >= 2 * units) {
-      rows = blockDim.x / units;  // at once
-      first_row = threadIdx.x / units;
-      unit_of_row -= first_row * units;
-      if (first_row >= rows) return;
-    }
-    const int sy = source_position(height, y.phase, y.source + first_row);
-    const int64_t source_plane = int64_t{height.source} * width.source;
-    for (int at = unit_of_row; at < units; at += blockDim.x) {
-      const int sx =
-          source_position(width, x.phase, x.source) - offset + width.phase_stride * at * unit;
-      T* to = shared + first_row * tile.row_stride + at * unit;
-      const T* from = plane + int64_t{sy} * width.source + sx;
-      for (int p = 0; p < planes; ++p) {
-        rows_of<unit>(to, from, int64_t{rows} * height.phase_stride * width.source, sy, first_row,
-                      rows, inside(sx, width.source));
-        to += tile.source_rows * tile.row_stride;
-        from += source_plane;
-      }
     }
   }
 

@@ -1,0 +1,162 @@
+// Staging in NCHW: see tile.cuh. A position is one element. The planes of a block follow each other.
+// A staged row is whole vectors, and begins with up to a vector less one of elements that lie before
+// its first position, so that vectors, or parts of them, are copied as they lie in memory.
+#pragma once
+
+#include "cc/gpu/kernels/tile.cuh"
+
+namespace tf_dwbp::gpu {
+
+// Along one axis: where a tile begins in a tensor of `size` positions, and how far its neighbouring
+// positions are apart there.
+struct Along {
+  int first;
+  int step;
+  int size;
+};
+
+// Positions of a tensor's planes that are staged: rows x columns, the first of them `offset` elements
+// behind a staged row's start.
+template <typename T>
+struct PlaneTile {
+  static constexpr int kVector = kVectorBytes / sizeof(T);
+
+  Along y;
+  Along x;
+  int rows;
+  int columns;
+  int row_stride;  // staged
+  int offset;
+
+  // The elements that are copied at once, from planes that begin at `data`.
+  __device__ int unit(const T* data) const {
+    if (x.step != 1) return 1;
+    int unit = aligned_elements(data, x.size, kVector);
+    while (unit > 1 && ((x.first - offset) & (unit - 1)) != 0) unit /= 2;
+    return unit;
+  }
+
+  // Copies `planes` planes, by `unit` elements at once.
+  template <int most = kVector>
+  __device__ void stage(T* shared, const T* plane, int planes, int unit) const {
+    if constexpr (most > 1) {
+      if (unit < most) return stage<most / 2>(shared, plane, planes, unit);
+    }
+    stage_by<most>(shared, plane, planes);
+  }
+
+ private:
+  // Threads are neighbours along a row; each goes down, or takes every so many rows where rows are
+  // short.
+  template <int unit>
+  __device__ void stage_by(T* shared, const T* plane, int planes) const {
+    const int begin = offset & -unit;
+    const int units = (offset + columns - begin + unit - 1) / unit;  // of a row
+    int first_unit = threadIdx.x, first_row = 0, rows_at_once = 1;
+    if (static_cast<int>(blockDim.x) >= 2 * units) {
+      rows_at_once = blockDim.x / units;
+      first_row = threadIdx.x / units;
+      first_unit -= first_row * units;
+      if (first_row >= rows_at_once) return;
+    }
+    const int64_t plane_size = int64_t{y.size} * x.size;
+    for (int at = first_unit; at < units; at += blockDim.x) {
+      const int sx = x.first + x.step * (begin - offset + at * unit);
+      const int sy = y.first + y.step * first_row;
+      T* to = shared + first_row * row_stride + begin + at * unit;
+      const T* from = plane + int64_t{sy} * x.size + sx;
+      for (int p = 0; p < planes; ++p) {
+        down<unit>(to, from, sy, first_row, rows_at_once, inside(sx, x.size));
+        to += rows * row_stride;
+        from += plane_size;
+      }
+    }
+  }
+
+  // Every so many rows from `row` on, which is the tensor's sy.
+  template <int unit>
+  __device__ __forceinline__ void down(T* to, const T* from, int sy, int row, int rows_at_once,
+                                       bool there) const {
+    const int to_step = rows_at_once * row_stride, sy_step = rows_at_once * y.step;
+    const int64_t from_step = int64_t{sy_step} * x.size;
+#pragma unroll 4
+    for (; row < rows; row += rows_at_once) {
+      gpu::stage<unit>(to, from, there && inside(sy, y.size));
+      to += to_step;
+      from += from_step;
+      sy += sy_step;
+    }
+  }
+};
+
+// Where the first position of a tile is, in a staged row (see staged_offset()). What is not dense
+// lies as in memory.
+template <typename T>
+__device__ int offset_of(const Configuration& c, const WindowAxis& width, const TileStart& x) {
+  constexpr int kVector = kVectorBytes / sizeof(T);
+  if (is_dense(c)) return staged_offset(c, kVector);
+  return width.phase_stride == 1 ? source_position(width, x.phase, x.source) & (kVector - 1) : 0;
+}
+
+// The source of a tile, and what is read beside it.
+template <typename T>
+__device__ PlaneTile<T> source_tile(const Configuration& c, const Tile& tile,
+                                    const WindowAxis& height, const WindowAxis& width,
+                                    const TileStart& y, const TileStart& x) {
+  const int beside = is_dense(c) ? side(c) - lead(c) : 0;
+  return {{source_position(height, y.phase, y.source), height.phase_stride, height.source},
+          {source_position(width, x.phase, x.source) - width.phase_stride * beside,
+           width.phase_stride, width.source},
+          tile.source_rows,
+          tile.source_columns + 2 * beside,
+          tile.row_stride,
+          offset_of<T>(c, width, x) - beside};
+}
+
+// Loads n elements, as vectors of at most kVectorBytes; `from` is aligned to them.
+template <int n, typename T, typename Sum>
+__device__ __forceinline__ void load_elements(const T* from, Sum* to) {
+  constexpr int kVector = kVectorBytes / sizeof(T), kAtOnce = n < kVector ? n : kVector;
+#pragma unroll
+  for (int first = 0; first < n; first += kAtOnce) {
+    const auto loaded = load_shared<kAtOnce>(from + first);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) to[first + i] = widen(loaded.values[i]);
+  }
+}
+
+// A plane's filter, which lies in shared memory as whole vectors.
+template <int taps, typename Sum>
+__device__ __forceinline__ void load_filter(const Sum* from, Sum (&filter)[taps][1]) {
+  constexpr int kVector = kVectorBytes / sizeof(Sum);
+#pragma unroll
+  for (int first = 0; first < taps; first += kVector) {
+    const auto loaded = load_shared<kVector>(from + first);
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      if (first + i < taps) filter[first + i][0] = loaded.values[i];
+    }
+  }
+}
+
+// What a row of a thread's windows meets: `columns` elements, from `from` on.
+template <bool dense, int leading, int beside, int columns, typename T, typename Sum>
+__device__ __forceinline__ void load_row(const T* from, Sum (&row)[columns]) {
+  if constexpr (dense) {
+    // A vector, and what the taps before and after the middle one meet besides.
+    constexpr int kMiddle = columns - 2 * leading;
+    Sum read[beside];
+    load_elements<beside>(from + leading - beside, read);
+#pragma unroll
+    for (int i = 0; i < leading; ++i) row[i] = read[beside - leading + i];
+    load_elements<kMiddle>(from + leading, row + leading);
+    load_elements<beside>(from + leading + kMiddle, read);
+#pragma unroll
+    for (int i = 0; i < leading; ++i) row[leading + kMiddle + i] = read[i];
+  } else {
+#pragma unroll
+    for (int i = 0; i < columns; ++i) row[i] = widen(load_shared(from + i));
+  }
+}
+
+}  // namespace tf_dwbp::gpu
