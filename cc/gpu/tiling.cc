@@ -78,9 +78,10 @@ void for_each_size(const Windows& w, const ThreadTile& thread, int most_columns,
   });
 }
 
-// Words of channels that share a block.
-int lanes_for(int64_t channels, const ThreadTile& thread, int most) {
-  return std::max(kLeastLanes, power_of_two_from(ceil_div(channels, thread.channels), most));
+// Words of channels that share a block: a vector at least.
+int lanes_for(int64_t channels, const ThreadTile& thread, int most, int dtype_bytes) {
+  return std::max(kVectorBytes / dtype_bytes / thread.channels,
+                  power_of_two_from(ceil_div(channels, thread.channels), most));
 }
 
 template <int n>
@@ -113,7 +114,7 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
   const double enough = kBlocksOfMultiprocessor * device.multiprocessors;
   double best = std::numeric_limits<double>::infinity();
   for (const int most_lanes : nhwc ? choices(kLanes) : std::vector<int>{1}) {
-    const int try_lanes = nhwc ? lanes_for(g.channels, thread, most_lanes) : 1;
+    const int try_lanes = nhwc ? lanes_for(g.channels, thread, most_lanes, dtype_bytes) : 1;
     const int width = try_lanes * thread.channels;
     for_each_size(w, thread, nhwc ? kMostThreadColumns : kThreads, [&](int rows, int columns) {
       const Tile try_tile = tile_of(w, thread, rows, columns, dtype_bytes, nhwc ? try_lanes : 0);
@@ -160,7 +161,7 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
 
 FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dtype dtype) {
   const int dtype_bytes = static_cast<int>(bytes_of(dtype));
-  const ThreadTile thread = filter_grad_tile(g.layout, dtype_bytes);
+  const ThreadTile thread = filter_grad_tile(w.configuration, g.layout, dtype_bytes);
   const bool nhwc = g.layout == Layout::kNHWC;
   // Of a thread tile's products for a tap, those that are there.
   const int64_t terms_of_item = std::min<int64_t>(thread.rows, w.height.positions()) *
@@ -173,7 +174,7 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
   double best = std::numeric_limits<double>::infinity();
   // NHWC: words of channels; NCHW: channels, each of whole warps.
   for (const int most : nhwc ? choices(kLanes) : choices(kChannelsOfBlock)) {
-    const int try_lanes = nhwc ? lanes_for(g.channels, thread, most) : 1;
+    const int try_lanes = nhwc ? lanes_for(g.channels, thread, most, dtype_bytes) : 1;
     const int try_channels = nhwc ? 1 : power_of_two_from(g.channels, most);
     const int width = nhwc ? try_lanes * thread.channels : try_channels;
     const int groups = kThreads / try_lanes / try_channels;  // that share the items of a tile
@@ -207,9 +208,10 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
         const int64_t try_parts = ceil_div(all, of_part);
         if (of_part < longest && try_parts > parts_allowed) break;
         const double sums = static_cast<double>(try_parts) * taps * taps * sum_bytes / dtype_bytes;
-        const double cost =
-            (data + sums) * try_channel_blocks * width *
-            idle(kBlocksWanted, static_cast<double>(try_parts) * try_channel_blocks);
+        const double all_blocks = static_cast<double>(try_parts) * try_channel_blocks;
+        const double cost = ((data + sums) * try_channel_blocks * width +
+                             (kCostOfBlock + kCostOfSums * taps * taps) * all_blocks) *
+                            idle(kBlocksWanted, all_blocks);
         if (cost >= best) continue;
         best = cost;
         tile = try_tile;

@@ -23,7 +23,7 @@ inline constexpr int kResidentBlocks = 4;
 inline constexpr double kBlocksOfMultiprocessor = 2;
 // Bytes (order). So much of small planes is staged together, if there are enough: memory answers
 // late, and what was asked for by then has to keep it busy.
-inline constexpr int kWantedBytes = 16 << 10;
+inline constexpr int kWantedBytes = 32 << 10;
 
 // Thread tiles
 
@@ -57,8 +57,10 @@ constexpr ThreadTile gather_tile(const Configuration& c, conv::Layout layout, in
 }
 
 // Of the filter gradient (order): the sums are the filter's taps here.
-constexpr ThreadTile filter_grad_tile(conv::Layout layout, int dtype_bytes) {
-  const int word = word_channels(dtype_bytes);
+// Two channels' 5x5 or 7x7 taps take too many registers.
+constexpr ThreadTile filter_grad_tile(const Configuration& c, conv::Layout layout,
+                                      int dtype_bytes) {
+  const int word = c.taps >= 5 ? 1 : word_channels(dtype_bytes);
   if (layout == conv::Layout::kNHWC) return {1, 7, word};
   return {dtype_bytes < 4 ? 2 : 4, kVectorBytes / dtype_bytes, 1};
 }
@@ -92,14 +94,14 @@ constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dty
     if (c.taps == 5) besides = 16;
     if (c.taps == 7 && c.source_step == 1 && dtype_bytes == 4) besides = 32;
   }
+  if (layout == conv::Layout::kNHWC && c.taps == 7 && c.source_step == 2) besides = 16;
   return blocks_for(besides +
                     registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));
 }
 
 constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
-  const int addresses = layout == conv::Layout::kNHWC ? 33 : 0;  // of out_backprop's elements
-  return blocks_for(addresses +
-                    registers_of(c.taps, filter_grad_tile(layout, dtype_bytes), dtype_bytes));
+  const int besides = layout == conv::Layout::kNHWC && c.result_step == 2 ? 20 : 0;
+  return blocks_for(besides + registers_of(c.taps, filter_grad_tile(c, layout, dtype_bytes), dtype_bytes));
 }
 
 // Block tiles (order). What a size costs is estimated: elements that move, times factors.
@@ -108,8 +110,6 @@ constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, in
 inline constexpr int kLanes[] = {32, 16};
 // ... of which the half is slower, if a little.
 inline constexpr double kCostOfHalfLine = 1.05;
-// Words of channels in a block at least: a vector.
-inline constexpr int kLeastLanes = kVectorBytes / 4;
 // Thread tiles in a block's tile at most, down, and across in NHWC.
 inline constexpr int kMostThreadRows = 32;
 inline constexpr int kMostThreadColumns = 8;
@@ -121,11 +121,14 @@ inline constexpr double kCostOfBlock = 1000;
 
 // Filter gradient (order)
 
+// Elements, for each tap. A block takes so much time to add up what its threads have.
+inline constexpr double kCostOfSums = 80;
+
 // Products. So long a sum is kept without compensation.
 inline constexpr int kTermsOfSum = 256;
 // Blocks that keep any GPU of today busy. Not the device's own number: how sums are split into
 // parts must not depend on the device.
-inline constexpr int64_t kBlocksWanted = 1024;
+inline constexpr int64_t kBlocksWanted = 528;
 // Elements whose parts a block adds up: 32 bytes, which memory moves at once. So few, that the
 // parts are shared by many threads: each of their reads is waited for.
 inline constexpr int kSumElements = 8;

@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kFilterGradConfigurations[index];
   constexpr int taps = config.taps, stride = config.result_step;
-  constexpr ThreadTile thread = filter_grad_tile(conv::Layout::kNCHW, sizeof(T));
+  constexpr ThreadTile thread = filter_grad_tile(config, conv::Layout::kNCHW, sizeof(T));
   constexpr int rows = thread.rows, columns = thread.columns;
   const FilterGradTiling& tiling = g.tiling;
   const Tile& tile = tiling.tile;
@@ -53,13 +53,11 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
       const int64_t images_left = g.batch - t.images;
       const int images =
           images_left < tiling.images ? static_cast<int>(images_left) : tiling.images;
-      for (int image = 0; image < images; ++image) {
-        const int64_t plane = (t.images + image) * g.channels + first_channel;
-        input.stage(shared + image * tiling.channels * input_elements,
-                    g.input + plane * input_plane, channels, input.unit(g.input));
-        out.stage(shared_out + image * tiling.channels * out_elements, g.out + plane * out_plane,
-                  channels, out.unit(g.out));
-      }
+      const int64_t plane = t.images * g.channels + first_channel;
+      input.stage(shared, g.input + plane * input_plane, channels, images,
+                  g.channels * input_plane, tiling.channels * input_elements, input.unit(g.input));
+      out.stage(shared_out, g.out + plane * out_plane, channels, images, g.channels * out_plane,
+                tiling.channels * out_elements, out.unit(g.out));
       wait_for_copies();
       __syncthreads();
       if (own >= channels) continue;

@@ -7,10 +7,10 @@
 namespace tf_dwbp::gpu {
 
 // The elements of out_backprop of a thread's tile, from position (jy, jx) of a phase on; zeros where
-// there are none. `out` is the image's, from the thread's first channel on, of which `count` exist.
+// there are none, as from end_row on. `out` is the image's, from the thread's first channel on, of which `count` exist.
 template <int rows, int columns, int channels, typename T>
 __device__ __forceinline__ void load_tile(const WindowAxis& height, const WindowAxis& width,
-                                          const TileStart& ty, const TileStart& tx, int jy, int jx,
+                                          int end_row, const TileStart& ty, const TileStart& tx, int jy, int jx,
                                           const T* out, int64_t column_stride, bool together,
                                           int64_t count, Vector<T, channels> (&tile)[rows][columns]) {
   int oy = result_position(height, ty.phase, jy);
@@ -21,7 +21,7 @@ __device__ __forceinline__ void load_tile(const WindowAxis& height, const Window
   for (int y = 0; y < rows; ++y) {
 #pragma unroll
     for (int x = 0; x < columns; ++x) {
-      const bool there = oy < height.result && ox + width.phase_stride * x < width.result;
+      const bool there = oy < end_row && ox + width.phase_stride * x < width.result;
       tile[y][x] = load_word<channels>(from + x * from_column, there, together, count);
     }
     oy += height.phase_stride;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kFilterGradConfigurations[index];
   constexpr int taps = config.taps, stride = config.result_step;
-  constexpr ThreadTile thread = filter_grad_tile(conv::Layout::kNHWC, sizeof(T));
+  constexpr ThreadTile thread = filter_grad_tile(config, conv::Layout::kNHWC, sizeof(T));
   constexpr int rows = thread.rows, columns = thread.columns, word = thread.channels;
   const FilterGradTiling& tiling = g.tiling;
   const Tile& tile = tiling.tile;
@@ -66,14 +66,16 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
       const T* const image =
           g.out + t.images * g.height.result * g.width.result * g.channels + channel;
       const auto load = [&](const Walk& at, Vector<T, word>(&out)[rows][columns]) {
-        load_tile<rows, columns, word>(g.height, g.width, t.y, t.x, t.y.result + at.row * rows,
+        const int end_row = at.row < tile.thread_rows ? g.height.result : 0;
+        load_tile<rows, columns, word>(g.height, g.width, end_row, t.y, t.x,
+                                       t.y.result + at.row * rows,
                                        t.x.result + at.column * columns, image, g.channels,
                                        together, channels_left, out);
       };
       // While the copies are under way; later ones while products are.
       Walk at(group, groups, tile.thread_columns);
       Vector<T, word> loaded[rows][columns] = {};
-      if (at.row < tile.thread_rows) load(at, loaded);
+      load(at, loaded);
       wait_for_copies();
       __syncthreads();
       while (at.row < tile.thread_rows) {
@@ -89,7 +91,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
           }
         }
         at.next();
-        if (at.row < tile.thread_rows) load(at, loaded);
+        load(at, loaded);
 #pragma unroll
         for (int sy = 0; sy < extent(config, rows); ++sy) {
           Sum row[extent(config, columns)][word];

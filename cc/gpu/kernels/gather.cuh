@@ -141,14 +141,16 @@ __device__ __forceinline__ bool has_nonfinite(const Sum (&filter)[taps][channels
 struct Place {
   int y;
   int x;
-  bool all_columns;  // are inside
+  bool all;  // of its positions are inside
 
-  template <int columns>
+  template <int rows, int columns>
   __device__ static Place of(const WindowAxis& height, const WindowAxis& width, const TileStart& ty,
                              const TileStart& tx, int jy, int jx) {
-    const int x = result_position(width, tx.phase, jx);
-    return {result_position(height, ty.phase, jy), x,
-            inside(x, width.result) && inside(x + width.phase_stride * (columns - 1), width.result)};
+    const int y = result_position(height, ty.phase, jy), x = result_position(width, tx.phase, jx);
+    return {y, x,
+            inside(y, height.result) && inside(x, width.result) &&
+                inside(y + height.phase_stride * (rows - 1), height.result) &&
+                inside(x + width.phase_stride * (columns - 1), width.result)};
   }
 };
 

@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
     const int64_t left = all_planes - first_plane;
     const int planes = left < tiling.planes ? static_cast<int>(left) : tiling.planes;
     const auto staging = source_tile<T>(config, tile, g.height, g.width, sy, sx);
-    staging.stage(shared, g.source + first_plane * source_plane, planes, staging.unit(g.source));
+    staging.stage(shared, g.source + first_plane * source_plane, planes, /*images=*/1,
+                  /*image_size=*/0, /*image_stride=*/0, staging.unit(g.source));
     const int64_t first_channel = divide(first_plane, g.channels).remainder;
     for (int i = threadIdx.x; i < planes * kFilterStride; i += blockDim.x) {
       const int p = i / kFilterStride, tap = i - p * kFilterStride;

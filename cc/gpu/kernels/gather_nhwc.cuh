@@ -77,28 +77,31 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
       Finish<T>::all(sums, channel, channels_left, g.epilogue);
 
       const int jy = staging.y.result + at.row * rows, jx = staging.x.result + at.column * columns;
-      const Place first = Place::of<columns>(g.height, g.width, staging.y, staging.x, jy, jx);
+      const Place first = Place::of<rows, columns>(g.height, g.width, staging.y, staging.x, jy, jx);
       T* to = result + (int64_t{first.y} * g.width.result + first.x) * g.channels;
-      int ry = first.y;
+      if (first.all && together) {
 #pragma unroll
-      for (int y = 0; y < rows; ++y) {
-        if (inside(ry, g.height.result)) {
-          if (first.all_columns) {
+        for (int y = 0; y < rows; ++y) {
+          T* row = to;
 #pragma unroll
-            for (int x = 0; x < columns; ++x) {
+          for (int x = 0; x < columns; ++x) {
+            Finish<T>::store(row, sums[y][x], true, word);
+            row += result_column;
+          }
+          to += result_row;
+        }
+      } else {
+#pragma unroll
+        for (int y = 0; y < rows; ++y) {
+          const bool row_there = inside(first.y + g.height.phase_stride * y, g.height.result);
+#pragma unroll
+          for (int x = 0; x < columns; ++x) {
+            if (row_there && inside(first.x + g.width.phase_stride * x, g.width.result)) {
               Finish<T>::store(to + x * result_column, sums[y][x], together, channels_left);
             }
-          } else {
-#pragma unroll
-            for (int x = 0; x < columns; ++x) {
-              if (inside(first.x + g.width.phase_stride * x, g.width.result)) {
-                Finish<T>::store(to + x * result_column, sums[y][x], together, channels_left);
-              }
-            }
           }
+          to += result_row;
         }
-        to += result_row;
-        ry += g.height.phase_stride;
       }
       for (uint64_t bits = again; bits != 0; bits &= bits - 1) {
         const int bit = __ffsll(static_cast<long long>(bits)) - 1;

@@ -36,55 +36,64 @@ struct PlaneTile {
     return unit;
   }
 
-  // Copies `planes` planes, by `unit` elements at once.
+  // Copies `planes` planes, which follow each other in memory, of each of `images` images, where
+  // they lie `image_size` elements apart; staged, images lie image_stride apart.
   template <int most = kVector>
-  __device__ void stage(T* shared, const T* plane, int planes, int unit) const {
+  __device__ void stage(T* shared, const T* data, int planes, int images, int64_t image_size,
+                        int image_stride, int unit) const {
     if constexpr (most > 1) {
-      if (unit < most) return stage<most / 2>(shared, plane, planes, unit);
+      if (unit < most) {
+        return stage<most / 2>(shared, data, planes, images, image_size, image_stride, unit);
+      }
     }
-    stage_by<most>(shared, plane, planes);
+    stage_by<most>(shared, data, planes, images, image_size, image_stride);
   }
 
  private:
-  // Threads are neighbours along a row; each goes down, or takes every so many rows where rows are
-  // short.
+  // Threads are neighbours along a row; each goes down the rows of all planes, or takes every so
+  // many of them where rows are short.
   template <int unit>
-  __device__ void stage_by(T* shared, const T* plane, int planes) const {
+  __device__ void stage_by(T* shared, const T* data, int planes, int images, int64_t image_size,
+                           int image_stride) const {
     const int begin = offset & -unit;
     const int units = (offset + columns - begin + unit - 1) / unit;  // of a row
-    int first_unit = threadIdx.x, first_row = 0, rows_at_once = 1;
+    int first_unit = threadIdx.x, first_line = 0, at_once = 1;
     if (static_cast<int>(blockDim.x) >= 2 * units) {
-      rows_at_once = blockDim.x / units;
-      first_row = threadIdx.x / units;
-      first_unit -= first_row * units;
-      if (first_row >= rows_at_once) return;
+      at_once = blockDim.x / units;
+      first_line = threadIdx.x / units;
+      first_unit -= first_line * units;
+      if (first_line >= at_once) return;
     }
+    const int first_plane = first_line / rows, first_row = first_line - first_plane * rows;
+    const int planes_at_once = at_once / rows, rows_at_once = at_once - planes_at_once * rows;
+    const int64_t row_size = int64_t{y.step} * x.size;
     const int64_t plane_size = int64_t{y.size} * x.size;
+    const int64_t next = planes_at_once * plane_size + rows_at_once * row_size;
+    const int64_t next_plane = plane_size - rows * row_size;
     for (int at = first_unit; at < units; at += blockDim.x) {
       const int sx = x.first + x.step * (begin - offset + at * unit);
-      const int sy = y.first + y.step * first_row;
-      T* to = shared + first_row * row_stride + begin + at * unit;
-      const T* from = plane + int64_t{sy} * x.size + sx;
-      for (int p = 0; p < planes; ++p) {
-        down<unit>(to, from, sy, first_row, rows_at_once, inside(sx, x.size));
-        to += rows * row_stride;
-        from += plane_size;
+      const bool there = inside(sx, x.size);
+      const T* from_image = data + first_plane * plane_size + y.first * int64_t{x.size} +
+                            first_row * row_size + sx;
+      T* to_image = shared + first_line * row_stride + begin + at * unit;
+      for (int image = 0; image < images; ++image) {
+        const T* from = from_image;
+        int row = first_row;
+        stage_lines<unit>(to_image, at_once * row_stride, first_line, at_once, planes * rows,
+                          [&](bool* exists) {
+                            const T* const here = from;
+                            *exists = there && inside(y.first + y.step * row, y.size);
+                            from += next;
+                            row += rows_at_once;
+                            if (row >= rows) {
+                              row -= rows;
+                              from += next_plane;
+                            }
+                            return here;
+                          });
+        from_image += image_size;
+        to_image += image_stride;
       }
-    }
-  }
-
-  // Every so many rows from `row` on, which is the tensor's sy.
-  template <int unit>
-  __device__ __forceinline__ void down(T* to, const T* from, int sy, int row, int rows_at_once,
-                                       bool there) const {
-    const int to_step = rows_at_once * row_stride, sy_step = rows_at_once * y.step;
-    const int64_t from_step = int64_t{sy_step} * x.size;
-#pragma unroll 4
-    for (; row < rows; row += rows_at_once) {
-      gpu::stage<unit>(to, from, there && inside(sy, y.size));
-      to += to_step;
-      from += from_step;
-      sy += sy_step;
     }
   }
 };

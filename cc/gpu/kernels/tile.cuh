@@ -61,15 +61,38 @@ __device__ int aligned_elements(const T* data, int64_t stride, int most) {
   return elements;
 }
 
-// Copies n elements to shared memory, or sets them to zero. They are there after
-// wait_for_copies() and a barrier.
-template <int n, typename T>
-__device__ __forceinline__ void stage(T* to, const T* from, bool there) {
+// Stages every `at_once`-th of so many lines, from `line` on, n elements of each; `next` gives where
+// a line begins, and whether it exists. What goes through registers is asked for some lines at a
+// time, so that memory is waited for less often.
+template <int n, typename T, typename Next>
+__device__ __forceinline__ void stage_lines(T* to, int to_step, int line, int at_once, int lines,
+                                            Next next) {
   if constexpr (n * sizeof(T) >= 4) {
-    copy_async<n * sizeof(T)>(to, from, there);
+#pragma unroll 4
+    for (; line < lines; line += at_once) {
+      bool exists;
+      const T* const from = next(&exists);
+      copy_async<n * sizeof(T)>(to, from, exists);
+      to += to_step;
+    }
   } else {
     static_assert(n == 1, "smaller than a copy");
-    store_shared(to, there ? T{__ldg(&from->bits)} : T{});
+    constexpr int kLines = 8;
+    while (line < lines) {
+      T loaded[kLines];
+#pragma unroll
+      for (int i = 0; i < kLines; ++i) {
+        bool exists;
+        const T* const from = next(&exists);
+        loaded[i] = exists && line + i * at_once < lines ? T{__ldg(&from->bits)} : T{};
+      }
+#pragma unroll
+      for (int i = 0; i < kLines; ++i) {
+        if (line + i * at_once < lines) store_shared(to, loaded[i]);
+        to += to_step;
+      }
+      line += kLines * at_once;
+    }
   }
 }
 
@@ -117,27 +140,21 @@ struct Staging {
       if (row >= rows) return;
     }
     const int64_t from_row = int64_t{width.source} * channels;
+    const int64_t from_step = rows * height.phase_stride * from_row;
     for (; column < tile.source_columns; column += columns) {
       const int sx = source_position(width, x.phase, x.source + column);
       const int sy = source_position(height, y.phase, y.source + row);
-      rows_of<unit>(shared + row * tile.row_stride + column * all + part,
-                    image + sy * from_row + sx * channels + channel,
-                    rows * height.phase_stride * from_row, sy, row, rows,
-                    inside(sx, width.source) && channel < channels);
-    }
-  }
-
-  // Every so many rows of the tile, from `row`, which is source position sy.
-  template <int unit>
-  __device__ __forceinline__ void rows_of(T* to, const T* from, int64_t from_step, int sy, int row,
-                                          int rows, bool there) const {
-    const int to_step = rows * tile.row_stride, sy_step = rows * height.phase_stride;
-#pragma unroll 4
-    for (; row < tile.source_rows; row += rows) {
-      stage<unit>(to, from, there && inside(sy, height.source));
-      to += to_step;
-      from += from_step;
-      sy += sy_step;
+      const bool there = inside(sx, width.source) && channel < channels;
+      const T* from = image + sy * from_row + sx * channels + channel;
+      int at = sy;
+      stage_lines<unit>(shared + row * tile.row_stride + column * all + part,
+                        rows * tile.row_stride, row, rows, tile.source_rows, [&](bool* exists) {
+                          const T* const here = from;
+                          *exists = there && inside(at, height.source);
+                          from += from_step;
+                          at += rows * height.phase_stride;
+                          return here;
+                        });
     }
   }
 };
