@@ -1,6 +1,8 @@
 // What kernels are written in: CUDA, or its emulation on the CPU.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -78,28 +80,65 @@ struct Walk {
   int step_;
 };
 
+// So many bytes, as they are loaded and stored at once.
+template <int bytes>
+struct BitsOf;
+template <>
+struct BitsOf<2> {
+  using Type = uint16_t;
+};
+template <>
+struct BitsOf<4> {
+  using Type = uint32_t;
+};
+template <>
+struct BitsOf<8> {
+  using Type = uint2;
+};
+template <>
+struct BitsOf<16> {
+  using Type = uint4;
+};
+
+template <int bytes>
+using Bits = typename BitsOf<bytes>::Type;
+
 template <typename T, int n>
 struct alignas(n * sizeof(T)) Vector {
   T values[n];
 };
 
-// Neighbours in global memory, as one access, which is aligned to its size.
+// The same bits as another type.
+template <typename To, typename From>
+__device__ __forceinline__ To from_bits(const From& bits) {
+  static_assert(sizeof(To) == sizeof(From), "the same size");
+  To to;
+  memcpy(&to, &bits, sizeof to);
+  return to;
+}
+template <typename From>
+__device__ __forceinline__ Bits<sizeof(From)> to_bits(const From& from) {
+  return from_bits<Bits<sizeof(From)>>(from);
+}
+
+// Neighbours in global memory, as one access, which is aligned to its size. A compiler takes
+// accesses to a structure of several elements apart; to bits it doesn't.
 template <int n, typename T>
 __device__ __forceinline__ Vector<T, n> load_vector(const T* from) {
   check_aligned(from, sizeof(Vector<T, n>));
-  return *reinterpret_cast<const Vector<T, n>*>(from);
+  return from_bits<Vector<T, n>>(*reinterpret_cast<const Bits<n * sizeof(T)>*>(from));
 }
 template <int n, typename T>
 __device__ __forceinline__ void store_vector(T* to, const Vector<T, n>& vector) {
   check_aligned(to, sizeof vector);
-  *reinterpret_cast<Vector<T, n>*>(to) = vector;
+  *reinterpret_cast<Bits<n * sizeof(T)>*>(to) = to_bits(vector);
 }
 
 // All accesses to shared memory but asynchronous copies.
 template <int n, typename T>
 __device__ __forceinline__ Vector<T, n> load_shared(const T* from) {
   check_read(from, sizeof(Vector<T, n>));
-  return *reinterpret_cast<const Vector<T, n>*>(from);
+  return from_bits<Vector<T, n>>(*reinterpret_cast<const Bits<n * sizeof(T)>*>(from));
 }
 template <typename T>
 __device__ __forceinline__ T load_shared(const T* from) {

@@ -170,7 +170,7 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
   const int sum_bytes = static_cast<int>(accumulator_bytes_of(dtype));
   const int64_t parts_allowed = most_parts(g, dtype);
   blocks_resident = filter_grad_blocks(w.configuration, g.layout, dtype_bytes);
-  const int most_bytes = room(kFilterGradDevice, blocks_resident);
+  const int most_bytes = kFilterGradBytes;
   double best = std::numeric_limits<double>::infinity();
   // NHWC: words of channels; NCHW: channels, each of whole warps.
   for (const int most : nhwc ? choices(kLanes) : choices(kChannelsOfBlock)) {
@@ -210,7 +210,8 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
         const double sums = static_cast<double>(try_parts) * taps * taps * sum_bytes / dtype_bytes;
         const double all_blocks = static_cast<double>(try_parts) * try_channel_blocks;
         const double cost = ((data + sums) * try_channel_blocks * width +
-                             (kCostOfBlock + kCostOfSums * taps * taps) * all_blocks) *
+                             (kCostOfBlock + kCostOfSums * taps * taps) * all_blocks +
+                             kCostOfTile * static_cast<double>(all * try_channel_blocks)) *
                             idle(kBlocksWanted, all_blocks);
         if (cost >= best) continue;
         best = cost;

@@ -107,7 +107,8 @@ constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, in
 // Block tiles (order). What a size costs is estimated: elements that move, times factors.
 
 // NHWC: words of channels in a block, half a cache line or a whole one ...
-inline constexpr int kLanes[] = {32, 16};
+inline constexpr int kMostLanes = 32;
+inline constexpr int kLanes[] = {kMostLanes, 16};
 // ... of which the half is slower, if a little.
 inline constexpr double kCostOfHalfLine = 1.05;
 // Thread tiles in a block's tile at most, down, and across in NHWC.
@@ -132,9 +133,11 @@ inline constexpr int64_t kBlocksWanted = 528;
 // Elements whose parts a block adds up: 32 bytes, which memory moves at once. So few, that the
 // parts are shared by many threads: each of their reads is waited for.
 inline constexpr int kSumElements = 8;
-// The device whose shared memory blocks share. Not that which runs them, for the same reason: one
-// of the generation that has least of it, but for the oldest, sm_75, which holds fewer blocks.
-inline constexpr Device kFilterGradDevice = {/*multiprocessors=*/0, 100 << 10, 1 << 10};
+// Bytes of shared memory that a block takes at most, unless its smallest tile is larger. Not a share
+// of the device's own memory, for the same reason. A large tile is waited for once.
+inline constexpr int kFilterGradBytes = 33 << 10;
+// Elements. So much is lost at each tile, while it is waited for.
+inline constexpr double kCostOfTile = 2000;
 // The parts' sums take at most one such share of what the operands take: a workspace is to be small
 // beside the tensors, and is written and read again.
 inline constexpr int64_t kOperandsOfWorkspace = 2;

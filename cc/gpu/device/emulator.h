@@ -114,6 +114,13 @@ inline int __ffsll(long long bits) { return __builtin_ffsll(bits); }
 
 namespace tf_dwbp::gpu {
 
+struct alignas(8) uint2 {
+  uint32_t x, y;
+};
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+
 inline unsigned char* shared_memory() { return emulator::shared_memory(); }
 
 using emulator::check_aligned;

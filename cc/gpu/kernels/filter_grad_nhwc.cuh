@@ -6,26 +6,84 @@
 
 namespace tf_dwbp::gpu {
 
-// The elements of out_backprop of a thread's tile, from position (jy, jx) of a phase on; zeros where
-// there are none, as from end_row on. `out` is the image's, from the thread's first channel on, of which `count` exist.
+// A word of channels as it lies in memory. Taken apart where it is used, not where it is loaded: that
+// would wait for it.
+template <int n, typename T>
+using Word = Bits<n * sizeof(T)>;
+
+// The first `count` of a word's channels.
+template <int n, typename T>
+__device__ Word<n, T> load_some(const T* from, int64_t count) {
+  Vector<T, n> loaded = {};
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    if (i < count) loaded.values[i] = from[i];
+  }
+  return to_bits(loaded);
+}
+
+// The elements of out_backprop of a thread's tile, from position (oy, ox) on, in steps of a phase;
+// zeros where there are none, as from end_row on. `from` is where the first is, or would be. If
+// `together`, a word is loaded as one; or else the first `count` of its channels.
 template <int rows, int columns, int channels, typename T>
 __device__ __forceinline__ void load_tile(const WindowAxis& height, const WindowAxis& width,
-                                          int end_row, const TileStart& ty, const TileStart& tx, int jy, int jx,
-                                          const T* out, int64_t column_stride, bool together,
-                                          int64_t count, Vector<T, channels> (&tile)[rows][columns]) {
-  int oy = result_position(height, ty.phase, jy);
-  const int ox = result_position(width, tx.phase, jx);
-  const T* from = out + (int64_t{oy} * width.result + ox) * column_stride;
-  const int64_t from_column = width.phase_stride * column_stride;
+                                          int end_row, int oy, int ox, const T* from,
+                                          int64_t column_stride, bool together, int64_t count,
+                                          Word<channels, T> (&tile)[rows][columns]) {
+  const int64_t row_step = int64_t{height.phase_stride} * width.result * column_stride;
+  const int64_t column_step = width.phase_stride * column_stride;
+  if (count <= 0) end_row = 0;
 #pragma unroll
   for (int y = 0; y < rows; ++y) {
+    const T* at = from;
+    const bool row_there = oy < end_row;
+    int column = ox;
+    if (channels == 1 || together) {
 #pragma unroll
-    for (int x = 0; x < columns; ++x) {
-      const bool there = oy < end_row && ox + width.phase_stride * x < width.result;
-      tile[y][x] = load_word<channels>(from + x * from_column, there, together, count);
+      for (int x = 0; x < columns; ++x) {
+        tile[y][x] = {};
+        if (row_there && column < width.result) {
+          check_aligned(at, sizeof(Word<channels, T>));
+          tile[y][x] = *reinterpret_cast<const Word<channels, T>*>(at);
+        }
+        at += column_step;
+        column += width.phase_stride;
+      }
+    } else {
+#pragma unroll
+      for (int x = 0; x < columns; ++x) {
+        tile[y][x] = row_there && column < width.result ? load_some<channels>(at, count) : Word<channels, T>{};
+        at += column_step;
+        column += width.phase_stride;
+      }
     }
     oy += height.phase_stride;
-    from += int64_t{height.phase_stride} * width.result * column_stride;
+    from += row_step;
+  }
+}
+
+// Adds to the sums of all taps what a thread's elements of out_backprop meet from `staged` on. The
+// stride of columns is known when it is compiled, if it is that of most calls: addresses are then
+// parts of instructions.
+template <int index, int known_stride, int rows, int columns, int channels, typename T,
+          typename Sum>
+__device__ __forceinline__ void add_tile(
+    const T* staged, int row_stride, int column_stride, const Sum (&out)[rows][columns][channels],
+    Sum (&sums)[kFilterGradConfigurations[index].taps * kFilterGradConfigurations[index].taps]
+               [channels]) {
+  constexpr Configuration config = kFilterGradConfigurations[index];
+  const int stride = known_stride > 0 ? known_stride : column_stride;
+#pragma unroll
+  for (int sy = 0; sy < extent(config, rows); ++sy) {
+    Sum row[extent(config, columns)][channels];
+#pragma unroll
+    for (int sx = 0; sx < extent(config, columns); ++sx) {
+      const auto met = load_shared<channels>(staged + sx * stride);
+#pragma unroll
+      for (int c = 0; c < channels; ++c) row[sx][c] = widen(met.values[c]);
+    }
+    staged += row_stride;
+    add_products<index>(sy, row, out, sums);
   }
 }
 
@@ -65,16 +123,17 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
           first_channel, tiling.lanes);
       const T* const image =
           g.out + t.images * g.height.result * g.width.result * g.channels + channel;
-      const auto load = [&](const Walk& at, Vector<T, word>(&out)[rows][columns]) {
-        const int end_row = at.row < tile.thread_rows ? g.height.result : 0;
-        load_tile<rows, columns, word>(g.height, g.width, end_row, t.y, t.x,
-                                       t.y.result + at.row * rows,
-                                       t.x.result + at.column * columns, image, g.channels,
-                                       together, channels_left, out);
+      const auto load = [&](const Walk& at, Word<word, T>(&out)[rows][columns]) {
+        const int oy = result_position(g.height, t.y.phase, t.y.result + at.row * rows);
+        const int ox = result_position(g.width, t.x.phase, t.x.result + at.column * columns);
+        load_tile<rows, columns, word>(
+            g.height, g.width, at.row < tile.thread_rows ? g.height.result : 0, oy, ox,
+            image + (int64_t{oy} * g.width.result + ox) * g.channels, g.channels, together,
+            channels_left, out);
       };
       // While the copies are under way; later ones while products are.
       Walk at(group, groups, tile.thread_columns);
-      Vector<T, word> loaded[rows][columns] = {};
+      Word<word, T> loaded[rows][columns];
       load(at, loaded);
       wait_for_copies();
       __syncthreads();
@@ -86,22 +145,17 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
         for (int y = 0; y < rows; ++y) {
 #pragma unroll
           for (int x = 0; x < columns; ++x) {
+            const auto parts = from_bits<Vector<T, word>>(loaded[y][x]);
 #pragma unroll
-            for (int c = 0; c < word; ++c) out[y][x][c] = widen(loaded[y][x].values[c]);
+            for (int c = 0; c < word; ++c) out[y][x][c] = widen(parts.values[c]);
           }
         }
         at.next();
         load(at, loaded);
-#pragma unroll
-        for (int sy = 0; sy < extent(config, rows); ++sy) {
-          Sum row[extent(config, columns)][word];
-#pragma unroll
-          for (int sx = 0; sx < extent(config, columns); ++sx) {
-            const auto met = load_shared<word>(staged + sy * tile.row_stride + sx * column_stride);
-#pragma unroll
-            for (int c = 0; c < word; ++c) row[sx][c] = widen(met.values[c]);
-          }
-          add_products<index>(sy, row, out, sums);
+        if (column_stride == kMostLanes * word) {
+          add_tile<index, kMostLanes * word>(staged, tile.row_stride, 0, out, sums);
+        } else {
+          add_tile<index, 0>(staged, tile.row_stride, column_stride, out, sums);
         }
       }
     }

@@ -7,21 +7,42 @@
 
 namespace tf_dwbp::gpu {
 
-// Stores what exists of n neighbours, the first of which is column x, `unit` at once: the columns
-// that there are, and where a row begins, are multiples of that.
-template <int most, typename T, int n>
-__device__ __forceinline__ void store_columns(T* to, int x, int columns, int unit,
-                                              const AccumulatorOf<T> (&sums)[n]) {
+// Stores what exists of a thread's tile, `unit` columns at once: where a row begins, and how many
+// columns there are, are multiples of that. Conditions come before the first store, and each goes to
+// an address of its own: nothing waits for the store before it.
+template <int most, int rows, int columns, typename T>
+__device__ __forceinline__ void store_tile(T* to, int64_t row_step, const Along& y, const Along& x,
+                                           int unit,
+                                           const AccumulatorOf<T> (&sums)[rows][columns][1]) {
   if constexpr (most > 1) {
-    if (unit < most) return store_columns<most / 2>(to, x, columns, unit, sums);
+    if (unit < most) {
+      return store_tile<most / 2, rows, columns>(to, row_step, y, x, unit, sums);
+    }
+  }
+  T* places[rows];
+  bool row_there[rows], column_there[columns / most];
+#pragma unroll
+  for (int row = 0; row < rows; ++row) {
+    places[row] = to + row * row_step;
+    row_there[row] = inside(y.first + y.step * row, y.size);
   }
 #pragma unroll
-  for (int first = 0; first < n; first += most) {
-    if (!inside(x + first, columns)) continue;
-    Vector<T, most> made;
+  for (int part = 0; part < columns / most; ++part) {
+    column_there[part] = inside(x.first + x.step * part * most, x.size);
+  }
 #pragma unroll
-    for (int i = 0; i < most; ++i) made.values[i] = Finish<T>::round(sums[first + i]);
-    store_vector(to + first, made);
+  for (int row = 0; row < rows; ++row) {
+#pragma unroll
+    for (int part = 0; part < columns / most; ++part) {
+      Vector<T, most> made;
+#pragma unroll
+      for (int i = 0; i < most; ++i) {
+        made.values[i] = Finish<T>::round(sums[row][part * most + i][0]);
+      }
+      if (row_there[row] && column_there[part]) {
+        store_vector(places[row] + x.step * part * most, made);
+      }
+    }
   }
 }
 
@@ -59,6 +80,7 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
     staging.stage(shared, g.source + first_plane * source_plane, planes, /*images=*/1,
                   /*image_size=*/0, /*image_stride=*/0, staging.unit(g.source));
     const int64_t first_channel = divide(first_plane, g.channels).remainder;
+#pragma unroll 4
     for (int i = threadIdx.x; i < planes * kFilterStride; i += blockDim.x) {
       const int p = i / kFilterStride, tap = i - p * kFilterStride;
       int64_t channel = first_channel + p;
@@ -98,32 +120,15 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
       const int first_y = result_position(g.height, sy.phase, jy);
       const int first_x = result_position(g.width, sx.phase, jx);
       T* const result = g.result + plane * result_plane;
-      T* to = result + int64_t{first_y} * g.width.result + first_x;
       // Neighbours in the tile are neighbours in memory, but for those of a phase.
       const int unit = g.width.phase_stride == 1
                            ? aligned_elements(g.result, g.width.result | first_x, columns)
-                           : 0;
-      int ry = first_y;
-#pragma unroll
-      for (int y = 0; y < rows; ++y) {
-        if (inside(ry, g.height.result)) {
-          Sum made[columns];
-#pragma unroll
-          for (int x = 0; x < columns; ++x) made[x] = sums[y][x][0];
-          if (unit > 0) {
-            store_columns<columns>(to, first_x, g.width.result, unit, made);
-          } else {
-#pragma unroll
-            for (int x = 0; x < columns; ++x) {
-              if (inside(first_x + g.width.phase_stride * x, g.width.result)) {
-                to[g.width.phase_stride * x] = Finish<T>::round(made[x]);
-              }
-            }
-          }
-        }
-        to += int64_t{g.height.phase_stride} * g.width.result;
-        ry += g.height.phase_stride;
-      }
+                           : 1;
+      store_tile<columns, rows, columns>(
+          result + int64_t{first_y} * g.width.result + first_x,
+          int64_t{g.height.phase_stride} * g.width.result,
+          {first_y, g.height.phase_stride, g.height.result},
+          {first_x, g.width.phase_stride, g.width.result}, unit, sums);
       for (uint64_t bits = again; bits != 0; bits &= bits - 1) {
         const int bit = __ffsll(static_cast<long long>(bits)) - 1;
         const int x = bit % columns, y = bit / columns;

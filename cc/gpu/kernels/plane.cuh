@@ -31,9 +31,7 @@ struct PlaneTile {
   // The elements that are copied at once, from planes that begin at `data`.
   __device__ int unit(const T* data) const {
     if (x.step != 1) return 1;
-    int unit = aligned_elements(data, x.size, kVector);
-    while (unit > 1 && ((x.first - offset) & (unit - 1)) != 0) unit /= 2;
-    return unit;
+    return aligned_elements(data, x.size | (x.first - offset), kVector);
   }
 
   // Copies `planes` planes, which follow each other in memory, of each of `images` images, where
@@ -50,49 +48,55 @@ struct PlaneTile {
   }
 
  private:
-  // Threads are neighbours along a row; each goes down the rows of all planes, or takes every so
-  // many of them where rows are short.
+  // Threads are neighbours along a row, then down a plane. Where a block has a thread for each of a
+  // plane's places, they keep them in all planes; or else they go down one after the other.
   template <int unit>
   __device__ void stage_by(T* shared, const T* data, int planes, int images, int64_t image_size,
                            int image_stride) const {
     const int begin = offset & -unit;
     const int units = (offset + columns - begin + unit - 1) / unit;  // of a row
-    int first_unit = threadIdx.x, first_line = 0, at_once = 1;
+    int first_unit = threadIdx.x, row = 0, plane = 0, rows_at_once = 1, planes_at_once = 0;
     if (static_cast<int>(blockDim.x) >= 2 * units) {
-      at_once = blockDim.x / units;
-      first_line = threadIdx.x / units;
-      first_unit -= first_line * units;
-      if (first_line >= at_once) return;
+      rows_at_once = blockDim.x / units;
+      row = threadIdx.x / units;
+      first_unit -= row * units;
+      planes_at_once = rows_at_once / rows;
+      if (planes_at_once > 0) {
+        plane = row / rows;
+        row -= plane * rows;
+      }
+      if (planes_at_once > 0 ? plane >= planes_at_once : row >= rows_at_once) return;
     }
-    const int first_plane = first_line / rows, first_row = first_line - first_plane * rows;
-    const int planes_at_once = at_once / rows, rows_at_once = at_once - planes_at_once * rows;
-    const int64_t row_size = int64_t{y.step} * x.size;
-    const int64_t plane_size = int64_t{y.size} * x.size;
-    const int64_t next = planes_at_once * plane_size + rows_at_once * row_size;
-    const int64_t next_plane = plane_size - rows * row_size;
+    const int64_t row_size = int64_t{y.step} * x.size, plane_size = int64_t{y.size} * x.size;
+    const int plane_stride = rows * row_stride;
     for (int at = first_unit; at < units; at += blockDim.x) {
       const int sx = x.first + x.step * (begin - offset + at * unit);
-      const bool there = inside(sx, x.size);
-      const T* from_image = data + first_plane * plane_size + y.first * int64_t{x.size} +
-                            first_row * row_size + sx;
-      T* to_image = shared + first_line * row_stride + begin + at * unit;
-      for (int image = 0; image < images; ++image) {
-        const T* from = from_image;
-        int row = first_row;
-        stage_lines<unit>(to_image, at_once * row_stride, first_line, at_once, planes * rows,
-                          [&](bool* exists) {
-                            const T* const here = from;
-                            *exists = there && inside(y.first + y.step * row, y.size);
-                            from += next;
-                            row += rows_at_once;
-                            if (row >= rows) {
-                              row -= rows;
-                              from += next_plane;
-                            }
-                            return here;
-                          });
-        from_image += image_size;
-        to_image += image_stride;
+      const int sy = y.first + y.step * row;
+      const bool column_there = inside(sx, x.size);
+      const bool there = column_there && inside(sy, y.size);
+      T* to = shared + plane * plane_stride + row * row_stride + begin + at * unit;
+      const T* from = data + plane * plane_size + int64_t{sy} * x.size + sx;
+      for (int image = 0; image < images; ++image, to += image_stride, from += image_size) {
+        if (planes_at_once > 0) {
+          stage_lines<unit>(to, planes_at_once * plane_stride, plane, planes_at_once, planes,
+                            [&, next = from](bool* exists) mutable {
+                              const T* const here = next;
+                              *exists = there;
+                              next += planes_at_once * plane_size;
+                              return here;
+                            });
+          continue;
+        }
+        for (int p = 0; p < planes; ++p) {
+          stage_lines<unit>(to + p * plane_stride, rows_at_once * row_stride, row, rows_at_once,
+                            rows, [&, next = from + p * plane_size, line = sy](bool* exists) mutable {
+                              const T* const here = next;
+                              *exists = column_there && inside(line, y.size);
+                              next += rows_at_once * row_size;
+                              line += rows_at_once * y.step;
+                              return here;
+                            });
+        }
       }
     }
   }

@@ -17,25 +17,6 @@ __device__ __forceinline__ Sum sum_of_warp(Sum sum) {
   return sum;
 }
 
-// Loads n neighbours, the first `count` of which exist, or zeros if not `there`; as one if
-// `together`, where memory is aligned for that and all exist.
-template <int n, typename T>
-__device__ __forceinline__ Vector<T, n> load_word(const T* from, bool there, bool together,
-                                                  int64_t count) {
-  Vector<T, n> loaded = {};
-  if (!there) return loaded;
-  if constexpr (n > 1) {
-    if (!together) {
-#pragma unroll
-      for (int i = 0; i < n; ++i) {
-        if (i < count) loaded.values[i] = from[i];
-      }
-      return loaded;
-    }
-  }
-  return count > 0 ? load_vector<n>(from) : loaded;
-}
-
 // A sum and what rounding has taken from it (Neumaier). Not for compilers that are told that
 // floating point is associative.
 template <typename Sum>

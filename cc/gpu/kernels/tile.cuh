@@ -54,11 +54,9 @@ __device__ inline bool inside(int position, int size) {
 // The elements, up to `most`, that are copied at once from where rows of `stride` elements begin.
 template <typename T>
 __device__ int aligned_elements(const T* data, int64_t stride, int most) {
-  const auto bits = static_cast<unsigned>(reinterpret_cast<uintptr_t>(data)) |
-                    static_cast<unsigned>(stride * static_cast<int64_t>(sizeof(T)));
-  int elements = most;
-  while (elements > 1 && bits % (elements * sizeof(T)) != 0) elements /= 2;
-  return elements;
+  const unsigned bits = static_cast<unsigned>(reinterpret_cast<uintptr_t>(data)) / sizeof(T) |
+                        static_cast<unsigned>(stride) | static_cast<unsigned>(most);
+  return static_cast<int>(bits & -bits);
 }
 
 // Stages every `at_once`-th of so many lines, from `line` on, n elements of each; `next` gives where
