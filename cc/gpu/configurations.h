@@ -34,28 +34,38 @@ constexpr bool same(const Configuration& a, const Configuration& b) {
   return a.taps == b.taps && a.result_step == b.result_step && a.source_step == b.source_step;
 }
 
-// Neighbours of the result have neighbours of the source.
-constexpr bool is_dense(const Configuration& c) {
-  return c.result_step == 1 && c.source_step == 1;
+// NCHW: whether a thread's windows are read by vectors. Those of as many columns as a vector has
+// meet `lead` positions, result_step vectors, and a tail. There are result_step possible leads, from
+// least_lead() on, since a window's start has either parity; those of SAME padding are among them.
+constexpr bool reads_vectors(const Configuration& c) { return c.source_step == 1; }
+constexpr int least_lead(const Configuration& c) { return (c.taps - 1) / 2 - (c.result_step - 1); }
+constexpr int tail(const Configuration& c, int lead) { return c.taps - c.result_step - lead; }
+
+// The elements that are read at once where so many are met, beside a vector.
+constexpr int read_for(int elements) {
+  int read = elements > 0 ? 1 : 0;
+  while (read < elements) read *= 2;
+  return read;
+}
+// Those read besides, before and after.
+constexpr int beside_lead(int lead) { return read_for(lead) - lead; }
+constexpr int beside_tail(const Configuration& c, int lead) {
+  return read_for(tail(c, lead)) - tail(c, lead);
 }
 
-// Taps before the middle one, and the elements, a power of two, that are read where they meet.
-constexpr int lead(const Configuration& c) { return (c.taps - 1) / 2; }
-constexpr int side(const Configuration& c) {
-  int elements = 1;
-  while (elements < lead(c)) elements *= 2;
-  return elements;
-}
+// NCHW: how far behind the start of a staged row, which is a vector's, its first position is: the
+// first vector of the first window is at a vector.
+constexpr int staged_offset(int lead, int vector) { return -lead & (vector - 1); }
 
-// NCHW: how far behind the start of a staged row, which is a vector's, its first position is. Where
-// windows are dense, the middle tap of the first one is at a vector. At most, where they are not.
-constexpr int staged_offset(const Configuration& c, int vector) {
-  return is_dense(c) ? -lead(c) & (vector - 1) : vector - 1;
-}
-
-// NCHW: the elements of a staged row that is to hold so many positions.
+// NCHW: the elements of a staged row that is to hold so many positions, at most.
 constexpr int staged_columns(const Configuration& c, int positions, int vector) {
-  return staged_offset(c, vector) + positions + (is_dense(c) ? side(c) - lead(c) : 0);
+  if (!reads_vectors(c)) return vector - 1 + positions;
+  int most = 0;
+  for (int lead = least_lead(c); lead < least_lead(c) + c.result_step; ++lead) {
+    const int columns = staged_offset(lead, vector) + positions + beside_tail(c, lead);
+    most = columns > most ? columns : most;
+  }
+  return most;
 }
 
 // The source positions that `results` consecutive result positions meet.

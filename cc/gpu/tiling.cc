@@ -137,7 +137,9 @@ GatherTiling::GatherTiling(const conv::Geometry& g, const Windows& w, const Devi
         const double all =
             static_cast<double>(plane_blocks) * try_channel_blocks * count(w, try_tile);
         const int64_t passes = ceil_div(items * try_planes, kThreads);
-        const int try_threads = round_up(ceil_div(items * try_planes, passes), kWarp);
+        // Whole warps, and as many threads for each position that is staged (Staging::nhwc()).
+        const int try_threads =
+            round_up(ceil_div(items * try_planes, passes), nhwc ? std::max(kWarp, width) : kWarp);
         const double busy =
             static_cast<double>(items * try_planes) / static_cast<double>(passes * try_threads);
         const double moved = traffic(w, try_tile) * static_cast<double>(images) *

@@ -42,8 +42,7 @@ constexpr int word_channels(int dtype_bytes) { return dtype_bytes < 4 ? 4 / dtyp
 //   NHWC: neighbouring threads are neighbouring channels. Seven columns divide the images of
 //   today's networks (7, 14, 28, ...), and being odd keep two tiles in a warp off each other's
 //   banks.
-//   NCHW: neighbouring threads are neighbouring columns: a vector each, where windows are dense,
-//   or a word.
+//   NCHW: neighbouring threads are neighbouring columns, a vector each.
 constexpr ThreadTile gather_tile(const Configuration& c, conv::Layout layout, int dtype_bytes) {
   const int word = word_channels(dtype_bytes);
   if (layout == conv::Layout::kNHWC) {
@@ -51,8 +50,6 @@ constexpr ThreadTile gather_tile(const Configuration& c, conv::Layout layout, in
     if (c.source_step == 2) return {c.taps == 7 || word > 1 ? 2 : 4, 8, word};
     return {c.taps == 3 && c.result_step == 1 && word == 1 ? 4 : 2, 7, word};
   }
-  if (c.source_step == 2) return {8, 2, 1};
-  if (c.result_step == 2) return {4, word, 1};
   return {4, kVectorBytes / dtype_bytes, 1};
 }
 
@@ -78,7 +75,7 @@ constexpr int filter_stride(const Configuration& c, int sum_bytes) {
 // are those that filter, sums and what else lives as long take. That nothing is left for memory is
 // what tests/gpu/registers_test.py holds builds to.
 constexpr int blocks_for(int values) {
-  return values <= 48 ? kResidentBlocks : values <= 80 ? 3 : 2;
+  return values <= 48 ? kResidentBlocks : values <= 84 ? 3 : 2;
 }
 
 // Registers of a thread's filter, or its gradient, and of a tile of its sums or factors.
@@ -90,10 +87,6 @@ constexpr int registers_of(int taps, const ThreadTile& tile, int dtype_bytes) {
 // What ptxas needs besides, found by its spills.
 constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
   int besides = 0;
-  if (layout == conv::Layout::kNCHW) {
-    if (c.taps == 5) besides = 16;
-    if (c.taps == 7 && c.source_step == 1 && dtype_bytes == 4) besides = 32;
-  }
   if (layout == conv::Layout::kNHWC && c.taps == 7 && c.source_step == 2) besides = 16;
   return blocks_for(besides +
                     registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));

@@ -66,11 +66,11 @@ std::string find_windows(const conv::Problem& problem, Windows* windows) {
   return why;
 }
 
-void align(const Configuration& configuration, int vector, WindowAxis* axis) {
-  if (!is_dense(configuration) || axis->phase_stride != 1) return;
-  const int back = (axis->source_origin + lead(configuration)) & (vector - 1);
+void align(const Configuration& c, int vector, WindowAxis* axis) {
+  if (!reads_vectors(c) || axis->phase_stride != 1) return;
+  const int back = (axis->source_origin + lead_of(c, *axis)) & (vector - 1);
   axis->source_origin -= back;
-  axis->result_origin -= back;
+  axis->result_origin -= back / c.result_step;
 }
 
 }  // namespace tf_dwbp::gpu

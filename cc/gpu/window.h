@@ -49,8 +49,13 @@ struct Windows {
 // Why no configuration, listed or not, fits the problem; or empty, and the windows.
 std::string find_windows(const conv::Problem& problem, Windows* windows);
 
-// Moves a dense axis's first window back, by less than `vector`, a power of two, so that the source
-// position of its middle tap is a multiple of that. Results before the first do not exist.
+// NCHW: which lead (see reads_vectors()) windows along the axis have.
+constexpr int lead_of(const Configuration& c, const WindowAxis& axis) {
+  return least_lead(c) + ((axis.source_origin + least_lead(c)) & (c.result_step - 1));
+}
+
+// NCHW: moves the first window back, by less than `vector` source positions, a power of two, so that
+// its first vector is one in memory. Results before the first do not exist.
 void align(const Configuration& configuration, int vector, WindowAxis* axis);
 
 // Index of the configuration in the list, or -1.

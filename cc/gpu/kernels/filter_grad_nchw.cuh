@@ -80,16 +80,15 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
 #pragma unroll
           for (int x = 0; x < columns; ++x) factors[y][x][0] = loaded[x];
         }
+        with_lead<taps, stride, 1>(g.width, [&](auto lead) {
+          constexpr int kLead = decltype(lead)::kValue;
 #pragma unroll
-        for (int sy = 0; sy < extent(config, rows); ++sy) {
-          Sum met[extent(config, columns)];
-          load_row<is_dense(config), lead(config), side(config)>(staged + sy * tile.row_stride,
-                                                                 met);
-          Sum met_row[extent(config, columns)][1];
-#pragma unroll
-          for (int x = 0; x < extent(config, columns); ++x) met_row[x][0] = met[x];
-          add_products<index>(sy, met_row, factors, sums);
-        }
+          for (int sy = 0; sy < extent(config, rows); ++sy) {
+            Sum met[extent(config, columns)][1];
+            load_row<kLead, tail(config, kLead)>(staged + sy * tile.row_stride, met);
+            add_products<index>(sy, met, factors, sums);
+          }
+        });
       }
     }
 

@@ -102,15 +102,15 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
                               row * rows * rs / ss * tile.row_stride +
                               at.column * columns * rs / ss;
       Sum sums[rows][columns][1] = {};
+      with_lead<taps, rs, ss>(g.width, [&](auto lead) {
+        constexpr int kLead = decltype(lead)::kValue;
 #pragma unroll
-      for (int y = 0; y < extent(config, rows); ++y) {
-        Sum met[extent(config, columns)];
-        load_row<is_dense(config), lead(config), side(config)>(staged + y * tile.row_stride, met);
-        Sum met_row[extent(config, columns)][1];
-#pragma unroll
-        for (int x = 0; x < extent(config, columns); ++x) met_row[x][0] = met[x];
-        add_row<index>(y, met_row, filter, sums);
-      }
+        for (int y = 0; y < extent(config, rows); ++y) {
+          Sum met[extent(config, columns)][1];
+          load_row<kLead, tail(config, kLead)>(staged + y * tile.row_stride, met);
+          add_row<index>(y, met, filter, sums);
+        }
+      });
       const uint64_t again = has_nonfinite(filter) ? nans(sums) : 0;
       int64_t channel = first_channel + p;
       while (channel >= g.channels) channel -= g.channels;

@@ -102,12 +102,12 @@ struct PlaneTile {
   }
 };
 
-// Where the first position of a tile is, in a staged row (see staged_offset()). What is not dense
-// lies as in memory.
+// Where the first position of a tile is, in a staged row (see staged_offset()); where windows are
+// not read by vectors, as it lies in memory.
 template <typename T>
 __device__ int offset_of(const Configuration& c, const WindowAxis& width, const TileStart& x) {
   constexpr int kVector = kVectorBytes / sizeof(T);
-  if (is_dense(c)) return staged_offset(c, kVector);
+  if (reads_vectors(c)) return staged_offset(lead_of(c, width), kVector);
   return width.phase_stride == 1 ? source_position(width, x.phase, x.source) & (kVector - 1) : 0;
 }
 
@@ -116,25 +116,29 @@ template <typename T>
 __device__ PlaneTile<T> source_tile(const Configuration& c, const Tile& tile,
                                     const WindowAxis& height, const WindowAxis& width,
                                     const TileStart& y, const TileStart& x) {
-  const int beside = is_dense(c) ? side(c) - lead(c) : 0;
+  const int lead = lead_of(c, width);
+  const int before = reads_vectors(c) ? beside_lead(lead) : 0;
+  const int after = reads_vectors(c) ? beside_tail(c, lead) : 0;
   return {{source_position(height, y.phase, y.source), height.phase_stride, height.source},
-          {source_position(width, x.phase, x.source) - width.phase_stride * beside,
+          {source_position(width, x.phase, x.source) - width.phase_stride * before,
            width.phase_stride, width.source},
           tile.source_rows,
-          tile.source_columns + 2 * beside,
+          tile.source_columns + before + after,
           tile.row_stride,
-          offset_of<T>(c, width, x) - beside};
+          offset_of<T>(c, width, x) - before};
 }
 
 // Loads n elements, as vectors of at most kVectorBytes; `from` is aligned to them.
 template <int n, typename T, typename Sum>
 __device__ __forceinline__ void load_elements(const T* from, Sum* to) {
   constexpr int kVector = kVectorBytes / sizeof(T), kAtOnce = n < kVector ? n : kVector;
+  if constexpr (n > 0) {
 #pragma unroll
-  for (int first = 0; first < n; first += kAtOnce) {
-    const auto loaded = load_shared<kAtOnce>(from + first);
+    for (int first = 0; first < n; first += kAtOnce) {
+      const auto loaded = load_shared<kAtOnce>(from + first);
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) to[first + i] = widen(loaded.values[i]);
+      for (int i = 0; i < kAtOnce; ++i) to[first + i] = widen(loaded.values[i]);
+    }
   }
 }
 
@@ -152,23 +156,42 @@ __device__ __forceinline__ void load_filter(const Sum* from, Sum (&filter)[taps]
   }
 }
 
-// What a row of a thread's windows meets: `columns` elements, from `from` on.
-template <bool dense, int leading, int beside, int columns, typename T, typename Sum>
-__device__ __forceinline__ void load_row(const T* from, Sum (&row)[columns]) {
-  if constexpr (dense) {
-    // A vector, and what the taps before and after the middle one meet besides.
-    constexpr int kMiddle = columns - 2 * leading;
-    Sum read[beside];
-    load_elements<beside>(from + leading - beside, read);
+// What a row of a thread's windows meets: `columns` elements, from `from` on, of which `lead` come
+// before whole vectors; with a lead below 0, one by one.
+template <int lead, int tail, int columns, typename T, typename Sum>
+__device__ __forceinline__ void load_row(const T* from, Sum (&row)[columns][1]) {
+  if constexpr (lead >= 0) {
+    constexpr int kBefore = read_for(lead), kAfter = read_for(tail);
+    constexpr int kMiddle = columns - lead - tail;
+    Sum read[kBefore + kMiddle + kAfter];
+    load_elements<kBefore>(from + lead - kBefore, read);
+    load_elements<kMiddle>(from + lead, read + kBefore);
+    load_elements<kAfter>(from + lead + kMiddle, read + kBefore + kMiddle);
 #pragma unroll
-    for (int i = 0; i < leading; ++i) row[i] = read[beside - leading + i];
-    load_elements<kMiddle>(from + leading, row + leading);
-    load_elements<beside>(from + leading + kMiddle, read);
-#pragma unroll
-    for (int i = 0; i < leading; ++i) row[leading + kMiddle + i] = read[i];
+    for (int i = 0; i < columns; ++i) row[i][0] = read[kBefore - lead + i];
   } else {
 #pragma unroll
-    for (int i = 0; i < columns; ++i) row[i] = widen(load_shared(from + i));
+    for (int i = 0; i < columns; ++i) row[i][0] = widen(load_shared(from + i));
+  }
+}
+
+// Calls run(lead) with what lead_of() says, known when it is compiled; with -1 if windows are not
+// read by vectors.
+template <int value>
+struct Lead {
+  static constexpr int kValue = value;
+};
+template <int taps, int result_step, int source_step, typename Run>
+__device__ __forceinline__ void with_lead(const WindowAxis& width, Run run) {
+  constexpr Configuration c{taps, result_step, source_step};
+  if constexpr (!reads_vectors(c)) {
+    run(Lead<-1>());
+  } else if constexpr (result_step == 1) {
+    run(Lead<least_lead(c)>());
+  } else if (lead_of(c, width) == least_lead(c)) {
+    run(Lead<least_lead(c)>());
+  } else {
+    run(Lead<least_lead(c) + 1>());
   }
 }
 
