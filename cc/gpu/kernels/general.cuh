@@ -44,6 +44,13 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   const int64_t result_stride = nhwc ? all.channels : 1;
   const int64_t source_plane = height.source() * width.source();
   const int64_t last_tap = height.taps() * width.taps() - 1;
+  // From a tap to the next of those that are met, and between the source positions that meet them,
+  // backwards.
+  const int64_t direction = all.reversed ? -filter_channels : filter_channels;
+  const int64_t filter_row = height.tap_step() * g.filter_columns * direction;
+  const int64_t filter_column = width.tap_step() * direction;
+  const int64_t source_row = height.source_step() * width.source() * source_stride;
+  const int64_t source_column = width.source_step() * source_stride;
 
   for (int64_t item = int64_t{blockIdx.x} * kThreads + threadIdx.x; item < g.items;
        item += int64_t{gridDim.x} * kThreads) {
@@ -79,23 +86,29 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       conv::TapRange across = first;
       across.source += i * width.phase_shift();
       across = width.clip(across);
+      const int64_t first_tap = down.tap * g.filter_columns + across.tap;
+      const int64_t first_source = down.source * width.source() + across.source;
+      const T* filter =
+          g.filter + (all.reversed ? last_tap - first_tap : first_tap) * filter_channels +
+          channel * all.multiplier;
       Sum sum = 0;
-      for (int64_t m = 0; m < all.multiplier; ++m) {
-        const int64_t filter_channel = channel * all.multiplier + m;
-        const int64_t from = filter_channel / all.repeat;
-        const T* const source = g.source + (nhwc ? b * source_plane * source_channels + from
-                                                 : (b * source_channels + from) * source_plane);
+      for (int64_t m = 0; m < all.multiplier; ++m, ++filter) {
+        const int64_t from = divide(channel * all.multiplier + m, all.repeat).quotient;
+        const T* source = g.source +
+                          (nhwc ? b * source_plane * source_channels + from
+                                : (b * source_channels + from) * source_plane) +
+                          first_source * source_stride;
+        const T* row_filter = filter;
         for (int64_t ny = 0; ny < down.count; ++ny) {
-          const int64_t tap_row = (down.tap + ny * height.tap_step()) * g.filter_columns;
-          const T* const row =
-              source + (down.source - ny * height.source_step()) * width.source() * source_stride;
+          const T *f = row_filter, *at = source;
+#pragma unroll 4
           for (int64_t nx = 0; nx < across.count; ++nx) {
-            const int64_t tap = tap_row + across.tap + nx * width.tap_step();
-            const T* const f =
-                g.filter + (all.reversed ? last_tap - tap : tap) * filter_channels + filter_channel;
-            sum +=
-                widen(*f) * widen(row[(across.source - nx * width.source_step()) * source_stride]);
+            sum += widen(*f) * widen(*at);
+            f += filter_column;
+            at -= source_column;
           }
+          row_filter += filter_row;
+          source -= source_row;
         }
       }
       Finish<T>::one(&g.result[result_row + x * result_stride], sum, channel, g.epilogue);
@@ -140,6 +153,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   const int64_t out_channels = call.out_channels();
   const int64_t input_stride = nhwc ? call.channels : 1;  // from a column to the next
   const int64_t out_stride = nhwc ? out_channels : 1;
+  const int64_t input_step = cut.column_threads * call.width.stride * input_stride;
+  const int64_t out_step = cut.column_threads * out_stride;
   const int64_t taps = call.height.filter * call.width.filter;
   Sum* const shared = reinterpret_cast<Sum*>(shared_memory());
   const int lane = threadIdx.x & (cut.lanes - 1), group = threadIdx.x / cut.lanes;
@@ -152,7 +167,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     const Divided tap = divide(by_tap.remainder, call.width.filter);
     const int64_t part = by_tap.quotient;
     const int64_t channel = by_channels.remainder * cut.lanes + lane;
-    const int64_t input_channel = channel < out_channels ? channel / call.multiplier : 0;
+    const int64_t input_channel = channel < out_channels ? divide(channel, call.multiplier).quotient : 0;
     const Outputs down(call.height, tap.quotient), across(call.width, tap.remainder);
     // What a thread adds is kept in runs as short as those of the other kernels.
     CompensatedSum<Sum> total;
@@ -176,11 +191,24 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
                                 input_channel
                           : ((at.quotient * call.channels + input_channel) * call.height.in + iy) *
                                 call.width.in);
-      for (int64_t ox = across.begin + column; ox < across.end; ox += cut.column_threads) {
-        const int64_t ix =
-            ox * call.width.stride + tap.remainder * call.width.dilation - call.width.pad_before;
-        sum += widen(input[ix * input_stride]) * widen(out[ox * out_stride]);
-        if (++terms == kTermsOfSum) {
+      const int64_t first = across.begin + column;
+      if (first >= across.end) continue;
+      int64_t left = (across.end - 1 - first) / cut.column_threads + 1;
+      const T* from = input + (first * call.width.stride + tap.remainder * call.width.dilation -
+                               call.width.pad_before) *
+                                  input_stride;
+      const T* with = out + first * out_stride;
+      while (left > 0) {
+        const int some = static_cast<int>(left < kTermsOfSum - terms ? left : kTermsOfSum - terms);
+#pragma unroll 4
+        for (int i = 0; i < some; ++i) {
+          sum += widen(*from) * widen(*with);
+          from += input_step;
+          with += out_step;
+        }
+        left -= some;
+        terms += some;
+        if (terms == kTermsOfSum) {
           total.add(sum);
           sum = 0;
           terms = 0;
