@@ -35,8 +35,9 @@ constexpr bool same(const Configuration& a, const Configuration& b) {
 }
 
 // NCHW: whether a thread's windows are read by vectors. Those of as many columns as a vector has
-// meet `lead` positions, result_step vectors, and a tail. There are result_step possible leads, from
-// least_lead() on, since a window's start has either parity; those of SAME padding are among them.
+// meet `lead` positions, result_step vectors, and a tail. There are result_step possible leads,
+// from least_lead() on, since a window's start has either parity; those of SAME padding are among
+// them.
 constexpr bool reads_vectors(const Configuration& c) { return c.source_step == 1; }
 constexpr int least_lead(const Configuration& c) { return (c.taps - 1) / 2 - (c.result_step - 1); }
 constexpr int tail(const Configuration& c, int lead) { return c.taps - c.result_step - lead; }

@@ -126,7 +126,7 @@ __device__ __forceinline__ Bits<sizeof(From)> to_bits(const From& from) {
 template <int n, typename T>
 __device__ __forceinline__ Vector<T, n> load_vector(const T* from) {
   check_aligned(from, sizeof(Vector<T, n>));
-  return from_bits<Vector<T, n>>(*reinterpret_cast<const Bits<n * sizeof(T)>*>(from));
+  return *reinterpret_cast<const Vector<T, n>*>(from);
 }
 template <int n, typename T>
 __device__ __forceinline__ void store_vector(T* to, const Vector<T, n>& vector) {
@@ -138,7 +138,7 @@ __device__ __forceinline__ void store_vector(T* to, const Vector<T, n>& vector) 
 template <int n, typename T>
 __device__ __forceinline__ Vector<T, n> load_shared(const T* from) {
   check_read(from, sizeof(Vector<T, n>));
-  return from_bits<Vector<T, n>>(*reinterpret_cast<const Bits<n * sizeof(T)>*>(from));
+  return *reinterpret_cast<const Vector<T, n>*>(from);
 }
 template <typename T>
 __device__ __forceinline__ T load_shared(const T* from) {

@@ -33,9 +33,9 @@ Tile tile_of(const Windows& w, const ThreadTile& thread, int rows, int columns, 
   tile.columns = columns * thread.columns;
   tile.source_rows = extent(w.configuration, tile.rows);
   tile.source_columns = extent(w.configuration, tile.columns);
-  tile.row_stride = lanes > 0 ? tile.source_columns * lanes * thread.channels
-                              : round_up(staged_columns(w.configuration, tile.source_columns, vector),
-                                         vector);
+  tile.row_stride =
+      lanes > 0 ? tile.source_columns * lanes * thread.channels
+                : round_up(staged_columns(w.configuration, tile.source_columns, vector), vector);
   tile.down = ceil_div(w.height.positions(), tile.rows);
   tile.across = ceil_div(w.width.positions(), tile.columns);
   return tile;
@@ -223,9 +223,8 @@ FilterGradTiling::FilterGradTiling(const conv::Geometry& g, const Windows& w, Dt
         images = static_cast<int>(try_images);
         // What threads add up at the end is there, too.
         const int rows_together = rows_of_sums(taps, thread.channels, sum_bytes);
-        shared_bytes =
-            std::max(static_cast<int>(plane * try_images),
-                     bytes_of_sums(taps, rows_together, thread.channels, sum_bytes));
+        shared_bytes = std::max(static_cast<int>(plane * try_images),
+                                bytes_of_sums(taps, rows_together, thread.channels, sum_bytes));
         channel_blocks = try_channel_blocks;
         tiles = all;
         tiles_of_part = of_part;

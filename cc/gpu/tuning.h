@@ -88,13 +88,15 @@ constexpr int registers_of(int taps, const ThreadTile& tile, int dtype_bytes) {
 constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
   int besides = 0;
   if (layout == conv::Layout::kNHWC && c.taps == 7 && c.source_step == 2) besides = 16;
+  if (layout == conv::Layout::kNCHW && c.result_step == 2) besides = 12;
   return blocks_for(besides +
                     registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));
 }
 
 constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
   const int besides = layout == conv::Layout::kNHWC && c.result_step == 2 ? 20 : 0;
-  return blocks_for(besides + registers_of(c.taps, filter_grad_tile(c, layout, dtype_bytes), dtype_bytes));
+  return blocks_for(besides +
+                    registers_of(c.taps, filter_grad_tile(c, layout, dtype_bytes), dtype_bytes));
 }
 
 // Block tiles (order). What a size costs is estimated: elements that move, times factors.
@@ -126,16 +128,16 @@ inline constexpr int64_t kBlocksWanted = 528;
 // Elements whose parts a block adds up: 32 bytes, which memory moves at once. So few, that the
 // parts are shared by many threads: each of their reads is waited for.
 inline constexpr int kSumElements = 8;
-// Bytes of shared memory that a block takes at most, unless its smallest tile is larger. Not a share
-// of the device's own memory, for the same reason. A large tile is waited for once.
+// Bytes of shared memory that a block takes at most, unless its smallest tile is larger. Not a
+// share of the device's own memory, for the same reason. A large tile is waited for once.
 inline constexpr int kFilterGradBytes = 33 << 10;
 // Elements. So much is lost at each tile, while it is waited for.
 inline constexpr double kCostOfTile = 2000;
 // The parts' sums take at most one such share of what the operands take: a workspace is to be small
 // beside the tensors, and is written and read again.
 inline constexpr int64_t kOperandsOfWorkspace = 2;
-// NHWC: the threads of a block add up their sums in so many bytes of shared memory, if a row of taps
-// fits, as many rows at a time as fit: each time takes two barriers.
+// NHWC: the threads of a block add up their sums in so many bytes of shared memory, if a row of
+// taps fits, as many rows at a time as fit: each time takes two barriers.
 inline constexpr int kBytesOfSums = 16 << 10;
 constexpr int bytes_of_sums(int taps, int rows, int channels, int sum_bytes) {
   return kThreads * rows * taps * channels * sum_bytes;

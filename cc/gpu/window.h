@@ -54,8 +54,8 @@ constexpr int lead_of(const Configuration& c, const WindowAxis& axis) {
   return least_lead(c) + ((axis.source_origin + least_lead(c)) & (c.result_step - 1));
 }
 
-// NCHW: moves the first window back, by less than `vector` source positions, a power of two, so that
-// its first vector is one in memory. Results before the first do not exist.
+// NCHW: moves the first window back, by less than `vector` source positions, a power of two, so
+// that its first vector is one in memory. Results before the first do not exist.
 void align(const Configuration& configuration, int vector, WindowAxis* axis);
 
 // Index of the configuration in the list, or -1.

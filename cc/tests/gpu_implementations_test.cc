@@ -192,7 +192,7 @@ TF_DWBP_TEST(a_workspace_is_as_large_as_needed) {
 // Plans are values: each may be run again, on another device, and after others are gone.
 TF_DWBP_TEST(plans_share_no_state) {
   const Device before = state().device;
-  const Device small{4, 48 << 10, 0}, large{132, 228 << 10, 1 << 10};
+  const Device small{4, 32 << 10, 0}, large{132, 228 << 10, 1 << 10};
   for (const Layout layout : kLayouts)
     for (const Op op : kAllOps) {
       const Axis axis = same_padded(56, 3, 1);

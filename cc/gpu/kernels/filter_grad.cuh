@@ -9,11 +9,11 @@
 //     partial[part][ky][kx] = sum
 //
 // Bound by memory like gather.cuh, and the same in its staging: the input's tile is in shared
-// memory, since each element meets several of out_backprop's. What a thread sums are the filter's taps, all of them in registers,
-// over all tiles of its block's part. At the part's end the block adds up its threads' sums and
-// leaves them in the workspace; a second kernel adds the parts. Which terms a thread has, and
-// the order in which anything is added, is fixed by the tiling, so that the same call gives the
-// same bits, without an atomic.
+// memory, since each element meets several of out_backprop's. What a thread sums are the filter's
+// taps, all of them in registers, over all tiles of its block's part. At the part's end the block
+// adds up its threads' sums and leaves them in the workspace; a second kernel adds the parts. Which
+// terms a thread has, and the order in which anything is added, is fixed by the tiling, so that the
+// same call gives the same bits, without an atomic.
 //
 // Sums of up to kTermsOfSum terms are kept plain. The few that a block adds up make little
 // difference; the parts, which may be many, are added with compensation (Neumaier's): the error

@@ -54,8 +54,8 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
       const int images =
           images_left < tiling.images ? static_cast<int>(images_left) : tiling.images;
       const int64_t plane = t.images * g.channels + first_channel;
-      input.stage(shared, g.input + plane * input_plane, channels, images,
-                  g.channels * input_plane, tiling.channels * input_elements, input.unit(g.input));
+      input.stage(shared, g.input + plane * input_plane, channels, images, g.channels * input_plane,
+                  tiling.channels * input_elements, input.unit(g.input));
       out.stage(shared_out, g.out + plane * out_plane, channels, images, g.channels * out_plane,
                 tiling.channels * out_elements, out.unit(g.out));
       wait_for_copies();

@@ -6,8 +6,8 @@
 
 namespace tf_dwbp::gpu {
 
-// A word of channels as it lies in memory. Taken apart where it is used, not where it is loaded: that
-// would wait for it.
+// A word of channels as it lies in memory. Taken apart where it is used, not where it is loaded:
+// that would wait for it.
 template <int n, typename T>
 using Word = Bits<n * sizeof(T)>;
 
@@ -52,7 +52,8 @@ __device__ __forceinline__ void load_tile(const WindowAxis& height, const Window
     } else {
 #pragma unroll
       for (int x = 0; x < columns; ++x) {
-        tile[y][x] = row_there && column < width.result ? load_some<channels>(at, count) : Word<channels, T>{};
+        tile[y][x] = row_there && column < width.result ? load_some<channels>(at, count)
+                                                        : Word<channels, T>{};
         at += column_step;
         column += width.phase_stride;
       }
@@ -126,10 +127,10 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
       const auto load = [&](const Walk& at, Word<word, T>(&out)[rows][columns]) {
         const int oy = result_position(g.height, t.y.phase, t.y.result + at.row * rows);
         const int ox = result_position(g.width, t.x.phase, t.x.result + at.column * columns);
-        load_tile<rows, columns, word>(
-            g.height, g.width, at.row < tile.thread_rows ? g.height.result : 0, oy, ox,
-            image + (int64_t{oy} * g.width.result + ox) * g.channels, g.channels, together,
-            channels_left, out);
+        load_tile<rows, columns, word>(g.height, g.width,
+                                       at.row < tile.thread_rows ? g.height.result : 0, oy, ox,
+                                       image + (int64_t{oy} * g.width.result + ox) * g.channels,
+                                       g.channels, together, channels_left, out);
       };
       // While the copies are under way; later ones while products are.
       Walk at(group, groups, tile.thread_columns);

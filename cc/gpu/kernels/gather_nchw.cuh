@@ -8,8 +8,8 @@
 namespace tf_dwbp::gpu {
 
 // Stores what exists of a thread's tile, `unit` columns at once: where a row begins, and how many
-// columns there are, are multiples of that. Conditions come before the first store, and each goes to
-// an address of its own: nothing waits for the store before it.
+// columns there are, are multiples of that. Conditions come before the first store, and each goes
+// to an address of its own: nothing waits for the store before it.
 template <int most, int rows, int columns, typename T>
 __device__ __forceinline__ void store_tile(T* to, int64_t row_step, const Along& y, const Along& x,
                                            int unit,
@@ -124,11 +124,11 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
       const int unit = g.width.phase_stride == 1
                            ? aligned_elements(g.result, g.width.result | first_x, columns)
                            : 1;
-      store_tile<columns, rows, columns>(
-          result + int64_t{first_y} * g.width.result + first_x,
-          int64_t{g.height.phase_stride} * g.width.result,
-          {first_y, g.height.phase_stride, g.height.result},
-          {first_x, g.width.phase_stride, g.width.result}, unit, sums);
+      store_tile<columns, rows, columns>(result + int64_t{first_y} * g.width.result + first_x,
+                                         int64_t{g.height.phase_stride} * g.width.result,
+                                         {first_y, g.height.phase_stride, g.height.result},
+                                         {first_x, g.width.phase_stride, g.width.result}, unit,
+                                         sums);
       for (uint64_t bits = again; bits != 0; bits &= bits - 1) {
         const int bit = __ffsll(static_cast<long long>(bits)) - 1;
         const int x = bit % columns, y = bit / columns;

@@ -1,12 +1,13 @@
-// The gather kernel for NHWC: see gather.cuh. Neighbouring threads are neighbouring words of channels.
+// The gather kernel for NHWC: see gather.cuh. Neighbouring threads are neighbouring words of
+// channels.
 #pragma once
 
 #include "cc/gpu/kernels/gather.cuh"
 
 namespace tf_dwbp::gpu {
 
-// Adds to a thread's tile of sums what it meets from `staged` on. The stride of columns is known when
-// it is compiled, if it is that of most calls: addresses are then parts of instructions.
+// Adds to a thread's tile of sums what it meets from `staged` on. The stride of columns is known
+// when it is compiled, if it is that of most calls: addresses are then parts of instructions.
 template <int index, int known_stride, int rows, int columns, int channels, typename T,
           typename Sum>
 __device__ __forceinline__ void add_tile(
@@ -128,10 +129,10 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
         if (c >= channels_left || !inside(ny, g.height.result) || !inside(nx, g.width.result)) {
           continue;
         }
-        const Sum sum = sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase,
-                                            jy + y, jx + x, image + channel + c, source_row,
-                                            g.channels, {g.filter + channel + c, g.channels,
-                                                         g.reversed});
+        const Sum sum =
+            sum_again<index, T>(g.height, g.width, staging.y.phase, staging.x.phase, jy + y, jx + x,
+                                image + channel + c, source_row, g.channels,
+                                {g.filter + channel + c, g.channels, g.reversed});
         Finish<T>::one(result + (int64_t{ny} * g.width.result + nx) * g.channels + c, sum,
                        channel + c, g.epilogue);
       }

@@ -88,9 +88,9 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       across = width.clip(across);
       const int64_t first_tap = down.tap * g.filter_columns + across.tap;
       const int64_t first_source = down.source * width.source() + across.source;
-      const T* filter =
-          g.filter + (all.reversed ? last_tap - first_tap : first_tap) * filter_channels +
-          channel * all.multiplier;
+      const T* filter = g.filter +
+                        (all.reversed ? last_tap - first_tap : first_tap) * filter_channels +
+                        channel * all.multiplier;
       Sum sum = 0;
       for (int64_t m = 0; m < all.multiplier; ++m, ++filter) {
         const int64_t from = divide(channel * all.multiplier + m, all.repeat).quotient;
@@ -167,7 +167,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     const Divided tap = divide(by_tap.remainder, call.width.filter);
     const int64_t part = by_tap.quotient;
     const int64_t channel = by_channels.remainder * cut.lanes + lane;
-    const int64_t input_channel = channel < out_channels ? divide(channel, call.multiplier).quotient : 0;
+    const int64_t input_channel =
+        channel < out_channels ? divide(channel, call.multiplier).quotient : 0;
     const Outputs down(call.height, tap.quotient), across(call.width, tap.remainder);
     // What a thread adds is kept in runs as short as those of the other kernels.
     CompensatedSum<Sum> total;

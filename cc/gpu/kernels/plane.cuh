@@ -1,6 +1,7 @@
-// Staging in NCHW: see tile.cuh. A position is one element. The planes of a block follow each other.
-// A staged row is whole vectors, and begins with up to a vector less one of elements that lie before
-// its first position, so that vectors, or parts of them, are copied as they lie in memory.
+// Staging in NCHW: see tile.cuh. A position is one element. The planes of a block follow each
+// other. A staged row is whole vectors, and begins with up to a vector less one of elements that
+// lie before its first position, so that vectors, or parts of them, are copied as they lie in
+// memory.
 #pragma once
 
 #include "cc/gpu/kernels/tile.cuh"
@@ -15,8 +16,8 @@ struct Along {
   int size;
 };
 
-// Positions of a tensor's planes that are staged: rows x columns, the first of them `offset` elements
-// behind a staged row's start.
+// Positions of a tensor's planes that are staged: rows x columns, the first of them `offset`
+// elements behind a staged row's start.
 template <typename T>
 struct PlaneTile {
   static constexpr int kVector = kVectorBytes / sizeof(T);
@@ -89,7 +90,8 @@ struct PlaneTile {
         }
         for (int p = 0; p < planes; ++p) {
           stage_lines<unit>(to + p * plane_stride, rows_at_once * row_stride, row, rows_at_once,
-                            rows, [&, next = from + p * plane_size, line = sy](bool* exists) mutable {
+                            rows,
+                            [&, next = from + p * plane_size, line = sy](bool* exists) mutable {
                               const T* const here = next;
                               *exists = column_there && inside(line, y.size);
                               next += rows_at_once * row_size;

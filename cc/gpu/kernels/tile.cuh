@@ -59,9 +59,9 @@ __device__ int aligned_elements(const T* data, int64_t stride, int most) {
   return static_cast<int>(bits & -bits);
 }
 
-// Stages every `at_once`-th of so many lines, from `line` on, n elements of each; `next` gives where
-// a line begins, and whether it exists. What goes through registers is asked for some lines at a
-// time, so that memory is waited for less often.
+// Stages every `at_once`-th of so many lines, from `line` on, n elements of each; `next` gives
+// where a line begins, and whether it exists. What goes through registers is asked for some lines
+// at a time, so that memory is waited for less often.
 template <int n, typename T, typename Next>
 __device__ __forceinline__ void stage_lines(T* to, int to_step, int line, int at_once, int lines,
                                             Next next) {
