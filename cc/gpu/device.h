@@ -121,8 +121,8 @@ __device__ __forceinline__ Bits<sizeof(From)> to_bits(const From& from) {
   return from_bits<Bits<sizeof(From)>>(from);
 }
 
-// Neighbours in global memory, as one access, which is aligned to its size. A compiler takes
-// accesses to a structure of several elements apart; to bits it doesn't.
+// Neighbours in global memory, as one access, which is aligned to its size. nvcc takes a store of
+// several elements apart, but none of bits; with loads it is the other way round.
 template <int n, typename T>
 __device__ __forceinline__ Vector<T, n> load_vector(const T* from) {
   check_aligned(from, sizeof(Vector<T, n>));

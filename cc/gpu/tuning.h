@@ -1,7 +1,7 @@
-// Each number that was chosen for speed, with its unit and its reason. None has been measured: the
-// kernels have not been run on a GPU. The reasons are what the architecture's manuals say. Those
-// marked (order) decide on the order of the filter gradient's sums, and so on its bits; none of
-// the others decides what a result is.
+// Each number that was chosen for speed, with its unit and its reason: what the architecture's
+// manuals say, and what ncu showed on an H200 (docs/gpu_results.md). Those marked (order) decide on
+// the order of the filter gradient's sums, and so on its bits; none of the others decides what a
+// result is.
 #pragma once
 
 #include <cstdint>
@@ -88,13 +88,16 @@ constexpr int registers_of(int taps, const ThreadTile& tile, int dtype_bytes) {
 constexpr int gather_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
   int besides = 0;
   if (layout == conv::Layout::kNHWC && c.taps == 7 && c.source_step == 2) besides = 16;
-  if (layout == conv::Layout::kNCHW && c.result_step == 2) besides = 12;
+  if (layout == conv::Layout::kNCHW && !(c.result_step == 1 && c.source_step == 1)) besides = 12;
   return blocks_for(besides +
                     registers_of(c.taps, gather_tile(c, layout, dtype_bytes), dtype_bytes));
 }
 
 constexpr int filter_grad_blocks(const Configuration& c, conv::Layout layout, int dtype_bytes) {
-  const int besides = layout == conv::Layout::kNHWC && c.result_step == 2 ? 20 : 0;
+  int besides = 0;
+  if (layout == conv::Layout::kNHWC && c.result_step == 2) besides = 20;
+  if (layout == conv::Layout::kNHWC && dtype_bytes == 2 && c.taps == 3) besides = 20;
+  if (layout == conv::Layout::kNHWC && dtype_bytes == 8) besides = 24;
   return blocks_for(besides +
                     registers_of(c.taps, filter_grad_tile(c, layout, dtype_bytes), dtype_bytes));
 }

@@ -8,6 +8,7 @@
 
 #include "cc/conv/implementations.h"
 #include "cc/gpu/implementations.h"
+#include "cc/gpu/window.h"
 #include "cc/tests/gpu_compare.h"
 
 namespace tf_dwbp::gpu {
@@ -126,6 +127,18 @@ TF_DWBP_TEST(an_implementation_says_why_it_declines) {
           "stride");
     check(why("tiled", op, long_one, long_one, 1) == "65 taps are too many for registers", "long");
     check(why("tiled", op, apart, apart, 1) == "no kernel is compiled for stride 65", "apart");
+    const Axis most = same_padded(kMostPositions, 3, 1),
+               beyond = same_padded(kMostPositions + 1, 3, 1);
+    const Axis phases = same_padded(9, 3, 1, kMostPhases),
+               more = same_padded(9, 3, 1, kMostPhases + 1);
+    check(why("tiled", op, most, phases, 1).empty(), "as many as are counted");
+    check(why("tiled", op, beyond, axis, 1) ==
+              "268435457 rows, columns or paddings are more than the 268435456 that kernels count",
+          "positions");
+    check(why("tiled", op, axis, more, 1) ==
+              "8193 phases of a dilation are more than the 8192 that kernels count",
+          "phases");
+    check(why("general", op, beyond, more, 1).empty(), "general, of any length");
     check(why("tiled", op, even, even, 1) ==
               (op == Op::kInputGrad ? "4 taps do not begin and end at the same phase of stride 2"
                                     : "no kernel is compiled for 4x4 taps and stride 2"),

@@ -55,7 +55,37 @@ void check_room(const Problem& problem) {
                               static_cast<int>(bytes_of(problem.dtype)));
     check_bytes(device, tiling.tile, tiling.shared_bytes, tiling.blocks_resident);
     check(tiling.planes >= 1 && tiling.threads <= kThreads, to_text(problem));
+    const int bytes = static_cast<int>(bytes_of(problem.dtype));
+    const ThreadTile thread = gather_tile(windows.configuration, problem.geometry.layout, bytes);
+    check(problem.geometry.layout == Layout::kNCHW ||
+              tiling.threads % (tiling.lanes * thread.channels) == 0,
+          to_text(problem) + ": threads for whole positions");
   }
+}
+
+// The first window's vector is one in memory, and results and source have moved together.
+TF_DWBP_TEST(windows_are_aligned) {
+  for (const Configuration& c : kGatherConfigurations)
+    for (const int vector : {2, 4, 8})
+      for (int origin = -9; origin < 9; ++origin) {
+        const WindowAxis before{20, 20, 0, origin, 1};
+        WindowAxis axis = before;
+        align(c, vector, &axis);
+        const std::string what = std::to_string(c.taps) + " taps from " + std::to_string(origin);
+        if (!reads_vectors(c)) {
+          check(axis.source_origin == origin && axis.result_origin == 0, what);
+          continue;
+        }
+        const int lead = lead_of(c, axis);
+        check((axis.source_origin + lead) % vector == 0, what);
+        check(lead >= 0 && tail(c, lead) >= 0 && lead < c.taps, what);
+        const int back = before.source_origin - axis.source_origin;
+        check(back >= 0 && back < vector && c.result_step * -axis.result_origin == back, what);
+        WindowAxis phases = before;
+        phases.phase_stride = 2;
+        align(c, vector, &phases);
+        check(phases.source_origin == origin, "phases have no vectors in memory");
+      }
 }
 
 // Small planes, as many as there may be, are staged together.

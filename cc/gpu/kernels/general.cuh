@@ -193,23 +193,15 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
                           : ((at.quotient * call.channels + input_channel) * call.height.in + iy) *
                                 call.width.in);
       const int64_t first = across.begin + column;
-      if (first >= across.end) continue;
-      int64_t left = (across.end - 1 - first) / cut.column_threads + 1;
       const T* from = input + (first * call.width.stride + tap.remainder * call.width.dilation -
                                call.width.pad_before) *
                                   input_stride;
       const T* with = out + first * out_stride;
-      while (left > 0) {
-        const int some = static_cast<int>(left < kTermsOfSum - terms ? left : kTermsOfSum - terms);
-#pragma unroll 4
-        for (int i = 0; i < some; ++i) {
-          sum += widen(*from) * widen(*with);
-          from += input_step;
-          with += out_step;
-        }
-        left -= some;
-        terms += some;
-        if (terms == kTermsOfSum) {
+      for (int64_t ox = first; ox < across.end; ox += cut.column_threads) {
+        sum += widen(*from) * widen(*with);
+        from += input_step;
+        with += out_step;
+        if (++terms == kTermsOfSum) {
           total.add(sum);
           sum = 0;
           terms = 0;
