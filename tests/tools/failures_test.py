@@ -167,13 +167,13 @@ class ProcessTest(parameterized.TestCase):
 
     @parameterized.parameters(
         ("info > /dev/full", 2, "No space left on device\n"),
-        ("info | exec true", 2, "tf-dwbp: standard output was closed before everything was"),
-        ("--help | exec true", 2, "tf-dwbp: standard output was closed before everything was"),
+        ("info >&3", 2, "tf-dwbp: standard output was closed before everything was"),
+        ("--help >&3", 2, "tf-dwbp: standard output was closed before everything was"),
         ("info <&- >&-", 0, ""),
     )
     def test_standard_output(self, rest, status, line):
-        # The reader is gone before the program begins to write.
-        done = self._run(f"{_PROGRAM} {rest}; exit ${{PIPESTATUS[0]}}")
+        # Descriptor 3 is a pipe whose reader has ended.
+        done = self._run(f"exec 3> >(exec true); wait $!; {_PROGRAM} {rest}")
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertIn(line, done.stderr)
         self.assertNotIn("Traceback", done.stderr)
