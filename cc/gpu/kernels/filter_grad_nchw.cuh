@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
           for (int x = 0; x < columns; ++x) factors[y][x][0] = loaded[x];
         }
         with_lead<taps, stride, 1>(g.width, [&](auto lead) {
-          constexpr int kLead = decltype(lead)::kValue;
+          constexpr int kLead = decltype(lead)::value;
 #pragma unroll
           for (int sy = 0; sy < extent(config, rows); ++sy) {
             Sum met[extent(config, columns)][1];

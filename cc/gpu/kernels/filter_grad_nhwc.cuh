@@ -63,31 +63,6 @@ __device__ __forceinline__ void load_tile(const WindowAxis& height, const Window
   }
 }
 
-// Adds to the sums of all taps what a thread's elements of out_backprop meet from `staged` on. The
-// stride of columns is known when it is compiled, if it is that of most calls: addresses are then
-// parts of instructions.
-template <int index, int known_stride, int rows, int columns, int channels, typename T,
-          typename Sum>
-__device__ __forceinline__ void add_tile(
-    const T* staged, int row_stride, int column_stride, const Sum (&out)[rows][columns][channels],
-    Sum (&sums)[kFilterGradConfigurations[index].taps * kFilterGradConfigurations[index].taps]
-               [channels]) {
-  constexpr Configuration config = kFilterGradConfigurations[index];
-  const int stride = known_stride > 0 ? known_stride : column_stride;
-#pragma unroll
-  for (int sy = 0; sy < extent(config, rows); ++sy) {
-    Sum row[extent(config, columns)][channels];
-#pragma unroll
-    for (int sx = 0; sx < extent(config, columns); ++sx) {
-      const auto met = load_shared<channels>(staged + sx * stride);
-#pragma unroll
-      for (int c = 0; c < channels; ++c) row[sx][c] = widen(met.values[c]);
-    }
-    staged += row_stride;
-    add_products<index>(sy, row, out, sums);
-  }
-}
-
 template <typename T, int index>
 __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfigurations[index],
                                                                conv::Layout::kNHWC, sizeof(T)))
@@ -153,11 +128,9 @@ __global__ void __launch_bounds__(kThreads, filter_grad_blocks(kFilterGradConfig
         }
         at.next();
         load(at, loaded);
-        if (column_stride == kMostLanes * word) {
-          add_tile<index, kMostLanes * word>(staged, tile.row_stride, 0, out, sums);
-        } else {
-          add_tile<index, 0>(staged, tile.row_stride, column_stride, out, sums);
-        }
+        for_each_row<extent(config, rows), extent(config, columns), word, Sum>(
+            staged, tile.row_stride, column_stride,
+            [&](int sy, const auto& row) { add_products<index>(sy, row, out, sums); });
       }
     }
 

@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
                               at.column * columns * rs / ss;
       Sum sums[rows][columns][1] = {};
       with_lead<taps, rs, ss>(g.width, [&](auto lead) {
-        constexpr int kLead = decltype(lead)::kValue;
+        constexpr int kLead = decltype(lead)::value;
 #pragma unroll
         for (int y = 0; y < extent(config, rows); ++y) {
           Sum met[extent(config, columns)][1];

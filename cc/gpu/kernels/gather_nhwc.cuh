@@ -6,30 +6,6 @@
 
 namespace tf_dwbp::gpu {
 
-// Adds to a thread's tile of sums what it meets from `staged` on. The stride of columns is known
-// when it is compiled, if it is that of most calls: addresses are then parts of instructions.
-template <int index, int known_stride, int rows, int columns, int channels, typename T,
-          typename Sum>
-__device__ __forceinline__ void add_tile(
-    const T* staged, int row_stride, int column_stride,
-    const Sum (&filter)[Gathered<index>::config.taps * Gathered<index>::config.taps][channels],
-    Sum (&sums)[rows][columns][channels]) {
-  constexpr Configuration config = Gathered<index>::config;
-  const int stride = known_stride > 0 ? known_stride : column_stride;
-#pragma unroll
-  for (int sy = 0; sy < extent(config, rows); ++sy) {
-    Sum row[extent(config, columns)][channels];
-#pragma unroll
-    for (int sx = 0; sx < extent(config, columns); ++sx) {
-      const auto loaded = load_shared<channels>(staged + sx * stride);
-#pragma unroll
-      for (int c = 0; c < channels; ++c) row[sx][c] = widen(loaded.values[c]);
-    }
-    staged += row_stride;
-    add_row<index>(sy, row, filter, sums);
-  }
-}
-
 template <typename T, int index>
 __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[index],
                                                           conv::Layout::kNHWC, sizeof(T)))
@@ -86,11 +62,9 @@ __global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[
       const T* const staged = shared + at.row * rows * rs / ss * tile.row_stride +
                               at.column * columns * rs / ss * column_stride + lane * word;
       Sum sums[rows][columns][word] = {};
-      if (column_stride == kMostLanes * word) {
-        add_tile<index, kMostLanes * word>(staged, tile.row_stride, 0, filter, sums);
-      } else {
-        add_tile<index, 0>(staged, tile.row_stride, column_stride, filter, sums);
-      }
+      for_each_row<extent(config, rows), extent(config, columns), word, Sum>(
+          staged, tile.row_stride, column_stride,
+          [&](int sy, const auto& row) { add_row<index>(sy, row, filter, sums); });
       const uint64_t again = nonfinite ? nans(sums) : 0;
       Finish<T>::all(sums, channel, channels_left, g.epilogue);
 

@@ -4,6 +4,8 @@
 // memory.
 #pragma once
 
+#include <type_traits>
+
 #include "cc/gpu/kernels/tile.cuh"
 
 namespace tf_dwbp::gpu {
@@ -179,21 +181,17 @@ __device__ __forceinline__ void load_row(const T* from, Sum (&row)[columns][1]) 
 
 // Calls run(lead) with what lead_of() says, known when it is compiled; with -1 if windows are not
 // read by vectors.
-template <int value>
-struct Lead {
-  static constexpr int kValue = value;
-};
 template <int taps, int result_step, int source_step, typename Run>
 __device__ __forceinline__ void with_lead(const WindowAxis& width, Run run) {
   constexpr Configuration c{taps, result_step, source_step};
   if constexpr (!reads_vectors(c)) {
-    run(Lead<-1>());
+    run(std::integral_constant<int, -1>());
   } else if constexpr (result_step == 1) {
-    run(Lead<least_lead(c)>());
+    run(std::integral_constant<int, least_lead(c)>());
   } else if (lead_of(c, width) == least_lead(c)) {
-    run(Lead<least_lead(c)>());
+    run(std::integral_constant<int, least_lead(c)>());
   } else {
-    run(Lead<least_lead(c) + 1>());
+    run(std::integral_constant<int, least_lead(c) + 1>());
   }
 }
 

@@ -21,8 +21,11 @@
 // NCHW: see plane.cuh.
 #pragma once
 
+#include <type_traits>
+
 #include "cc/gpu/device.h"
 #include "cc/gpu/tiling.h"
+#include "cc/gpu/tuning.h"
 
 namespace tf_dwbp::gpu {
 
@@ -156,5 +159,36 @@ struct Staging {
     }
   }
 };
+
+// NHWC: calls add(sy, row) for each row of `columns` positions that a thread's windows meet, from
+// `staged` on. The stride of columns is known when it is compiled, if it is that of most calls:
+// addresses are then parts of instructions.
+template <int rows, int columns, int channels, typename Sum, typename T, typename Stride,
+          typename Add>
+__device__ __forceinline__ void for_each_row_by(const T* staged, int row_stride, Stride stride,
+                                                Add add) {
+#pragma unroll
+  for (int sy = 0; sy < rows; ++sy) {
+    Sum row[columns][channels];
+#pragma unroll
+    for (int sx = 0; sx < columns; ++sx) {
+      const auto met = load_shared<channels>(staged + sx * stride);
+#pragma unroll
+      for (int c = 0; c < channels; ++c) row[sx][c] = widen(met.values[c]);
+    }
+    staged += row_stride;
+    add(sy, row);
+  }
+}
+template <int rows, int columns, int channels, typename Sum, typename T, typename Add>
+__device__ __forceinline__ void for_each_row(const T* staged, int row_stride, int column_stride,
+                                             Add add) {
+  constexpr std::integral_constant<int, kMostLanes * channels> kKnown;
+  if (column_stride == kKnown) {
+    for_each_row_by<rows, columns, channels, Sum>(staged, row_stride, kKnown, add);
+  } else {
+    for_each_row_by<rows, columns, channels, Sum>(staged, row_stride, column_stride, add);
+  }
+}
 
 }  // namespace tf_dwbp::gpu
