@@ -16,6 +16,12 @@ _KERNEL_SANITIZER_FLAGS = [
     "-fno-sanitize-recover=all",
     "--param=asan-instrumentation-with-call-threshold=0",
 ]
+# Kernels are hundreds of functions, and a test calls each for a moment: at -O1 the sanitizers' code
+# takes up to two minutes an isa to compile, like this seconds.
+_QUICKLY_COMPILED = "-O0"
+# What tests compare with, which nothing watches, for calls of real sizes.
+_ORACLE = ["cc/tests/definition.cc"]
+_ORACLE_FLAGS = [*native.BASE_FLAGS, "-O3", DEBUG_FLAG]
 # The driver calls kernels by way of functions that count the calls.
 _COUNTED_FLAGS = ["-DTF_DWBP_COUNT_KERNELS"]
 # What the program that tests the core is built with -> flags besides, of compiler and linker.
@@ -68,7 +74,16 @@ def _emulated():
 
 
 def _emulated_plain(sources):
-    return native.plain_units(sources, _GPU_TEST_FLAGS, _GPU_TEST)
+    return _plain(sources, _GPU_TEST_FLAGS, _GPU_TEST)
+
+
+def _plain(sources, flags, directory):
+    """All that is compiled once; the oracle in its own way."""
+    watched = [source for source in sources if source not in _ORACLE]
+    oracle = [source for source in sources if source in _ORACLE]
+    units = native.plain_units(watched, flags, directory)
+    # Last: of an inline function that both have, the linker takes the first.
+    return [*units, *native.plain_units(oracle, _ORACLE_FLAGS, directory)]
 
 
 def core_test_directory(flavour: str, machine: str = platform.machine()) -> pathlib.Path:
@@ -105,8 +120,8 @@ def core_test_units(
     directory, flags = core_test_directory(flavour, machine), test_flags(flavour)
     kernels = _kernels(flavour, machine).values()
     if flavour == "coverage":
-        flags.append("-O0")  # optimized code knows lines less well; kernels would be too slow
-    return [*kernels, *native.plain_units(sources, [*flags, *native.have(machine)], directory)]
+        flags.append("-O0")  # optimized code knows lines less well
+    return [*kernels, *_plain(sources, [*flags, *native.have(machine)], directory)]
 
 
 def _kernels(flavour, machine):
@@ -116,10 +131,13 @@ def _kernels(flavour, machine):
         # What is tested is what the op library has. With ThreadSanitizer compiling the kernels
         # takes half an hour; threads meet in the drivers.
         return native.library_kernels()
+    if flavour == "coverage":
+        return native.kernel_units([*flags, _QUICKLY_COMPILED], directory, machine)
     if flavour == "sanitized":
         # Undefined behaviour is looked for in the baseline's: all but simd.h is the same in others.
-        quick = native.kernel_units([*_FLAGS, *_KERNEL_SANITIZER_FLAGS], directory, machine)
-        return quick | {"baseline": native.kernel_units(flags, directory, machine)["baseline"]}
+        calls = [*_FLAGS, *_KERNEL_SANITIZER_FLAGS, _QUICKLY_COMPILED]
+        watched = native.kernel_units([*flags, _QUICKLY_COMPILED], directory, machine)
+        return native.kernel_units(calls, directory, machine) | {"baseline": watched["baseline"]}
     return native.kernel_units(flags, directory, machine)
 
 

@@ -1,18 +1,10 @@
 // In a layout of its own, so that the innermost loop is the same, and long, for every call.
+// Programs that look for faults have this file as fast as it can be, and do not watch it.
 
 #include "cc/tests/definition.h"
 
 #include <algorithm>
 #include <memory>
-
-// Fast enough for calls of real sizes, also where all else is compiled for debuggers.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3")
-#endif
-
-// The loops below touch nothing of the kernels', and stay within what is allocated here.
-#define TF_DWBP_NOT_SANITIZED \
-  __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
 
 namespace tf_dwbp::testing {
 namespace {
@@ -32,7 +24,7 @@ struct Laned {
 
 // Calls `f(index in the tensor, y, x, lane)` for all that stand for an element of the tensor.
 template <typename Function>
-TF_DWBP_NOT_SANITIZED void for_each(Operand operand, const Geometry& g, const Function& f) {
+void for_each(Operand operand, const Geometry& g, const Function& f) {
   const bool filter = operand == Operand::kFilter;
   const bool input = operand == Operand::kInput;
   const int64_t height = filter ? g.height.filter : input ? g.height.in : g.height.out;
@@ -57,8 +49,7 @@ Laned empty(Operand operand, const Geometry& g) {
                                       : Laned(g.height.out, g.width.out, lanes);
 }
 
-TF_DWBP_NOT_SANITIZED Laned spread(Operand operand, const Geometry& g,
-                                   const std::vector<int>& tensor) {
+Laned spread(Operand operand, const Geometry& g, const std::vector<int>& tensor) {
   Laned made = empty(operand, g);
   const int* const from = tensor.data();
   for_each(operand, g, [&](int64_t index, int64_t y, int64_t x, int64_t lane) {
@@ -67,8 +58,8 @@ TF_DWBP_NOT_SANITIZED Laned spread(Operand operand, const Geometry& g,
   return made;
 }
 
-TF_DWBP_NOT_SANITIZED void add_products(const float* __restrict a, const float* __restrict b,
-                                        float* __restrict to, int64_t n) {
+void add_products(const float* __restrict a, const float* __restrict b, float* __restrict to,
+                  int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] += a[i] * b[i];
 }
 

@@ -148,6 +148,7 @@ TF_DWBP_TEST(helpers_are_asked_for_what_the_work_is_worth) {
           const conv::Problem problem{op, Dtype::kFloat, g};
           // Eigen's implementation has vectors and costs of its own.
           if (!by.declines(problem).empty() || by.plan == cpu::plan_eigen) continue;
+          if (!sampled()) continue;
           const int64_t lanes = cpu::lanes<float>();
           const int64_t of_result = op == Op::kInputGrad ? channels : channels * multiplier;
           const int64_t images = std::max<int64_t>(1, std::min<int64_t>(33, lanes / of_result));

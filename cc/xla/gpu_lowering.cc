@@ -6,6 +6,6 @@
 namespace tf_dwbp::xla {
 
 [[maybe_unused]] static const bool registered =
-    register_lowerings<gpu::Backend>(tensorflow::DEVICE_GPU_XLA_JIT);
+    register_lowerings(Device::kGpu, plan_for<gpu::Backend>);
 
 }  // namespace tf_dwbp::xla

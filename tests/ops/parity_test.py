@@ -14,9 +14,10 @@ from tf_dwbp.conformance.verdicts import Verdict
 
 
 class ParityTest(tf.test.TestCase, parameterized.TestCase):
-    @parameterized.parameters(*cases.OPS)
-    def test_right_in_every_cell(self, op):
-        selected = cases.select(ops=[op], quick=True)
+    def test_right_in_every_cell(self):
+        # One run for all ops: starting its processes takes longer than most ops' cells.
+        selected = cases.select(quick=True)
+        self.assertEqual({case.op for case in selected}, set(cases.OPS))
         run = runner.run(selected, stock=False)
         self.assertEqual(run.judged, ["ours eager"])
         self.assertEqual(run.counts("ours eager"), {Verdict.AGREES: len(selected)})
