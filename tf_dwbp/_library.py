@@ -204,10 +204,13 @@ def load_or_exit() -> None:
 
 
 def in_program() -> bool:
-    """Whether this is a process of the program `tf-dwbp`, its workers among them.
+    """Whether this is a process of the program `tf-dwbp`, its workers among them, or of a build tool.
 
     To be asked while the package is imported: later, Python's `sys.argv` says other things.
     """
+    running = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if running is not None and running.name.partition(".")[0] == "build_support":
+        return True
     if sys.argv[:1] == ["-m"]:  # Python looks for the module that it is to run
         arguments = sys.orig_argv
         module = arguments[arguments.index("-m") + 1] if "-m" in arguments else ""
