@@ -11,6 +11,7 @@ from numbers import Real
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context
+from tensorflow.python.framework.ops import EagerTensor
 
 _MOST = 2**63 - 1
 _MOST_SIZE = 2**31 - 1
@@ -32,9 +33,11 @@ def ints(name, values, expected="a list of ints", most=_MOST):
     Raises:
       ValueError: when it is nothing of these, or when anything in it is no integer.
     """
-    # What nearly all calls have: a list of Python's ints. The loop costs least there. It has no
-    # `else`, since AutoGraph knows none and would warn.
+    # What nearly all calls have: a list of Python's ints, four or none. To see that costs least so.
     plain = type(values) is list and len(values) <= _MOST_INTS
+    if plain and len(values) == 4 and _are_sizes(*values, most):
+        return values
+    # The loop has no `else`, since AutoGraph knows none and would warn.
     if plain:
         for number in values:
             if type(number) is not int or not -most <= number <= most:
@@ -49,6 +52,17 @@ def ints(name, values, expected="a list of ints", most=_MOST):
         if not -most <= number <= most:
             raise ValueError(f"{name} must be {expected}, none past {most}, but is {shown(values)}")
     return numbers
+
+
+def _are_sizes(first, second, third, fourth, most):
+    """Whether these are Python's ints from 0 to one below a power of two."""
+    return (
+        type(first) is int
+        and type(second) is int
+        and type(third) is int
+        and type(fourth) is int
+        and 0 <= first | second | third | fourth <= most
+    )
 
 
 def _list(values):
@@ -106,8 +120,10 @@ def sizes(name, values):
     Raises:
       ValueError: when it does not convert.
     """
-    if isinstance(values, (tf.Tensor, tf.Variable)):
+    if type(values) is EagerTensor or isinstance(values, (tf.Tensor, tf.Variable)):
         return values
+    if type(values) is list and len(values) == 4 and _are_sizes(*values, _MOST_SIZE):
+        return _constant(context.context(), *values) if tf.executing_eagerly() else values
     if isinstance(values, np.ndarray) and values.dtype.kind not in "iu":
         raise ValueError(f"{name} must be int32, but is {shown(values)}")
     numbers = _list(values)
@@ -126,6 +142,13 @@ def _constant(_, *numbers):
     """The numbers as an eager tensor of this context, whose devices it belongs to."""
     with tf.device("CPU:0"):
         return tf.constant(numbers, tf.int32)
+
+
+def are_alike(first, second):
+    """Whether both are eager tensors of one type, as nearly always outside of graphs."""
+    return (
+        type(first) is EagerTensor and type(second) is EagerTensor and first.dtype is second.dtype
+    )
 
 
 def tensors(*, arrays_adapt=False, **arguments):

@@ -204,7 +204,7 @@ def load_or_exit() -> None:
 
 
 def in_program() -> bool:
-    """Whether this is a process of the program `tf-dwbp`, its workers among them, or of a build tool.
+    """Whether this process is the program `tf-dwbp`, one of its workers, or a build tool.
 
     To be asked while the package is imported: later, Python's `sys.argv` says other things.
     """
