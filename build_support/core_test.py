@@ -25,7 +25,7 @@ from build_support import native, test_programs
 # that all values of all loops have their turn.
 _EMULATED = {"TF_DWBP_TEST_ONE_OF": "29"}
 # More of them where each load and store is watched, with more threads than this machine may have.
-_TSAN = {"TF_DWBP_TEST_WORKERS": "4", "TF_DWBP_TEST_ONE_OF": "7"}
+_TSAN = {"TF_DWBP_TEST_WORKERS": "4", "TF_DWBP_TEST_ONE_OF": "13"}
 _COVERAGE = {"TF_DWBP_TEST_ONE_OF": "7"}
 # The best isa's calls reach the driver's lines: what others have besides are a few of the kernels'.
 _COVERAGE_OF_OTHERS = {"TF_DWBP_TEST_ONE_OF": "29"}
