@@ -29,8 +29,8 @@ CORE_TEST_FLAVOURS = {
     "plain": [],
     "sanitized": SANITIZER_FLAGS,
     "tsan": ["-fsanitize=thread"],
-    # Counted by threads at the same time.
-    "coverage": ["--coverage", "-fprofile-update=atomic"],
+    # Counted by threads at the same time. Optimized code knows lines less well.
+    "coverage": ["--coverage", "-fprofile-update=atomic", "-O0"],
 }
 
 
@@ -119,8 +119,6 @@ def core_test_units(
     """The kernels, and sources of the driver or of tests, as build_core_test() has them."""
     directory, flags = core_test_directory(flavour, machine), test_flags(flavour)
     kernels = _kernels(flavour, machine).values()
-    if flavour == "coverage":
-        flags.append("-O0")  # optimized code knows lines less well
     return [*kernels, *_plain(sources, [*flags, *native.have(machine)], directory)]
 
 
@@ -131,8 +129,6 @@ def _kernels(flavour, machine):
         # What is tested is what the op library has. With ThreadSanitizer compiling the kernels
         # takes half an hour; threads meet in the drivers.
         return native.library_kernels()
-    if flavour == "coverage":
-        return native.kernel_units([*flags, _QUICKLY_COMPILED], directory, machine)
     if flavour == "sanitized":
         # Undefined behaviour is looked for in the baseline's: all but simd.h is the same in others.
         calls = [*_FLAGS, *_KERNEL_SANITIZER_FLAGS, _QUICKLY_COMPILED]

@@ -33,11 +33,11 @@ def ints(name, values, expected="a list of ints", most=_MOST):
     Raises:
       ValueError: when it is nothing of these, or when anything in it is no integer.
     """
-    # What nearly all calls have: a list of Python's ints, four or none. To see that costs least so.
-    plain = type(values) is list and len(values) <= _MOST_INTS
-    if plain and len(values) == 4 and _are_sizes(*values, most):
+    if _are_four_sizes(values, most):
         return values
-    # The loop has no `else`, since AutoGraph knows none and would warn.
+    # A list of Python's ints: the loop costs least there. It has no `else`, since AutoGraph knows
+    # none and would warn.
+    plain = type(values) is list and len(values) <= _MOST_INTS
     if plain:
         for number in values:
             if type(number) is not int or not -most <= number <= most:
@@ -54,8 +54,16 @@ def ints(name, values, expected="a list of ints", most=_MOST):
     return numbers
 
 
-def _are_sizes(first, second, third, fourth, most):
-    """Whether these are Python's ints from 0 to one below a power of two."""
+def _are_four_sizes(values, most):
+    """Whether it is what nearly all calls have: a list of four of Python's ints, none negative.
+
+    Args:
+      values: anything.
+      most: how large each may be: one below a power of two.
+    """
+    if type(values) is not list or len(values) != 4:
+        return False
+    first, second, third, fourth = values
     return (
         type(first) is int
         and type(second) is int
@@ -122,15 +130,15 @@ def sizes(name, values):
     """
     if type(values) is EagerTensor or isinstance(values, (tf.Tensor, tf.Variable)):
         return values
-    if type(values) is list and len(values) == 4 and _are_sizes(*values, _MOST_SIZE):
-        return _constant(context.context(), *values) if tf.executing_eagerly() else values
-    if isinstance(values, np.ndarray) and values.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be int32, but is {shown(values)}")
-    numbers = _list(values)
-    if numbers is None or len(numbers) > _MOST_INTS:
-        # A scalar, a matrix, too many, which the op refuses by their shape; or symbolic tensors.
-        return _tensor(name, values, tf.int32)
-    numbers = ints(name, numbers, "int32", _MOST_SIZE)
+    numbers = values
+    if not _are_four_sizes(values, _MOST_SIZE):
+        if isinstance(values, np.ndarray) and values.dtype.kind not in "iu":
+            raise ValueError(f"{name} must be int32, but is {shown(values)}")
+        numbers = _list(values)
+        if numbers is None or len(numbers) > _MOST_INTS:
+            # A scalar, a matrix, too many, which the op refuses by shape; or symbolic tensors.
+            return _tensor(name, values, tf.int32)
+        numbers = ints(name, numbers, "int32", _MOST_SIZE)
     if not numbers or not tf.executing_eagerly():
         return numbers
     return _constant(context.context(), *numbers)

@@ -208,14 +208,19 @@ def in_program() -> bool:
 
     To be asked while the package is imported: later, Python's `sys.argv` says other things.
     """
-    running = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if running is not None and running.name.partition(".")[0] == "build_support":
+    if _package_that_runs() in ("tf_dwbp", "build_support"):
         return True
-    if sys.argv[:1] == ["-m"]:  # Python looks for the module that it is to run
+    return pathlib.Path(sys.argv[0] if sys.argv else "").name in ("tf-dwbp", "tf-dwbp.exe")
+
+
+def _package_that_runs() -> str:
+    """The package of the module that Python was told to run by `-m`, or an empty text."""
+    if sys.argv[:1] == ["-m"]:  # Python still looks for it
         arguments = sys.orig_argv
         module = arguments[arguments.index("-m") + 1] if "-m" in arguments else ""
-        return module.partition(".")[0] == "tf_dwbp"
-    return pathlib.Path(sys.argv[0] if sys.argv else "").name in ("tf-dwbp", "tf-dwbp.exe")
+    else:
+        module = getattr(getattr(sys.modules.get("__main__"), "__spec__", None), "name", "")
+    return module.partition(".")[0]
 
 
 @functools.cache

@@ -140,9 +140,9 @@ def fused_depthwise_conv2d(
         strides, padding, explicit_paddings, data_format, dilations
     )
     activation = choice("activation", activation, epilogue.ACTIVATIONS)
-    of_activation = (activation, number("alpha", alpha))
+    alpha = number("alpha", alpha)
     return _ops.tf_dwbp_fused_depthwise_conv2d_native(
-        input, filter, biases, strides, padding, *of_activation, *others, name
+        input, filter, biases, strides, padding, activation, alpha, *others, name
     )
 
 
