@@ -57,6 +57,8 @@ GPU_CORE_SOURCES = [
     "cc/gpu/depthwise.cc",
     "cc/gpu/general.cc",
     "cc/gpu/implementations.cc",
+    "cc/gpu/strip_tiling.cc",
+    "cc/gpu/strips.cc",
     "cc/gpu/tiled.cc",
     "cc/gpu/tiling.cc",
     "cc/gpu/window.cc",

@@ -153,6 +153,61 @@ constexpr int rows_of_sums(int taps, int channels, int sum_bytes) {
 // NCHW: channels in a block, each of whole warps.
 inline constexpr int kChannelsOfBlock[] = {kThreads / kWarp, 2, 1};
 
+// Strips
+
+// Threads of a block at most, so many that the widths of images (7, 14, ... 224) fill them.
+inline constexpr int kStripThreads = 224;
+// Elements before and behind what is staged, which windows may meet there.
+inline constexpr int kStripSlack = 8;
+// Bytes of shared memory that a block takes at most.
+inline constexpr int kStripBytes = kMostSharedBytes;
+// What a cut costs is estimated in instructions of a thread: of an image besides its rows, of a
+// vector that is staged, of a block to start, which is waiting rather, and of a row that only rows
+// of other bands meet, as a share of a row's. Chosen with 90 layers on an H200, each cut in 13
+// ways.
+inline constexpr double kCostOfImage = 200;
+inline constexpr double kCostOfVector = 15;
+inline constexpr double kCostOfStart = 3000;
+inline constexpr double kShareOfHalo = 0.3;
+// Threads of a multiprocessor that hide each other's waits.
+inline constexpr double kThreadsWanted = 900;
+// Images at most that a block takes, one after the other.
+inline constexpr int kImagesOfStrip = 64;
+// Filter gradient (order): the same, with the sums of threads that are added up; and the
+// multiprocessors, and bytes of shared memory of each, of a device as those of today.
+inline constexpr double kCostOfStripSums = 4000;
+inline constexpr double kThreadsWantedOfSums = 500;
+inline constexpr int kStripMultiprocessors = 132;
+inline constexpr int kStripShared = 228 << 10;
+inline constexpr int kBytesOfStripSums = 24 << 10;
+
+// Registers of a thread that live as long as a strip.
+constexpr int gather_strips_values(const Configuration& c, int dtype_bytes) {
+  const int columns = (c.taps - 1) / c.source_step + 1;
+  const int sums = c.source_step == 1 ? (c.taps - 1) / c.result_step + 1 : c.taps;
+  return (c.taps * columns + sums + columns) * (dtype_bytes > 4 ? 2 : 1);
+}
+constexpr int filter_grad_strips_values(const Configuration& c, int dtype_bytes) {
+  const int out = (c.taps - 1) / c.result_step + 1;
+  return (c.taps * c.taps + out + c.taps + 10) * (dtype_bytes > 4 ? 2 : 1);
+}
+// Blocks of a kernel that the compiler makes room for on a multiprocessor, found by its spills ...
+constexpr int strip_blocks(int values) { return values <= 22 ? 3 : values <= 56 ? 2 : 1; }
+// ... and those that there is room for, since ptxas takes fewer registers than it may.
+constexpr int strip_blocks_resident(int values) { return values <= 56 ? 3 : values <= 80 ? 2 : 1; }
+
+// Filter gradient: the threads' sums of so many rows of taps are added up together, by so many
+// threads each (order).
+inline constexpr int kThreadsOfSum = 4;
+constexpr int bytes_of_strip_sums(int taps, int rows, int sum_bytes) {
+  return kStripThreads * rows * taps * sum_bytes;
+}
+constexpr int rows_of_strip_sums(int taps, int sum_bytes) {
+  int rows = taps;
+  while (rows > 1 && bytes_of_strip_sums(taps, rows, sum_bytes) > kBytesOfStripSums) --rows;
+  return rows;
+}
+
 // General gather
 
 // Positions of a row, of one phase, that a thread gathers: the divisions are shared.

@@ -11,6 +11,9 @@ inline constexpr int kVectorBytes = 16;
 inline constexpr int kMostSharedBytes = 48 << 10;
 // Shared memory is given to blocks in units of so many bytes, or of a divisor.
 inline constexpr int kSharedUnit = 256;
+// Shared memory is read at once where each bank has one word of it at most.
+inline constexpr int kBanks = 32;
+inline constexpr int kBankBytes = 4;
 // Registers of a multiprocessor, in all of them.
 inline constexpr int kRegisters = 64 << 10;
 

@@ -8,8 +8,10 @@
 #include "cc/gpu/device.h"
 #include "cc/gpu/kernels/filter_grad_nchw.cuh"
 #include "cc/gpu/kernels/filter_grad_nhwc.cuh"
+#include "cc/gpu/kernels/filter_grad_strips.cuh"
 #include "cc/gpu/kernels/gather_nchw.cuh"
 #include "cc/gpu/kernels/gather_nhwc.cuh"
+#include "cc/gpu/kernels/gather_strips.cuh"
 #include "cc/gpu/kernels/general.cuh"
 #include "cc/gpu/kernels/kernels.h"
 #include "cc/gpu/kernels/sum.cuh"
@@ -43,6 +45,15 @@ struct FilterGradKernels {
   template <int index>
   static constexpr auto kernel =
       layout == Layout::kNHWC ? filter_grad_nhwc<T, index> : filter_grad_nchw<T, index>;
+};
+
+struct GatherStripKernels {
+  template <int index>
+  static constexpr auto kernel = gather_strips<T, index>;
+};
+struct FilterGradStripKernels {
+  template <int index>
+  static constexpr auto kernel = filter_grad_strips<T, index>;
 };
 
 using GatherIndices = std::make_integer_sequence<int, std::size(kGatherConfigurations)>;
@@ -80,12 +91,13 @@ Error launch_gather_general(const GeneralGather& call, const GatherTensors& tens
 
 // Launches a kernel that leaves the sums of parts in the workspace, and one that adds them up.
 template <typename Arguments, typename Call>
-Error sum_by_parts(void (*kernel)(Arguments), const Call& call, int64_t blocks, int shared_bytes,
-                   int64_t elements, int64_t parts, const Tensors& tensors, void* stream) {
+Error sum_by_parts(void (*kernel)(Arguments), const Call& call, int64_t blocks, int threads,
+                   int shared_bytes, int64_t elements, int64_t parts, const Tensors& tensors,
+                   void* stream) {
   auto* const partial = static_cast<Sum*>(tensors.workspace);
   const Arguments arguments{call, static_cast<const T*>(tensors.a),
                             static_cast<const T*>(tensors.b), partial};
-  const Error error = launch(kernel, arguments, blocks, kThreads, shared_bytes, stream);
+  const Error error = launch(kernel, arguments, blocks, threads, shared_bytes, stream);
   if (!error.empty()) return error;
   return launch(sum_parts<T>,
                 SumPartsArguments<T>{partial, static_cast<T*>(tensors.result), elements, parts},
@@ -102,8 +114,9 @@ Error launch_filter_grad_tiled(const Instance& instance, const TiledFilterGrad& 
           : pick<Arguments, FilterGradKernels<Layout::kNCHW>>(index, FilterGradIndices());
   const FilterGradTiling& tiling = call.tiling;
   const int64_t taps = kFilterGradConfigurations[index].taps;
-  return sum_by_parts(kernel, call, tiling.parts * tiling.channel_blocks, tiling.shared_bytes,
-                      taps * taps * call.channels, tiling.parts, tensors, stream);
+  return sum_by_parts(kernel, call, tiling.parts * tiling.channel_blocks, kThreads,
+                      tiling.shared_bytes, taps * taps * call.channels, tiling.parts, tensors,
+                      stream);
 }
 
 Error launch_filter_grad_general(const GeneralFilterGrad& call, const Tensors& tensors,
@@ -111,9 +124,29 @@ Error launch_filter_grad_general(const GeneralFilterGrad& call, const Tensors& t
   const conv::Geometry& g = call.geometry;
   const GeneralParts& cut = call.cut;
   return sum_by_parts(filter_grad_general<T>, call,
-                      cut.channel_blocks * g.height.filter * g.width.filter * cut.parts,
+                      cut.channel_blocks * g.height.filter * g.width.filter * cut.parts, kThreads,
                       general_filter_grad_shared_bytes<T>(), g.filter_elements(), cut.parts,
                       tensors, stream);
+}
+
+Error launch_gather_strips(int configuration, const GatherStrips& call,
+                           const GatherTensors& tensors, void* stream) {
+  using Arguments = GatherStripsArguments<T>;
+  const Arguments arguments{call, static_cast<const T*>(tensors.source),
+                            static_cast<const T*>(tensors.filter), static_cast<T*>(tensors.result)};
+  const auto kernel = pick<Arguments, GatherStripKernels>(configuration, GatherIndices());
+  const StripCut& cut = call.cut;
+  return launch(kernel, arguments, cut.blocks(), cut.threads, cut.shared_bytes, stream);
+}
+
+Error launch_filter_grad_strips(int configuration, const FilterGradStrips& call,
+                                const Tensors& tensors, void* stream) {
+  using Arguments = FilterGradStripsArguments<T>;
+  const auto kernel = pick<Arguments, FilterGradStripKernels>(configuration, FilterGradIndices());
+  const StripCut& cut = call.cut;
+  const int64_t taps = kFilterGradConfigurations[configuration].taps;
+  return sum_by_parts(kernel, call, cut.blocks(), cut.threads, cut.shared_bytes,
+                      taps * taps * call.channels, cut.bands * cut.slices, tensors, stream);
 }
 
 template <typename Kernels, int... indices>
@@ -129,6 +162,8 @@ std::vector<const void*> all_kernels() {
   append<GatherKernels<Layout::kNCHW>>(&all, GatherIndices());
   append<FilterGradKernels<Layout::kNHWC>>(&all, FilterGradIndices());
   append<FilterGradKernels<Layout::kNCHW>>(&all, FilterGradIndices());
+  append<GatherStripKernels>(&all, GatherIndices());
+  append<FilterGradStripKernels>(&all, FilterGradIndices());
   return all;
 }
 
@@ -145,6 +180,8 @@ const Kernels& kernels_of<T>() {
                                        launch_gather_general,
                                        launch_filter_grad_tiled,
                                        launch_filter_grad_general,
+                                       launch_gather_strips,
+                                       launch_filter_grad_strips,
                                        current_device,
                                        all_kernels};
   return kKernels;

@@ -8,6 +8,7 @@
 #include "cc/conv/gather.h"
 #include "cc/conv/problem.h"
 #include "cc/conv/tensors.h"
+#include "cc/gpu/strip_tiling.h"
 #include "cc/gpu/tiling.h"
 
 namespace tf_dwbp::gpu {
@@ -47,6 +48,23 @@ struct GeneralFilterGrad {
   GeneralParts cut;
 };
 
+struct GatherStrips {
+  int64_t batch;
+  int64_t channels;
+  WindowAxis height;
+  WindowAxis width;
+  bool reversed;
+  StripCut cut;
+};
+
+struct FilterGradStrips {
+  int64_t batch;
+  int64_t channels;
+  WindowAxis height;
+  WindowAxis width;
+  StripCut cut;
+};
+
 // Which instance of a kernel: for a configuration, by its index in the list.
 struct Instance {
   conv::Layout layout;
@@ -81,6 +99,11 @@ struct Kernels {
                                    const Tensors& tensors, void* stream);
   conv::Error (*filter_grad_general)(const GeneralFilterGrad& call, const Tensors& tensors,
                                      void* stream);
+  // By strips, of a configuration.
+  conv::Error (*gather_strips)(int configuration, const GatherStrips& call,
+                               const GatherTensors& tensors, void* stream);
+  conv::Error (*filter_grad_strips)(int configuration, const FilterGradStrips& call,
+                                    const Tensors& tensors, void* stream);
   // The current device.
   conv::Error (*current_device)(Device* device);
   // All kernels, for tests: that each was run, and what each takes of a multiprocessor.

@@ -1,0 +1,129 @@
+#include "cc/gpu/strips.h"
+
+#include <list>
+#include <mutex>
+#include <utility>
+
+#include "cc/conv/implementations.h"
+#include "cc/gpu/kernels/kernels.h"
+
+namespace tf_dwbp::gpu {
+namespace {
+
+using conv::Error;
+using conv::Geometry;
+using conv::Op;
+using conv::Problem;
+
+int index_for(Op op, const Configuration& configuration) {
+  return op == Op::kFilterGrad ? index_of(configuration, kFilterGradConfigurations)
+                               : index_of(configuration, kGatherConfigurations);
+}
+
+Windows windows_of(const Problem& problem) {
+  Windows windows;
+  find_windows(problem, &windows);  // nothing is declined here
+  return windows;
+}
+
+std::string describe_cut(const StripCut& cut) {
+  return "strips of " + std::to_string(cut.rows) + " rows, " + std::to_string(cut.planes) +
+         " planes and " + std::to_string(cut.images) + " images a block, " +
+         std::to_string(cut.shared_bytes) + " bytes of shared memory, " +
+         std::to_string(cut.blocks()) + " blocks of " + std::to_string(cut.threads) + " threads";
+}
+
+class Gather : public Plan {
+ public:
+  explicit Gather(const Problem& problem) : Plan(problem), windows_(windows_of(problem)) {}
+
+  Error run(const Tensors& tensors, void* stream) const override {
+    const StripCut* cut = nullptr;
+    const Error error = find_cut(&cut);
+    if (!error.empty()) return error;
+    const Geometry& g = problem.geometry;
+    const GatherStrips call{g.batch,
+                            g.channels,
+                            windows_.height,
+                            windows_.width,
+                            /*reversed=*/problem.op == Op::kForward,
+                            *cut};
+    const int configuration = index_for(problem.op, windows_.configuration);
+    return kernels(problem.dtype).gather_strips(configuration, call, {problem, tensors}, stream);
+  }
+
+  std::string describe() const override {
+    const StripCut* cut = nullptr;
+    const Error error = find_cut(&cut);
+    if (!error.empty()) return "strips that are chosen for the GPU that runs them; " + error;
+    return describe_cut(*cut);
+  }
+
+ private:
+  // The cut for the current device. Devices of a kind share one, which stays where it is.
+  Error find_cut(const StripCut** cut) const {
+    Device device;
+    const Error error = kernels(problem.dtype).current_device(&device);
+    if (!error.empty()) return error;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [known, made] : cuts_) {
+      *cut = &made;
+      if (known == device) return "";
+    }
+    cuts_.emplace_back(device, cut_gather(problem.geometry, windows_, device, problem.dtype));
+    *cut = &cuts_.back().second;
+    return "";
+  }
+
+  const Windows windows_;
+  mutable std::mutex mutex_;
+  mutable std::list<std::pair<Device, StripCut>> cuts_;
+};
+
+class FilterGrad : public Plan {
+ public:
+  FilterGrad(const Problem& problem, const Windows& windows)
+      : Plan(problem),
+        configuration_(index_for(problem.op, windows.configuration)),
+        call_{problem.geometry.batch, problem.geometry.channels, windows.height, windows.width,
+              cut_filter_grad(problem.geometry, windows, problem.dtype)} {
+    workspace_bytes =
+        bytes_of_parts(problem.geometry, call_.cut.bands * call_.cut.slices, problem.dtype);
+  }
+
+  Error run(const Tensors& tensors, void* stream) const override {
+    return kernels(problem.dtype).filter_grad_strips(configuration_, call_, tensors, stream);
+  }
+
+  std::string describe() const override {
+    return describe_cut(call_.cut) + ", " + std::to_string(call_.cut.bands * call_.cut.slices) +
+           " parts";
+  }
+
+ private:
+  const int configuration_;
+  const FilterGradStrips call_;
+};
+
+}  // namespace
+
+std::string strips_decline(const Problem& problem) {
+  std::string why = conv::declines_without_products(problem);
+  if (!why.empty()) return why;
+  if (problem.geometry.layout != conv::Layout::kNCHW) return "rows are not contiguous in NHWC";
+  const bool finished =
+      problem.epilogue.bias || problem.epilogue.activation != conv::Activation::kLinear;
+  if (finished) return "its sums have an epilogue";
+  Windows windows;
+  why = find_windows(problem, &windows);
+  if (!why.empty()) return why;
+  if (index_for(problem.op, windows.configuration) < 0) return "no kernel is compiled for it";
+  return strips_decline(problem.geometry, windows, problem.dtype, problem.op == Op::kFilterGrad);
+}
+
+PlanPointer plan_strips(const Problem& problem) {
+  if (problem.op != Op::kFilterGrad) return std::make_unique<Gather>(problem);
+  return std::make_unique<FilterGrad>(problem, windows_of(problem));
+}
+
+}  // namespace tf_dwbp::gpu
