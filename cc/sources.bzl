@@ -58,6 +58,7 @@ GPU_CORE_SOURCES = [
     "cc/gpu/general.cc",
     "cc/gpu/implementations.cc",
     "cc/gpu/strip_tiling.cc",
+    "cc/gpu/strip_tiling_nhwc.cc",
     "cc/gpu/strips.cc",
     "cc/gpu/tiled.cc",
     "cc/gpu/tiling.cc",

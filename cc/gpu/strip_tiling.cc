@@ -29,14 +29,8 @@ StripLines lines_of(int planes, int64_t elements, int64_t width, int dtype_bytes
 bool make_cut(const conv::Geometry& g, const Windows& w, int dtype_bytes, int planes, int64_t rows,
               int of_source, int of_result, int64_t most_bytes, StripCut* cut) {
   const int64_t bands = ceil_div(w.height.result, rows);
-  int64_t staged = 0;
-  for (int64_t band = 0; band < bands; ++band) {
-    const int first = static_cast<int>(band * rows);
-    const int end = static_cast<int>(std::min<int64_t>(w.height.result, first + rows));
-    const Rows met = rows_staged(w.configuration, w.height, first, end);
-    staged = std::max<int64_t>(staged, met.end - met.first);
-  }
-  // The largest of them, before anything is narrowed.
+  const int64_t staged = std::min(w.height.source, extent(w.configuration, static_cast<int>(rows)));
+  // Before anything is narrowed.
   if (staged * w.width.source > most_bytes || rows * w.width.result > most_bytes) return false;
   const StripLines source = lines_of(
       planes, staged * w.width.source,
@@ -61,7 +55,10 @@ template <typename Try>
 void for_each_cut(const conv::Geometry& g, const Windows& w, int dtype_bytes, int of_source,
                   int of_result, int64_t most_bytes, Try try_cut) {
   const int most = static_cast<int>(std::min<int64_t>(kStripThreads / w.width.result, g.channels));
+  const auto warps = [&](int planes) { return ceil_div(int64_t{planes} * w.width.result, kWarp); };
   for (int planes = 1; planes <= most; ++planes) {
+    // As many as the same warps take.
+    if (planes < most && warps(planes) == warps(planes + 1)) continue;
     for (int64_t bands = 1, last = 0; last != 1; bands = bands * 3 / 2 + 1) {
       const int64_t rows = ceil_div(w.height.result, std::min<int64_t>(bands, w.height.result));
       StripCut cut;
@@ -99,15 +96,21 @@ int resident(const StripCut& cut, int by_registers, int shared_bytes, int reserv
 
 std::string strips_decline(const conv::Geometry& g, const Windows& w, Dtype dtype,
                            bool filter_grad) {
-  if (w.height.phase_stride != 1 || w.width.phase_stride != 1) {
-    if (w.configuration.source_step == 1) return "its windows are dilated";
-  }
+  if (w.height.phase_stride != 1 || w.width.phase_stride != 1) return "its windows are dilated";
   if (w.width.result > kStripThreads) {
     return "a row of " + std::to_string(w.width.result) + " results is more than the " +
            std::to_string(kStripThreads) + " threads of a block";
   }
   StripCut cut;
   const int bytes = static_cast<int>(bytes_of(dtype));
+  const Configuration& c = w.configuration;
+  const bool whole = w.width.source % (kVectorBytes / bytes) == 0;
+  if (bytes == 2 && c.result_step == 1 && c.source_step == 1 && whole &&
+      w.width.result >= (filter_grad   ? kWideRow
+                         : c.taps == 3 ? kWideRowOfGather
+                                       : kStripThreads + 1)) {
+    return "tiles are faster where wide rows are whole vectors";
+  }
   if (!make_cut(g, w, bytes, 1, 1, 2, filter_grad ? 2 : 1, kStripBytes, &cut)) {
     return "a row's windows do not fit into shared memory";
   }
@@ -158,9 +161,11 @@ StripCut cut_filter_grad(const conv::Geometry& g, const Windows& w, Dtype dtype)
     for (int64_t images = 1; images <= most; ++images) {
       cut.images = images;
       cut.slices = ceil_div(g.batch, images);
-      if (images < most && cut.slices * cut.bands > parts_allowed) continue;
-      const double cost = cost_of(cut, w, kStripMultiprocessors, blocks, of_row, kCostOfStripSums,
-                                  kThreadsWantedOfSums, dtype_bytes);
+      // A workspace that is too large is worse than anything, and the worse the larger.
+      const int64_t parts = cut.slices * cut.bands;
+      const double too_many = parts > parts_allowed ? 1e9 * static_cast<double>(parts) : 1;
+      const double cost = too_many * cost_of(cut, w, kStripMultiprocessors, blocks, of_row,
+                                             kCostOfStripSums, kThreadsWantedOfSums, dtype_bytes);
       if (cost >= least) continue;
       least = cost;
       best = cut;

@@ -32,28 +32,54 @@ std::string describe_cut(const StripCut& cut) {
          std::to_string(cut.shared_bytes) + " bytes of shared memory, " +
          std::to_string(cut.blocks()) + " blocks of " + std::to_string(cut.threads) + " threads";
 }
+std::string describe_cut(const StripCutNhwc& cut) {
+  return "strips of " + std::to_string(cut.rows) + " rows, " + std::to_string(cut.groups) +
+         " groups of columns and " + std::to_string(cut.images) + " images a block, " +
+         std::to_string(cut.shared_bytes) + " bytes of shared memory, " +
+         std::to_string(cut.blocks()) + " blocks of " + std::to_string(cut.groups * kWarp) +
+         " threads";
+}
 
+void cut_for(const Geometry& g, const Windows& w, const Device& device, Dtype dtype,
+             StripCut* cut) {
+  *cut = cut_gather(g, w, device, dtype);
+}
+void cut_for(const Geometry& g, const Windows& w, const Device& device, Dtype dtype,
+             StripCutNhwc* cut) {
+  *cut = cut_gather_nhwc(g, w, device, dtype);
+}
+
+Error launch(const Problem& problem, const Windows& w, const StripCut& cut,
+             const GatherTensors& tensors, void* stream) {
+  const Geometry& g = problem.geometry;
+  const GatherStrips call{g.batch, g.channels, w.height, w.width, problem.op == Op::kForward, cut};
+  return kernels(problem.dtype)
+      .gather_strips(index_for(problem.op, w.configuration), call, tensors, stream);
+}
+Error launch(const Problem& problem, const Windows& w, const StripCutNhwc& cut,
+             const GatherTensors& tensors, void* stream) {
+  const Geometry& g = problem.geometry;
+  const GatherStripsNhwc call{g.batch, g.channels, w.height, w.width, problem.op == Op::kForward,
+                              cut};
+  return kernels(problem.dtype)
+      .gather_strips_nhwc(index_for(problem.op, w.configuration), call, tensors, stream);
+}
+
+// Forward and input gradient, of one layout.
+template <typename Cut>
 class Gather : public Plan {
  public:
   explicit Gather(const Problem& problem) : Plan(problem), windows_(windows_of(problem)) {}
 
   Error run(const Tensors& tensors, void* stream) const override {
-    const StripCut* cut = nullptr;
+    const Cut* cut = nullptr;
     const Error error = find_cut(&cut);
     if (!error.empty()) return error;
-    const Geometry& g = problem.geometry;
-    const GatherStrips call{g.batch,
-                            g.channels,
-                            windows_.height,
-                            windows_.width,
-                            /*reversed=*/problem.op == Op::kForward,
-                            *cut};
-    const int configuration = index_for(problem.op, windows_.configuration);
-    return kernels(problem.dtype).gather_strips(configuration, call, {problem, tensors}, stream);
+    return launch(problem, windows_, *cut, {problem, tensors}, stream);
   }
 
   std::string describe() const override {
-    const StripCut* cut = nullptr;
+    const Cut* cut = nullptr;
     const Error error = find_cut(&cut);
     if (!error.empty()) return "strips that are chosen for the GPU that runs them; " + error;
     return describe_cut(*cut);
@@ -61,7 +87,7 @@ class Gather : public Plan {
 
  private:
   // The cut for the current device. Devices of a kind share one, which stays where it is.
-  Error find_cut(const StripCut** cut) const {
+  Error find_cut(const Cut** cut) const {
     Device device;
     const Error error = kernels(problem.dtype).current_device(&device);
     if (!error.empty()) return error;
@@ -70,14 +96,15 @@ class Gather : public Plan {
       *cut = &made;
       if (known == device) return "";
     }
-    cuts_.emplace_back(device, cut_gather(problem.geometry, windows_, device, problem.dtype));
+    cuts_.emplace_back(device, Cut());
+    cut_for(problem.geometry, windows_, device, problem.dtype, &cuts_.back().second);
     *cut = &cuts_.back().second;
     return "";
   }
 
   const Windows windows_;
   mutable std::mutex mutex_;
-  mutable std::list<std::pair<Device, StripCut>> cuts_;
+  mutable std::list<std::pair<Device, Cut>> cuts_;
 };
 
 class FilterGrad : public Plan {
@@ -110,7 +137,8 @@ class FilterGrad : public Plan {
 std::string strips_decline(const Problem& problem) {
   std::string why = conv::declines_without_products(problem);
   if (!why.empty()) return why;
-  if (problem.geometry.layout != conv::Layout::kNCHW) return "rows are not contiguous in NHWC";
+  const bool nhwc = problem.geometry.layout == conv::Layout::kNHWC;
+  if (nhwc && problem.op == Op::kFilterGrad) return "it has strips in NCHW alone";
   const bool finished =
       problem.epilogue.bias || problem.epilogue.activation != conv::Activation::kLinear;
   if (finished) return "its sums have an epilogue";
@@ -118,12 +146,18 @@ std::string strips_decline(const Problem& problem) {
   why = find_windows(problem, &windows);
   if (!why.empty()) return why;
   if (index_for(problem.op, windows.configuration) < 0) return "no kernel is compiled for it";
+  if (nhwc) return strips_decline_nhwc(problem.geometry, windows, problem.dtype);
   return strips_decline(problem.geometry, windows, problem.dtype, problem.op == Op::kFilterGrad);
 }
 
 PlanPointer plan_strips(const Problem& problem) {
-  if (problem.op != Op::kFilterGrad) return std::make_unique<Gather>(problem);
-  return std::make_unique<FilterGrad>(problem, windows_of(problem));
+  if (problem.op == Op::kFilterGrad) {
+    return std::make_unique<FilterGrad>(problem, windows_of(problem));
+  }
+  if (problem.geometry.layout == conv::Layout::kNHWC) {
+    return std::make_unique<Gather<StripCutNhwc>>(problem);
+  }
+  return std::make_unique<Gather<StripCut>>(problem);
 }
 
 }  // namespace tf_dwbp::gpu

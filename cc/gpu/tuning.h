@@ -161,6 +161,10 @@ inline constexpr int kStripThreads = 224;
 inline constexpr int kStripSlack = 8;
 // Bytes of shared memory that a block takes at most.
 inline constexpr int kStripBytes = kMostSharedBytes;
+// Columns, from which on tiles are as fast or faster, for 16-bit types and whole vectors: of the
+// filter gradient (order), and of the others with 3x3 taps.
+inline constexpr int kWideRow = 48;
+inline constexpr int kWideRowOfGather = 96;
 // What a cut costs is estimated in instructions of a thread: of an image besides its rows, of a
 // vector that is staged, of a block to start, which is waiting rather, and of a row that only rows
 // of other bands meet, as a share of a row's. Chosen with 90 layers on an H200, each cut in 13
@@ -181,11 +185,19 @@ inline constexpr int kStripMultiprocessors = 132;
 inline constexpr int kStripShared = 228 << 10;
 inline constexpr int kBytesOfStripSums = 24 << 10;
 
+// Rows of the result that a row, or two with stride 2, of the source adds to, and rows after which
+// a thread's sums are where they were.
+constexpr int strip_sums(const Configuration& c) {
+  return c.source_step == 1 ? (c.taps - 1) / c.result_step + 1 : c.taps;
+}
+constexpr int strip_period(const Configuration& c) {
+  return (strip_sums(c) + c.source_step - 1) / c.source_step;
+}
+
 // Registers of a thread that live as long as a strip.
 constexpr int gather_strips_values(const Configuration& c, int dtype_bytes) {
   const int columns = (c.taps - 1) / c.source_step + 1;
-  const int sums = c.source_step == 1 ? (c.taps - 1) / c.result_step + 1 : c.taps;
-  return (c.taps * columns + sums + columns) * (dtype_bytes > 4 ? 2 : 1);
+  return (c.taps * columns + strip_sums(c) + columns) * (dtype_bytes > 4 ? 2 : 1);
 }
 constexpr int filter_grad_strips_values(const Configuration& c, int dtype_bytes) {
   const int out = (c.taps - 1) / c.result_step + 1;
@@ -206,6 +218,25 @@ constexpr int rows_of_strip_sums(int taps, int sum_bytes) {
   int rows = taps;
   while (rows > 1 && bytes_of_strip_sums(taps, rows, sum_bytes) > kBytesOfStripSums) --rows;
   return rows;
+}
+
+// Strips in NHWC: elements of an image, counted by 32 bits, and columns of a thread, an even
+// number, and groups of them in a block at most.
+constexpr int strip_columns(int dtype_bytes) { return dtype_bytes > 4 ? 2 : 4; }
+inline constexpr int kStripGroups = 8;
+inline constexpr int kLeastChannelsOfStrip = 20;
+inline constexpr int64_t kMostElementsOfImage = int64_t{1} << 27;
+inline constexpr double kThreadsWantedNhwc = 400;
+inline constexpr double kCostOfStartNhwc = 500;
+inline constexpr double kCostOfVectorNhwc = 40;
+// Where strips are worth their kernels: 3x3 taps have so few products that memory is what is waited
+// for, and tiles are as fast.
+constexpr bool has_strips_nhwc(const Configuration& c) { return c.taps > 3; }
+constexpr int gather_strips_nhwc_blocks(const Configuration& c, int dtype_bytes) {
+  const int columns = strip_columns(dtype_bytes);
+  const int values =
+      (c.taps * c.taps + strip_sums(c) * columns + extent(c, columns)) * (dtype_bytes > 4 ? 2 : 1);
+  return values <= 96 ? 2 : 1;
 }
 
 // General gather

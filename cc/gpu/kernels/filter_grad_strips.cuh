@@ -55,6 +55,7 @@ __global__ void __launch_bounds__(kStripThreads, strip_blocks(filter_grad_strips
   constexpr int taps = config.taps, rs = config.result_step;
   // Rows of out_backprop that a step meets.
   constexpr int kOut = (taps - 1) / rs + 1;
+  static_assert(taps <= kStripSlack, "what is read beside a line is there");
   const StripCut& cut = g.cut;
   T* const shared = reinterpret_cast<T*>(shared_memory());
   const int buffer = cut.source.elements + cut.result.elements;

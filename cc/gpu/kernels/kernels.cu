@@ -12,6 +12,7 @@
 #include "cc/gpu/kernels/gather_nchw.cuh"
 #include "cc/gpu/kernels/gather_nhwc.cuh"
 #include "cc/gpu/kernels/gather_strips.cuh"
+#include "cc/gpu/kernels/gather_strips_nhwc.cuh"
 #include "cc/gpu/kernels/general.cuh"
 #include "cc/gpu/kernels/kernels.h"
 #include "cc/gpu/kernels/sum.cuh"
@@ -50,6 +51,18 @@ struct FilterGradKernels {
 struct GatherStripKernels {
   template <int index>
   static constexpr auto kernel = gather_strips<T, index>;
+};
+struct GatherStripNhwcKernels {
+  using Kernel = void (*)(GatherStripsNhwcArguments<T>);
+  // nullptr: strips are no faster there.
+  template <int index>
+  static constexpr Kernel find() {
+    if constexpr (has_strips_nhwc(kGatherConfigurations[index]))
+      return gather_strips_nhwc<T, index>;
+    return nullptr;
+  }
+  template <int index>
+  static constexpr Kernel kernel = find<index>();
 };
 struct FilterGradStripKernels {
   template <int index>
@@ -139,6 +152,16 @@ Error launch_gather_strips(int configuration, const GatherStrips& call,
   return launch(kernel, arguments, cut.blocks(), cut.threads, cut.shared_bytes, stream);
 }
 
+Error launch_gather_strips_nhwc(int configuration, const GatherStripsNhwc& call,
+                                const GatherTensors& tensors, void* stream) {
+  using Arguments = GatherStripsNhwcArguments<T>;
+  const Arguments arguments{call, static_cast<const T*>(tensors.source),
+                            static_cast<const T*>(tensors.filter), static_cast<T*>(tensors.result)};
+  const auto kernel = pick<Arguments, GatherStripNhwcKernels>(configuration, GatherIndices());
+  const StripCutNhwc& cut = call.cut;
+  return launch(kernel, arguments, cut.blocks(), cut.groups * kWarp, cut.shared_bytes, stream);
+}
+
 Error launch_filter_grad_strips(int configuration, const FilterGradStrips& call,
                                 const Tensors& tensors, void* stream) {
   using Arguments = FilterGradStripsArguments<T>;
@@ -151,7 +174,9 @@ Error launch_filter_grad_strips(int configuration, const FilterGradStrips& call,
 
 template <typename Kernels, int... indices>
 void append(std::vector<const void*>* all, std::integer_sequence<int, indices...>) {
-  (all->push_back(reinterpret_cast<const void*>(Kernels::template kernel<indices>)), ...);
+  for (const void* kernel : {reinterpret_cast<const void*>(Kernels::template kernel<indices>)...}) {
+    if (kernel != nullptr) all->push_back(kernel);
+  }
 }
 
 std::vector<const void*> all_kernels() {
@@ -163,6 +188,7 @@ std::vector<const void*> all_kernels() {
   append<FilterGradKernels<Layout::kNHWC>>(&all, FilterGradIndices());
   append<FilterGradKernels<Layout::kNCHW>>(&all, FilterGradIndices());
   append<GatherStripKernels>(&all, GatherIndices());
+  append<GatherStripNhwcKernels>(&all, GatherIndices());
   append<FilterGradStripKernels>(&all, FilterGradIndices());
   return all;
 }
@@ -181,6 +207,7 @@ const Kernels& kernels_of<T>() {
                                        launch_filter_grad_tiled,
                                        launch_filter_grad_general,
                                        launch_gather_strips,
+                                       launch_gather_strips_nhwc,
                                        launch_filter_grad_strips,
                                        current_device,
                                        all_kernels};

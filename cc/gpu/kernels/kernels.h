@@ -9,6 +9,7 @@
 #include "cc/conv/problem.h"
 #include "cc/conv/tensors.h"
 #include "cc/gpu/strip_tiling.h"
+#include "cc/gpu/strip_tiling_nhwc.h"
 #include "cc/gpu/tiling.h"
 
 namespace tf_dwbp::gpu {
@@ -57,6 +58,15 @@ struct GatherStrips {
   StripCut cut;
 };
 
+struct GatherStripsNhwc {
+  int64_t batch;
+  int64_t channels;
+  WindowAxis height;
+  WindowAxis width;
+  bool reversed;
+  StripCutNhwc cut;
+};
+
 struct FilterGradStrips {
   int64_t batch;
   int64_t channels;
@@ -102,6 +112,8 @@ struct Kernels {
   // By strips, of a configuration.
   conv::Error (*gather_strips)(int configuration, const GatherStrips& call,
                                const GatherTensors& tensors, void* stream);
+  conv::Error (*gather_strips_nhwc)(int configuration, const GatherStripsNhwc& call,
+                                    const GatherTensors& tensors, void* stream);
   conv::Error (*filter_grad_strips)(int configuration, const FilterGradStrips& call,
                                     const Tensors& tensors, void* stream);
   // The current device.

@@ -44,7 +44,9 @@ struct Lines {
     elements = (end_row - first_row) * width;
     shared = line < planes ? kStripSlack + line * cut.stride + first : -1;
     own = kStripSlack + plane * cut.stride;
-    own_beyond = (plane - line) * height * width;  // but for whole vectors
+    own_beyond =
+        static_cast<int>(static_cast<unsigned>(plane - line) * static_cast<unsigned>(height) *
+                         static_cast<unsigned>(width) % kVector);
   }
 
   // Where the thread's line begins; `tensor` is where the first plane does.
