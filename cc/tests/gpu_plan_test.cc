@@ -166,18 +166,23 @@ TF_DWBP_TEST(a_workspace_is_counted_in_63_bits) {
 TF_DWBP_TEST(a_device_is_read_once) {
   const Device before = state().device;
   const Axis axis = same_padded(9, 3, 1);
-  const Example example(Op::kForward, {Layout::kNHWC, 2, 4, 1, axis, axis});
   int64_t& reads = state().counts["read device"];
-  for (const int multiprocessors : {901, 902}) {
-    state().device = {multiprocessors, 100 << 10, 1 << 10};
-    const int64_t reads_before = reads;
-    const PlanPointer planned = plan({Op::kForward, Dtype::kFloat, example.g});
-    for (int i = 0; i < 3; ++i) {
-      call<float>(*planned, operand<float>(example.a), operand<float>(example.b));
+  int multiprocessors = 901;
+  for (const Layout layout : kLayouts)
+    for (int again = 0; again < 2; ++again) {
+      const Example example(Op::kForward, {layout, 2, 4, 1, axis, axis});
+      const Problem problem{Op::kForward, Dtype::kFloat, example.g};
+      state().device = {multiprocessors++, 100 << 10, 1 << 10};
+      const int64_t reads_before = reads;
+      for (const Implementation* by : special_takers(problem)) {
+        const PlanPointer planned = plan(problem, by);
+        for (int i = 0; i < 3; ++i) {
+          call<float>(*planned, operand<float>(example.a), operand<float>(example.b));
+        }
+        call<float>(*plan(problem, by), operand<float>(example.a), operand<float>(example.b));
+      }
+      check(reads == reads_before + 1, std::to_string(reads - reads_before) + " reads of a device");
     }
-    call<float>(Op::kForward, example.g, operand<float>(example.a), operand<float>(example.b));
-    check(reads == reads_before + 1, std::to_string(reads - reads_before) + " reads of a device");
-  }
   state().device = before;
 }
 

@@ -8,8 +8,10 @@ from gpu import kernels
 from tf_dwbp.fuzz import draw, judge
 from tf_dwbp.tools.problem import DTYPES
 
-# Every so many cases are the general kernels', which take any.
-_GENERAL = 4
+# Of so many cases two are the general kernels', which take any, and one the tiled ones', before
+# which others may come.
+_TURNS = 8
+_FORCED = {0: "general", 2: "tiled", 4: "general"}
 
 
 def case_of(options, number):
@@ -27,7 +29,8 @@ def case_of(options, number):
 def run(library, options):
     """Makes calls for so long, or so many of them; returns the exit status."""
     start, failures, number = time.monotonic(), [], options.start
-    counts = {"large filters": 0, "by general kernels": 0, "of exact sums": 0}
+    counts = {"large filters": 0, "of exact sums": 0}
+    counts |= {f"by {name} kernels": 0 for name in _FORCED.values()}
 
     def more():
         if options.seconds is not None:
@@ -46,12 +49,18 @@ def run(library, options):
             failures.append(f"{case.problem}: {wrong} ({again})")
             print(f"FAILED {failures[-1]}", flush=True)
         counts["large filters"] += max(case.problem.filter_sizes[:2]) > 15
-        counts["by general kernels"] += number % _GENERAL == 0
+        if _forced(number):
+            counts[f"by {_forced(number)} kernels"] += 1
         counts["of exact sums"] += case.exact
         number += 1
     print(f"seed {options.seed}, cases {options.start} to {number - 1}: ", end="")
     print(", ".join(f"{count} {what}" for what, count in counts.items()))
     return kernels.conclude(library, options, start, number - options.start, failures)
+
+
+def _forced(number):
+    """The implementation that is to compute a case if it takes it; "" leaves the choice."""
+    return _FORCED.get(number % _TURNS, "")
 
 
 def _wrong(library, case, seed, number):
@@ -61,14 +70,15 @@ def _wrong(library, case, seed, number):
     problem, varied = case.problem, np.random.default_rng([seed, number, 1])
     operands = [np.ascontiguousarray(tensors[role]) for role in problem.roles]
     beside = int(varied.integers(0, 16)) if any(case.offsets) else 0
-    by = "general" if number % _GENERAL == 0 else ""
     answers = []
     # On a GPU twice, for the same bits.
     for _ in range(1 if library.emulated else 2):
         library.vary(int(varied.integers(2**31)))
         result = np.empty(problem.shapes[problem.result], DTYPES[problem.dtype])
         answers.append(
-            library.compute(problem, operands, result, (*case.offsets, beside), implementation=by)
+            library.compute(
+                problem, operands, result, (*case.offsets, beside), implementation=_forced(number)
+            )
         )
     if judge.digest(answers[0]) != judge.digest(answers[-1]):
         return "two runs differ"
