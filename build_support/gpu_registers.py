@@ -15,13 +15,17 @@ _NAMED = re.compile(r"'(\w+)' for 'sm_(\d+)")
 # Of the kernel and of what it calls.
 _SPILLED = re.compile(r"(\d+) bytes (?:stack frame|spill stores|spill loads)")
 _USED = re.compile(r"Used (\d+) registers([^\n]*)")
+_INSTANCE = re.compile(r"(gather|filter_grad)_(\w+)")
 _KERNEL = re.compile(r"tf_dwbp::gpu::(\w+)<([\w:]+)(?:, (\d+))?>")
 _CONFIGURATIONS = re.compile(r"k(\w+)Configurations\[\] = \{(.*?)\};", re.DOTALL)
 
 # Of all architectures that the kernels are built for.
 _REGISTERS = 1 << 16  # of a multiprocessor
 _REGISTER_UNIT = 8  # of a thread
-_THREADS = 128  # cc/gpu/tuning.h: of a block
+_WARP = 32  # threads
+_QUARTERS = 4  # of a multiprocessor, each with registers for whole warps
+# cc/gpu/tuning.h: of a block
+THREADS, STRIP_THREADS = 128, 224
 # -> warps of a multiprocessor, and bytes of shared memory.
 _MULTIPROCESSORS = {
     75: (32, 64 << 10),
@@ -45,17 +49,23 @@ class Account:
     shared_bytes: int  # of a block, besides those that a plan asks for
 
     @property
+    def threads(self) -> int:
+        """Those of a block, at most."""
+        return STRIP_THREADS if "strips" in self.kernel else THREADS
+
+    @property
     def blocks(self) -> int:
         """How many blocks' registers, and threads, a multiprocessor has room for."""
         of_thread = -(-self.registers // _REGISTER_UNIT) * _REGISTER_UNIT
+        room = _REGISTERS // _QUARTERS // (of_thread * _WARP) * _QUARTERS
         warps, _ = _MULTIPROCESSORS.get(self.arch, (48, 0))
-        return min(_REGISTERS // (of_thread * _THREADS), warps * 32 // _THREADS)
+        return min(room, warps) * _WARP // self.threads
 
     @property
     def occupancy(self) -> float:
         """The share of a multiprocessor's warps that these blocks are."""
         warps, _ = _MULTIPROCESSORS.get(self.arch, (48, 0))
-        return self.blocks * _THREADS / (warps * 32)
+        return self.blocks * self.threads / (warps * _WARP)
 
 
 def accounts(directory: pathlib.Path = native.BUILD / "library") -> list[Account]:
@@ -120,13 +130,14 @@ def _words(kernel, index, configurations):
     """What a kernel is called in docs/gpus.md, and its member of the list of configurations."""
     if index is None:
         return kernel.replace("_", " "), "any"
-    kind, _, layout = kernel.rpartition("_")
+    kind, how = _INSTANCE.fullmatch(kernel).groups()
     listed = {"gather": "Gather", "filter_grad": "FilterGrad"}[kind]
     taps, result_step, source_step = configurations[listed][int(index)]
-    name = kind.replace("_", " ")
+    words = [word.upper() if word in ("nhwc", "nchw") else word for word in how.split("_")]
+    name = " ".join([kind.replace("_", " "), *words])
     if source_step > 1:
-        return f"{name} {layout.upper()}", f"{taps}x{taps}, input gradient of stride {source_step}"
-    return f"{name} {layout.upper()}", f"{taps}x{taps}, stride {result_step}"
+        return name, f"{taps}x{taps}, input gradient of stride {source_step}"
+    return name, f"{taps}x{taps}, stride {result_step}"
 
 
 def _configurations():

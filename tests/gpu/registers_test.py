@@ -25,6 +25,12 @@ ptxas info    : Function properties for _ZN7tf_dwbp3gpu19filter_grad_generalINS_
 ptxas info    : Used 65 registers, used 1 barriers
 ptxas info    : Function properties for part_again
     0 bytes stack frame, 4 bytes spill stores, 0 bytes spill loads
+ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu18filter_grad_stripsIfLi0EEEvNS0_25\
+FilterGradStripsArgumentsIT_EE' for 'sm_75'
+ptxas info    : Used 96 registers, used 1 barriers
+ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu18gather_strips_nhwcIdLi8EEEvNS0_25\
+GatherStripsNhwcArgumentsIT_EE' for 'sm_80'
+ptxas info    : Used 80 registers, used 1 barriers
 """
 
 
@@ -38,7 +44,7 @@ def _rows():
 
 
 def test_an_account_is_read():
-    first, second = gpu_registers.parse(_PTXAS)
+    first, second, third, fourth = gpu_registers.parse(_PTXAS)
     words = ("filter grad NHWC", "5x5, stride 1", "float")
     assert first == gpu_registers.Account(90, *words, 128, 40 + 56 + 148, 8)
     assert (first.blocks, first.occupancy) == (4, 0.25)
@@ -46,8 +52,24 @@ def test_an_account_is_read():
     words = ("filter grad general", "any", "half")
     assert second == gpu_registers.Account(120, *words, 65, 4, 0)
     assert (second.blocks, second.occupancy) == (7, 7 * 4 / 48)  # of 72 registers
+    # Strips have blocks of seven warps, of which each quarter has registers for five, or six.
+    words = ("filter grad strips", "3x3, stride 1", "float")
+    assert third == gpu_registers.Account(75, *words, 96, 0, 0)
+    assert (third.blocks, third.occupancy) == (2, 14 / 32)
+    words = ("gather strips NHWC", "7x7, input gradient of stride 2", "double")
+    assert fourth == gpu_registers.Account(80, *words, 80, 0, 0)
+    assert (fourth.blocks, fourth.occupancy) == (3, 21 / 64)
     told = gpu_registers.table([first, second])
     assert "| 128: 4, 25%, 244 bytes spilled, 8 bytes shared |  |\n" in told
+
+
+def test_blocks_have_as_many_threads_as_the_sources_say():
+    tuning = (native.ROOT / "cc/gpu/tuning.h").read_text(encoding="utf-8")
+    for name, threads in (
+        ("kThreads", gpu_registers.THREADS),
+        ("kStripThreads", gpu_registers.STRIP_THREADS),
+    ):
+        assert f"constexpr int {name} = {threads};" in tuning
 
 
 _NVCC = r"""#!/bin/bash
@@ -76,7 +98,7 @@ def test_the_compiler_s_account_is_kept_with_the_object(tmp_path, capsys):
     assert gpu_registers.accounts(tmp_path) == gpu_registers.parse(_PTXAS)
     unit.log.unlink()
     assert compiled(unit) == 1
-    assert len(gpu_registers.accounts(tmp_path)) == 2
+    assert len(gpu_registers.accounts(tmp_path)) == 4
     # A quick build's registers are another matter.
     assert compiled(dataclasses.replace(unit, flags=[*unit.flags, "-Xptxas=-O0"])) == 1
     assert gpu_registers.accounts(tmp_path) == []
@@ -93,9 +115,11 @@ def test_no_kernel_in_the_table_spills_and_none_is_missing():
         len(re.findall(r"\{\d+, \d+, \d+\}", part))
         for part in listed.partition("Configurations[] =")[2].split("kFilterGradConfigurations")[:2]
     )
-    # Two layouts, and three kernels for whatever fits no window.
-    types = len(native.read_sources()["GPU_TYPES"])
-    assert len(rows) == types * (2 * (gather + filter_grad) + 3)
+    # For each configuration, in a layout or by strips; and three kernels for whatever fits none.
+    source = (native.ROOT / native.read_sources()["GPU_KERNEL_SOURCE"]).read_text(encoding="utf-8")
+    kinds = re.findall(r"append<.*>\(&all, (\w+)Indices\(\)\)", source)
+    kernels = 3 + kinds.count("Gather") * gather + kinds.count("FilterGrad") * filter_grad
+    assert len(rows) == len(native.read_sources()["GPU_TYPES"]) * kernels
 
 
 def test_the_build_is_what_the_table_says():
