@@ -88,7 +88,7 @@ def _parse(arguments):
     parser.add_argument("--rounds", type=int, default=11, help="of bench")
     parser.add_argument("--seed", type=int, default=1, help="of fuzz")
     parser.add_argument(
-        "--layers", action="store_true", help="of fuzz: such as networks have, for tiled kernels"
+        "--layers", action="store_true", help="of fuzz: such as networks have, for strips and tiles"
     )
     parser.add_argument("--start", type=int, default=0, help="of fuzz: the seed's first case")
     length = parser.add_mutually_exclusive_group()
