@@ -166,6 +166,7 @@ GPU_TEST_SOURCES = [
     "cc/tests/gpu_implementations_test.cc",
     "cc/tests/gpu_order_test.cc",
     "cc/tests/gpu_plan_test.cc",
+    "cc/tests/gpu_strips_nhwc_test.cc",
     "cc/tests/gpu_strips_test.cc",
     "cc/tests/gpu_test.cc",
     "cc/tests/gpu_value_test.cc",

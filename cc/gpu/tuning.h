@@ -204,7 +204,7 @@ constexpr int filter_grad_strips_values(const Configuration& c, int dtype_bytes)
   return (c.taps * c.taps + out + c.taps + 10) * (dtype_bytes > 4 ? 2 : 1);
 }
 // Blocks of a kernel that the compiler makes room for on a multiprocessor, found by its spills ...
-constexpr int strip_blocks(int values) { return values <= 22 ? 3 : values <= 56 ? 2 : 1; }
+constexpr int strip_blocks(int values) { return values <= 20 ? 3 : values <= 56 ? 2 : 1; }
 // ... and those that there is room for, since ptxas takes fewer registers than it may.
 constexpr int strip_blocks_resident(int values) { return values <= 56 ? 3 : values <= 80 ? 2 : 1; }
 
