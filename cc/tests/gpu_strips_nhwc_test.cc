@@ -102,20 +102,29 @@ TF_DWBP_TEST(strips_of_any_width_in_nhwc) {
       }
 }
 
-// Few multiprocessors are given many images a block, many of them bands of an image.
+// Few multiprocessors are given several images a block, many of them bands of an image.
 TF_DWBP_TEST(images_and_bands_in_nhwc) {
+  struct Try {
+    Device device;
+    int64_t batch;
+    int64_t height;
+  };
   int64_t images = 0, bands = 0;
-  for (const Device& device : {Device{1, 164 << 10, 1 << 10}, Device{500, 64 << 10, 0}}) {
+  for (const Try& t : {Try{{1, 164 << 10, 1 << 10}, 45, 5}, Try{{500, 64 << 10, 0}, 2, 29}}) {
     const Device before = state().device;
-    state().device = device;
+    state().device = t.device;
     for (const int64_t stride : {1, 2}) {
-      const Geometry g{
-          Layout::kNHWC, 5, 32, 1, same_padded(29, 5, stride), same_padded(7, 5, stride)};
+      const Geometry g{Layout::kNHWC,
+                       t.batch,
+                       24,
+                       1,
+                       same_padded(t.height, 5, stride),
+                       same_padded(7, 5, stride)};
       compare_all(g);
       for (const Op op : {Op::kForward, Op::kInputGrad}) {
         Windows w;
         check(find_windows({op, Dtype::kFloat, g}, &w).empty(), "windows");
-        const StripCutNhwc cut = cut_gather_nhwc(g, w, device, Dtype::kFloat);
+        const StripCutNhwc cut = cut_gather_nhwc(g, w, t.device, Dtype::kFloat);
         images = std::max(images, cut.images);
         bands = std::max(bands, cut.bands);
       }
