@@ -24,8 +24,8 @@ _REGISTERS = 1 << 16  # of a multiprocessor
 _REGISTER_UNIT = 8  # of a thread
 _WARP = 32  # threads
 _QUARTERS = 4  # of a multiprocessor, each with registers for whole warps
-# cc/gpu/tuning.h: of a block
-THREADS, STRIP_THREADS = 128, 224
+# cc/gpu/tuning.h: of a block, by strips in NCHW and in NHWC
+THREADS, STRIP_THREADS, STRIP_WARPS_NHWC = 128, 224, 8
 # -> warps of a multiprocessor, and bytes of shared memory.
 _MULTIPROCESSORS = {
     75: (32, 64 << 10),
@@ -51,6 +51,8 @@ class Account:
     @property
     def threads(self) -> int:
         """Those of a block, at most."""
+        if "strips NHWC" in self.kernel:
+            return STRIP_WARPS_NHWC * _WARP
         return STRIP_THREADS if "strips" in self.kernel else THREADS
 
     @property
