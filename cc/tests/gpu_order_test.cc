@@ -36,8 +36,9 @@ void check_orders(Op op, const Geometry& g) {
 TF_DWBP_TEST(the_same_bits_in_any_order) {
   for (const Layout layout : kLayouts)
     for (const Op op : kAllOps)
-      for (const int64_t multiplier : {1, 2}) {
-        const Geometry g{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)};
+      for (const auto& [multiplier, filter] : {std::pair<int64_t, int64_t>(1, 3), {1, 5}, {2, 3}}) {
+        const Geometry g{
+            layout, 6, 40, multiplier, same_padded(20, filter, 1), same_padded(21, filter, 1)};
         check_orders<float>(op, g);
         check_orders<double>(op, g);
       }
@@ -70,9 +71,9 @@ TF_DWBP_TEST(no_barrier_is_missed_unseen) {
   std::vector<NanCall> of_nan;
   for (const Layout layout : kLayouts)
     for (const Op op : kAllOps)
-      for (const int64_t multiplier : {1, 2}) {
-        const Example example(
-            op, Geometry{layout, 6, 40, multiplier, same_padded(20, 3, 1), same_padded(21, 3, 1)});
+      for (const auto& [multiplier, filter] : {std::pair<int64_t, int64_t>(1, 3), {1, 5}, {2, 3}}) {
+        const Example example(op, Geometry{layout, 6, 40, multiplier, same_padded(20, filter, 1),
+                                           same_padded(21, filter, 1)});
         for (const Implementation* by : takers({op, Dtype::kFloat, example.g})) {
           examples.emplace_back(example, by);
           of_nan.emplace_back(example, by);

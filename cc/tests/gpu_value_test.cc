@@ -74,7 +74,8 @@ TF_DWBP_TEST(operands_that_are_not_finite) {
           }
           // Blocks with several images, planes and bands of these.
           if (multiplier > 1) continue;
-          const Geometry g{layout, 3, 7, 1, same_padded(61, 5, stride), same_padded(39, 5, stride)};
+          const Geometry g{
+              layout, 3, 24, 1, same_padded(61, 5, stride), same_padded(39, 5, stride)};
           check_all_confined<float>(op, g, NAN);
         }
   for (const Implementation& by : implementations()) {
