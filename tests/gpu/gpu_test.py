@@ -10,6 +10,7 @@ from absl.testing import parameterized
 from tensorflow.python.framework import kernels
 
 import tf_dwbp
+from tf_dwbp import swap
 from tf_dwbp.conformance import cases, verdicts
 from tf_dwbp.conformance.verdicts import Verdict
 from tf_dwbp.tools import reference
@@ -68,6 +69,37 @@ def _compute(case, device):
         }
         sizes = {name: value for name, value in arguments.items() if name.endswith("_sizes")}
         return _FUNCTIONS[case.op](**tensors, **sizes)
+
+
+def _losses(dtype, device, jit_compile):
+    """Of a few steps of a small network, whose depthwise layers are stock's; and a step."""
+    random = np.random.default_rng(2)
+    shapes = [(3, 3, 8, 1), (8, 16), (5, 5, 16, 1), (16, 10)]
+    weights = [random.standard_normal(s) / np.sqrt(np.prod(s[:2])) for s in shapes]
+    pictures, labels = random.standard_normal((16, 20, 20, 8)), random.integers(0, 10, 16)
+    # Gradients of half are kept from becoming zero.
+    scale = 128.0 if dtype == tf.half else 1.0
+    with tf.device(device):
+        variables = [tf.Variable(weight.astype(np.float32)) for weight in weights]
+        pictures, labels = tf.constant(pictures, dtype), tf.constant(labels)
+
+        @tf.function(jit_compile=jit_compile)
+        def step():
+            with tf.GradientTape() as tape:
+                first, mixed, second, last = [tf.cast(v, dtype) for v in variables]
+                x = tf.nn.relu(tf.nn.depthwise_conv2d(pictures, first, [1, 1, 1, 1], "SAME"))
+                x = tf.nn.relu(tf.tensordot(x, mixed, 1))
+                x = tf.nn.relu(tf.nn.depthwise_conv2d(x, second, [1, 2, 2, 1], "SAME"))
+                logits = tf.cast(tf.matmul(tf.reduce_mean(x, [1, 2]), last), tf.float32)
+                loss = tf.reduce_mean(
+                    tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                )
+                scaled = loss * scale
+            for variable, gradient in zip(variables, tape.gradient(scaled, variables), strict=True):
+                variable.assign_sub(0.1 / scale * gradient)
+            return loss
+
+        return [float(step()) for _ in range(8)], step
 
 
 @pytest.mark.gpu
@@ -132,6 +164,19 @@ class OnGpuTest(tf.test.TestCase, parameterized.TestCase):
         for case in cases.select(dtypes=[dtype], ops=[op], orders=[0], quick=True)[::5]:
             compiled = tf.function(lambda case=case: _compute(case, "GPU:0"), jit_compile=True)
             self.assertAllEqual(compiled(), _compute(case, "GPU:0"))
+
+    @parameterized.parameters((tf.float32, None), (tf.half, None), (tf.float32, True))
+    @pytest.mark.xla
+    def test_training_by_the_swap(self, dtype, jit_compile):
+        expected, _ = _losses(dtype, "GPU:0", None)
+        with swap.installed():
+            losses, step = _losses(dtype, "GPU:0", jit_compile)
+            report = swap.report(step)
+        # Where graphs are pruned, the pictures' gradient is none of them.
+        self.assertGreaterEqual(report.ours, 5, report)
+        self.assertEqual((report.stock, report.undecided), (0, 0), report)
+        self.assertLess(losses[-1], losses[0])
+        self.assertAllClose(losses, expected, rtol=0, atol=1e-4 if dtype == tf.float32 else 3e-2)
 
     def test_empty_tensors(self):
         with tf.device("GPU:0"):
