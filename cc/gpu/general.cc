@@ -27,8 +27,10 @@ GeneralGather cut(const Problem& problem) {
   // NCHW: the threads of a warp take turns in a stretch of runs.
   const int64_t runs_of_stretch = g.layout == conv::Layout::kNHWC ? 1 : kWarp;
   const int64_t runs = ceil_div(positions, kGeneralRun * runs_of_stretch) * runs_of_stretch;
-  return {gathering, width.taps(), phases, runs,
-          gathering.batch * gathering.channels * height.result() * phases * runs};
+  // Who explains a call may ask of one that fits into no memory.
+  return {
+      gathering, width.taps(), phases, runs,
+      conv::product_or_most({gathering.batch, gathering.channels, height.result(), phases, runs})};
 }
 
 class Gather : public Plan {

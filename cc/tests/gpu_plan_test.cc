@@ -186,5 +186,15 @@ TF_DWBP_TEST(a_device_is_read_once) {
   state().device = before;
 }
 
+// `explain` is asked of any sizes, also of those whose threads 63 bits do not count.
+TF_DWBP_TEST(calls_that_no_memory_holds_are_explained) {
+  const Axis one{1, 1, 1, 1, 1, 0};
+  const Problem largest{
+      Op::kForward, Dtype::kHalf, {Layout::kNCHW, int64_t{1} << 29, int64_t{1} << 30, 1, one, one}};
+  check(plan(largest, &named("general"))->describe() ==
+            "9223372036854775807 threads of 8 positions each",
+        "as many as there are numbers");
+}
+
 }  // namespace
 }  // namespace tf_dwbp::gpu
