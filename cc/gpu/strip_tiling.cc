@@ -57,13 +57,15 @@ void for_each_cut(const conv::Geometry& g, const Windows& w, int dtype_bytes, in
   const int most = static_cast<int>(std::min<int64_t>(kStripThreads / w.width.result, g.channels));
   const auto warps = [&](int planes) { return ceil_div(int64_t{planes} * w.width.result, kWarp); };
   for (int planes = 1; planes <= most; ++planes) {
-    // As many as the same warps take.
-    if (planes < most && warps(planes) == warps(planes + 1)) continue;
+    const bool same_warps = planes < most && warps(planes) == warps(planes + 1);
     for (int64_t bands = 1, last = 0; last != 1; bands = bands * 3 / 2 + 1) {
       const int64_t rows = ceil_div(w.height.result, std::min<int64_t>(bands, w.height.result));
-      StripCut cut;
-      if (rows != last &&
-          make_cut(g, w, dtype_bytes, planes, rows, of_source, of_result, most_bytes, &cut)) {
+      const auto make = [&](int of_planes, StripCut* cut) {
+        return make_cut(g, w, dtype_bytes, of_planes, rows, of_source, of_result, most_bytes, cut);
+      };
+      StripCut cut, next;
+      // As many as the same warps take, and shared memory has room for.
+      if (rows != last && make(planes, &cut) && !(same_warps && make(planes + 1, &next))) {
         try_cut(cut);
       }
       last = rows;
@@ -157,15 +159,20 @@ StripCut cut_filter_grad(const conv::Geometry& g, const Windows& w, Dtype dtype)
         std::max(cut.shared_bytes,
                  bytes_of_strip_sums(taps, rows_of_strip_sums(taps, sum_bytes), sum_bytes));
     const int blocks = resident(cut, by_registers, kStripShared, /*reserved_bytes=*/1 << 10);
-    const int64_t most = std::min<int64_t>(g.batch, kTermsOfSum / cut.rows);
+    // The parts that are allowed may take longer sums.
+    const int64_t of_part = ceil_div(g.batch, std::max<int64_t>(1, parts_allowed / cut.bands));
+    const int64_t most =
+        std::min<int64_t>(g.batch, std::max(of_part, int64_t{kTermsOfSum} / cut.rows));
     for (int64_t images = 1; images <= most; ++images) {
       cut.images = images;
       cut.slices = ceil_div(g.batch, images);
-      // A workspace that is too large is worse than anything, and the worse the larger.
+      // Sums that are too long are worse than anything but a workspace that is too large.
       const int64_t parts = cut.slices * cut.bands;
-      const double too_many = parts > parts_allowed ? 1e9 * static_cast<double>(parts) : 1;
-      const double cost = too_many * cost_of(cut, w, kStripMultiprocessors, blocks, of_row,
-                                             kCostOfStripSums, kThreadsWantedOfSums, dtype_bytes);
+      const double worse = parts > parts_allowed             ? 1e12 * static_cast<double>(parts)
+                           : images * cut.rows > kTermsOfSum ? 1e6
+                                                             : 1;
+      const double cost = worse * cost_of(cut, w, kStripMultiprocessors, blocks, of_row,
+                                          kCostOfStripSums, kThreadsWantedOfSums, dtype_bytes);
       if (cost >= least) continue;
       least = cost;
       best = cut;
