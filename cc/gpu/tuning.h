@@ -197,16 +197,17 @@ constexpr int strip_period(const Configuration& c) {
 // Registers of a thread that live as long as a strip.
 constexpr int gather_strips_values(const Configuration& c, int dtype_bytes) {
   const int columns = (c.taps - 1) / c.source_step + 1;
-  return (c.taps * columns + strip_sums(c) + columns) * (dtype_bytes > 4 ? 2 : 1);
+  const int besides = c.result_step == 1 && c.source_step == 1 ? 0 : 8;
+  return (c.taps * columns + strip_sums(c) + columns + besides) * (dtype_bytes > 4 ? 2 : 1);
 }
 constexpr int filter_grad_strips_values(const Configuration& c, int dtype_bytes) {
   const int out = (c.taps - 1) / c.result_step + 1;
   return (c.taps * c.taps + out + c.taps + 10) * (dtype_bytes > 4 ? 2 : 1);
 }
 // Blocks of a kernel that the compiler makes room for on a multiprocessor, found by its spills ...
-constexpr int strip_blocks(int values) { return values <= 20 ? 3 : values <= 56 ? 2 : 1; }
+constexpr int strip_blocks(int values) { return values <= 18 ? 3 : values <= 56 ? 2 : 1; }
 // ... and those that there is room for, since ptxas takes fewer registers than it may.
-constexpr int strip_blocks_resident(int values) { return values <= 56 ? 3 : values <= 80 ? 2 : 1; }
+constexpr int strip_blocks_resident(int values) { return values <= 56 ? 3 : values <= 88 ? 2 : 1; }
 
 // Filter gradient: the threads' sums of so many rows of taps are added up together, by so many
 // threads each (order).

@@ -67,14 +67,14 @@ struct NanCall {
 // emulator would not see a race. It does not watch global memory, where sums that are taken again
 // are written after others: there some result must be wrong, in some order.
 TF_DWBP_TEST(no_barrier_is_missed_unseen) {
-  // Blocks take an odd number of images, and of chunks of them, so that two blocks in a row use the
-  // same one of two buffers last and first.
+  // Of 23 rows, five by five, of an odd number of images: strips in NHWC read the last from the one
+  // of two buffers that the next block's first are staged in.
   std::vector<std::pair<Example, const Implementation*>> examples;
   std::vector<NanCall> of_nan;
   for (const Layout layout : kLayouts)
     for (const Op op : kAllOps)
       for (const auto& [multiplier, filter] : {std::pair<int64_t, int64_t>(1, 3), {1, 5}, {2, 3}}) {
-        const Example example(op, Geometry{layout, 5, 40, multiplier, same_padded(20, filter, 1),
+        const Example example(op, Geometry{layout, 5, 40, multiplier, same_padded(23, filter, 1),
                                            same_padded(21, filter, 1)});
         for (const Implementation* by : takers({op, Dtype::kFloat, example.g})) {
           examples.emplace_back(example, by);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "cc/conv/attributes.h"
 #include "cc/conv/dtype.h"
@@ -49,6 +50,16 @@ __device__ inline float widen(Bfloat16 x) {
 __device__ inline void narrow(float x, Half* y) { y->bits = __half_as_ushort(__float2half_rn(x)); }
 __device__ inline void narrow(float x, Bfloat16* y) {
   y->bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
+}
+
+// How many of so many blocks the compiler is told to make room for. Before sm_80 a bfloat16 is
+// rounded by several instructions, which take registers.
+template <typename T>
+constexpr int blocks_told(int blocks) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  if (std::is_same_v<T, Bfloat16> && blocks > 1) return blocks - 1;
+#endif
+  return blocks;
 }
 
 inline conv::Error to_error(cudaError_t status, const char* what) {

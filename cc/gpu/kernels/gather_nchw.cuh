@@ -47,8 +47,9 @@ __device__ __forceinline__ void store_tile(T* to, int64_t row_step, const Along&
 }
 
 template <typename T, int index>
-__global__ void __launch_bounds__(kThreads, gather_blocks(kGatherConfigurations[index],
-                                                          conv::Layout::kNCHW, sizeof(T)))
+__global__ void __launch_bounds__(kThreads,
+                                  blocks_told<T>(gather_blocks(kGatherConfigurations[index],
+                                                               conv::Layout::kNCHW, sizeof(T))))
     gather_nchw(const __grid_constant__ GatherArguments<T> g) {
   using Sum = AccumulatorOf<T>;
   constexpr Configuration config = kGatherConfigurations[index];
