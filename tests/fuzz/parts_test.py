@@ -11,6 +11,8 @@ import pytest
 from tf_dwbp.fuzz import calls, checks, draw, findings, invalid, judge
 from tf_dwbp.fuzz.case import INTEGERS, REAL, SPECIAL, Case
 from tf_dwbp.fuzz.pool import Setting
+from tf_dwbp.fuzz.results import Plan
+from tf_dwbp.fuzz.runner import Runner, _Batch
 from tf_dwbp.fuzz.shrink import shrink
 from tf_dwbp.fuzz.ways import Ways
 from tf_dwbp.tools import problem, reference
@@ -298,6 +300,39 @@ def test_broken_calls_can_be_written_and_read():
             assert invalid.parse_change(f"{name}={value}") == (name, value)
         broken += bool(checks.faults(described.op, invalid.arguments_of(described, changes)))
     assert broken > 400
+
+
+class _Queue:
+    """In the pool's place: jobs wait but for those that have begun."""
+
+    def __init__(self):
+        self.begun = []
+
+    def submit(self, job, soon=False):
+        return job
+
+    def waiting(self, job):
+        return not any(job is other for other in self.begun)
+
+
+def test_a_case_that_kills_is_withdrawn_from_waiting_jobs_alone():
+    ways = Ways(("baseline", "avx2"), (1,), ("eager",))
+    runner = Runner(Plan("right", ways, _ANY, seed=1))
+    runner._pool = _Queue()
+    batch = _Batch([0, 1, 2], _cases(3), [])
+    runner._submit(batch, 0)
+    begun, waiting = (job for job, _ in batch.jobs)
+    runner._pool.begun.append(begun)
+    runner._failed(batch, 0, findings.Finding(findings.DIES, "SIGKILL", ways))
+    assert (len(begun.cases), len(waiting.cases)) == (3, 2)
+    answer = dict.fromkeys(("refusal", "elsewhere", "fault"), "") | {
+        "execution": "eager",
+        "calls": 1,
+    }
+    begun.answers = [answer | {"case": case} for case in range(3)]
+    begun.finished = True
+    runner._look_at(batch)
+    assert [len(answers) for answers in batch.answers] == [1, 1, 1]
 
 
 if __name__ == "__main__":

@@ -196,7 +196,8 @@ class Runner:
             ONE,
             [batch.changes[i] for i in indices] if batch.changes else [],
         )
-        batch.jobs.append((self._pool.submit(job, soon), indices))
+        # Indices of its own: cases may be withdrawn from one job and not from others.
+        batch.jobs.append((self._pool.submit(job, soon), list(indices)))
 
     def _look_at(self, batch):
         """Deals with the jobs of a batch that have finished since."""
