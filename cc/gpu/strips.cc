@@ -1,10 +1,7 @@
 #include "cc/gpu/strips.h"
 
-#include <list>
-#include <mutex>
-#include <utility>
-
 #include "cc/conv/implementations.h"
+#include "cc/gpu/for_device.h"
 #include "cc/gpu/kernels/kernels.h"
 
 namespace tf_dwbp::gpu {
@@ -14,17 +11,6 @@ using conv::Error;
 using conv::Geometry;
 using conv::Op;
 using conv::Problem;
-
-int index_for(Op op, const Configuration& configuration) {
-  return op == Op::kFilterGrad ? index_of(configuration, kFilterGradConfigurations)
-                               : index_of(configuration, kGatherConfigurations);
-}
-
-Windows windows_of(const Problem& problem) {
-  Windows windows;
-  find_windows(problem, &windows);  // nothing is declined here
-  return windows;
-}
 
 std::string describe_cut(const StripCut& cut) {
   return "strips of " + std::to_string(cut.rows) + " rows, " + std::to_string(cut.planes) +
@@ -86,25 +72,19 @@ class Gather : public Plan {
   }
 
  private:
-  // The cut for the current device. Devices of a kind share one, which stays where it is.
   Error find_cut(const Cut** cut) const {
-    Device device;
-    const Error error = kernels(problem.dtype).current_device(&device);
-    if (!error.empty()) return error;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [known, made] : cuts_) {
-      *cut = &made;
-      if (known == device) return "";
-    }
-    cuts_.emplace_back(device, Cut());
-    cut_for(problem.geometry, windows_, device, problem.dtype, &cuts_.back().second);
-    *cut = &cuts_.back().second;
-    return "";
+    return cuts_.find(
+        problem.dtype,
+        [&](const Device& device) {
+          Cut made;
+          cut_for(problem.geometry, windows_, device, problem.dtype, &made);
+          return made;
+        },
+        cut);
   }
 
   const Windows windows_;
-  mutable std::mutex mutex_;
-  mutable std::list<std::pair<Device, Cut>> cuts_;
+  mutable ForDevice<Cut> cuts_;
 };
 
 class FilterGrad : public Plan {

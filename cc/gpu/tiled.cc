@@ -1,11 +1,8 @@
 #include "cc/gpu/tiled.h"
 
-#include <list>
-#include <mutex>
-#include <utility>
-
 #include "cc/conv/gather.h"
 #include "cc/conv/implementations.h"
+#include "cc/gpu/for_device.h"
 #include "cc/gpu/kernels/kernels.h"
 
 namespace tf_dwbp::gpu {
@@ -16,14 +13,9 @@ using conv::Geometry;
 using conv::Op;
 using conv::Problem;
 
-int index_for(Op op, const Configuration& configuration) {
-  return op == Op::kFilterGrad ? index_of(configuration, kFilterGradConfigurations)
-                               : index_of(configuration, kGatherConfigurations);
-}
-
-Windows windows_of(const Problem& problem) {
-  Windows windows;
-  find_windows(problem, &windows);  // nothing is declined here
+// In NCHW, of whole vectors.
+Windows aligned_windows(const Problem& problem) {
+  Windows windows = windows_of(problem);
   if (problem.geometry.layout == conv::Layout::kNCHW) {
     align(windows.configuration, kVectorBytes / static_cast<int>(bytes_of(problem.dtype)),
           &windows.width);
@@ -44,7 +36,7 @@ std::string describe_tile(const Tile& tile, int shared_bytes, int blocks_residen
 
 class Gather : public Plan {
  public:
-  explicit Gather(const Problem& problem) : Plan(problem), windows_(windows_of(problem)) {}
+  explicit Gather(const Problem& problem) : Plan(problem), windows_(aligned_windows(problem)) {}
 
   Error run(const Tensors& tensors, void* stream) const override {
     const GatherTiling* tiling = nullptr;
@@ -71,25 +63,18 @@ class Gather : public Plan {
   }
 
  private:
-  // The tiling for the current device. Devices of a kind share one, which stays where it is.
   Error find_tiling(const GatherTiling** tiling) const {
-    Device device;
-    const Error error = kernels(problem.dtype).current_device(&device);
-    if (!error.empty()) return error;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto& [known, made] : tilings_) {
-      *tiling = &made;
-      if (known == device) return "";
-    }
     const int bytes = static_cast<int>(bytes_of(problem.dtype));
-    tilings_.emplace_back(device, GatherTiling(problem.geometry, windows_, device, bytes));
-    *tiling = &tilings_.back().second;
-    return "";
+    return tilings_.find(
+        problem.dtype,
+        [&](const Device& device) {
+          return GatherTiling(problem.geometry, windows_, device, bytes);
+        },
+        tiling);
   }
 
   const Windows windows_;
-  mutable std::mutex mutex_;
-  mutable std::list<std::pair<Device, GatherTiling>> tilings_;
+  mutable ForDevice<GatherTiling> tilings_;
 };
 
 class FilterGrad : public Plan {
@@ -135,7 +120,7 @@ std::string tiled_declines(const Problem& problem) {
 
 PlanPointer plan_tiled(const Problem& problem) {
   if (problem.op != Op::kFilterGrad) return std::make_unique<Gather>(problem);
-  return std::make_unique<FilterGrad>(problem, windows_of(problem));
+  return std::make_unique<FilterGrad>(problem, aligned_windows(problem));
 }
 
 }  // namespace tf_dwbp::gpu

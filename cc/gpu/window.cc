@@ -66,6 +66,17 @@ std::string find_windows(const conv::Problem& problem, Windows* windows) {
   return why;
 }
 
+Windows windows_of(const conv::Problem& problem) {
+  Windows windows;
+  find_windows(problem, &windows);  // nothing is declined here
+  return windows;
+}
+
+int index_for(Op op, const Configuration& configuration) {
+  return op == Op::kFilterGrad ? index_of(configuration, kFilterGradConfigurations)
+                               : index_of(configuration, kGatherConfigurations);
+}
+
 void align(const Configuration& c, int vector, WindowAxis* axis) {
   if (!reads_vectors(c) || axis->phase_stride != 1) return;
   const int back = (axis->source_origin + lead_of(c, *axis)) & (vector - 1);

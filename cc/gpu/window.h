@@ -49,6 +49,12 @@ struct Windows {
 // Why no configuration, listed or not, fits the problem; or empty, and the windows.
 std::string find_windows(const conv::Problem& problem, Windows* windows);
 
+// The windows of a problem that has some.
+Windows windows_of(const conv::Problem& problem);
+
+// Index of a configuration in the op's list, or -1.
+int index_for(conv::Op op, const Configuration& configuration);
+
 // NCHW: which lead (see reads_vectors()) windows along the axis have.
 constexpr int lead_of(const Configuration& c, const WindowAxis& axis) {
   return least_lead(c) + ((axis.source_origin + least_lead(c)) & (c.result_step - 1));
