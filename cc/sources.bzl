@@ -12,6 +12,7 @@ CORE_SOURCES = [
     "cc/conv/implementations.cc",
     "cc/conv/problem.cc",
     "cc/conv/verbose.cc",
+    "cc/cpu/cost.cc",
     "cc/cpu/depthwise.cc",
     "cc/cpu/direct.cc",
     "cc/cpu/direct_tiles.cc",

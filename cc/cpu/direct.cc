@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cc/conv/math.h"
+#include "cc/cpu/cost.h"
 #include "cc/cpu/direct_tiles.h"
 #include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_filter.h"
@@ -96,8 +97,7 @@ Direct<T>::Direct(const Problem& problem, int64_t workers)
              has_pairs() ? dispatch().direct_pairs : 0) {
   workspace_bytes = layout_.bytes();
   cut();
-  const int64_t elements = g_.result_elements() + g_.source_elements();
-  prefetch_ = chunks_ == 1 && elements * int64_t{sizeof(T)} >= kDirectPrefetchBytes;
+  prefetch_ = chunks_ == 1 && come_from_far(problem.geometry, sizeof(T));
 }
 
 template <typename T>
@@ -134,10 +134,10 @@ void Direct<T>::run(const Tensors& tensors, const Parallel& parallel) const {
     count(Path::kDirectWriteBuffer);
   }
   if (prefetch_) count(Path::kDirectPrefetch);
-  share(parallel, workers, items(), cycles_of_item(g_, blocks_, items(), problem.epilogue),
-        [&](Items* items, int64_t) {
+  share(parallel, workers, items(), cycles_of(problem, g_, blocks_),
+        [&](Items* items, int64_t worker) {
           const ScopedIeeeDenormals ieee;
-          for (int64_t item; items->take(&item);) run_item(call, item);
+          for (int64_t item; items->take(worker, &item);) run_item(call, item);
         });
 }
 

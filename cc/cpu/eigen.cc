@@ -52,11 +52,11 @@ class EigenPlan : public Plan {
     const auto* const other = static_cast<const T*>(swapped ? tensors.a : tensors.b);
     auto* const result = static_cast<T*>(tensors.result);
     auto* const sums = cut_.sums.in(tensors.workspace);
-    share(parallel, workers, cut_.items, cut_.cycles_of_item(), [&](Items* items, int64_t worker) {
+    share(parallel, workers, cut_.items, cut_.cycles(problem), [&](Items* items, int64_t worker) {
       const ScopedIeeeDenormals ieee;
       Worker<T> runner(cut_, source, other, static_cast<const T*>(tensors.bias),
                        cut_.worker_parts.of(worker, tensors.workspace));
-      for (int64_t item; items->take(&item);) {
+      for (int64_t item; items->take(worker, &item);) {
         if (cut_.filter_grad) {
           runner.sum_filter(item, sums + item * 2 * cut_.filter.count);
         } else {
@@ -65,10 +65,10 @@ class EigenPlan : public Plan {
       }
     });
     if (!cut_.filter_grad) return;
-    const double cycles = 10.0 * cut_.filter.count * cut_.parts;
-    share(parallel, workers, cut_.blocks, cycles, [&](Items* items, int64_t) {
+    const double cycles = 10.0 * cut_.filter.count * cut_.parts * cut_.blocks;
+    share(parallel, workers, cut_.blocks, cycles, [&](Items* items, int64_t worker) {
       const ScopedIeeeDenormals ieee;
-      for (int64_t block; items->take(&block);) finish(cut_, block, sums, result);
+      for (int64_t block; items->take(worker, &block);) finish(cut_, block, sums, result);
     });
   }
 

@@ -8,6 +8,7 @@
 #include "cc/conv/gather.h"
 #include "cc/conv/math.h"
 #include "cc/conv/problem.h"
+#include "cc/cpu/cost.h"
 #include "cc/cpu/eigen_packets.h"
 #include "cc/cpu/tensor_strides.h"
 #include "cc/cpu/tuning.h"
@@ -70,9 +71,9 @@ struct Cut {
     workspace_bytes = layout.bytes();
   }
 
-  double cycles_of_item() const {
-    const double tap = g.height.average_taps() * g.width.average_taps() * g.multiplier;
-    return static_cast<double>(g.batch) * to.image / kPacket<Acc> * (kCyclesOfVector + tap) / items;
+  double cycles(const conv::Problem& problem) const {
+    const double products = g.height.average_taps() * g.width.average_taps() * g.multiplier;
+    return cycles_of(problem, static_cast<double>(g.batch) * to.image / kPacket<Acc>, products);
   }
 
   bool filter_grad;

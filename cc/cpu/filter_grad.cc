@@ -1,6 +1,6 @@
 #include "cc/cpu/filter_grad.h"
 
-#include "cc/conv/math.h"
+#include "cc/cpu/cost.h"
 #include "cc/cpu/filter_grad_plan.h"
 #include "cc/cpu/filter_grad_worker.h"
 #include "cc/cpu/runtime/denormals.h"
@@ -19,14 +19,6 @@ using Mode = FilterGradPlan::Mode;
 FilterGradPlan cut(Mode mode, const Problem& problem, int64_t workers) {
   return FilterGradPlan(mode, problem.geometry, dispatch(), bytes_of(problem.dtype),
                         accumulator_bytes_of(problem.dtype), workers);
-}
-
-// As for the other ops, memory is left out.
-double cycles_of_item(const Geometry& g, const FilterGradPlan& plan) {
-  const double taps = static_cast<double>(g.height.filter) * g.width.filter;
-  const double vectors = static_cast<double>(g.height.out) * g.width.out * plan.channel_blocks *
-                         conv::ceil_div(g.batch, plan.images);
-  return vectors * (kCyclesOfVector + taps) / plan.items();
 }
 
 template <typename T>
@@ -60,11 +52,11 @@ class FilterGrad : public Plan {
         sums_.in(tensors.workspace),
         TensorStrides(g.layout, g.channels, g.height.in, g.width.in),
         TensorStrides(g.layout, g.out_channels(), g.height.out, g.width.out)};
-    share(parallel, workers, plan_.items(), cycles_of_item(g, plan_),
+    share(parallel, workers, plan_.items(), cycles_of(problem, plan_),
           [&](Items* items, int64_t worker) {
             const ScopedIeeeDenormals ieee;
             FilterGradWorker<T> runner(call, scratch_, worker_parts_.of(worker, tensors.workspace));
-            for (int64_t item; items->take(&item);) runner.run(item);
+            for (int64_t item; items->take(worker, &item);) runner.run(item);
           });
     if (plan_.parts > 1) {
       const ScopedIeeeDenormals ieee;

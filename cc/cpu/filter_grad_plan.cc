@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cc/conv/math.h"
+#include "cc/cpu/cost.h"
 
 namespace tf_dwbp::cpu {
 namespace {
@@ -90,8 +91,7 @@ FilterGradPlan::FilterGradPlan(Mode mode, const Geometry& g, const Dispatch& ker
   visit_rows = std::min(kVisitTerms / block_columns, rows);
   // If the tensors come from far away, what a visit reads stays in L2 until the next one, which
   // shares rows with it, is done; sums, which are read and written, are to be less than that.
-  const bool far =
-      (g.input_elements() + g.output_elements()) * element_bytes >= kFilterGradPrefetchBytes;
+  const bool far = come_from_far(g, element_bytes);
   if (far) {
     const int64_t row_elements = (g.height.stride * g.width.in + g.width.out) * channels;
     const int64_t visit_bytes =
@@ -109,6 +109,8 @@ FilterGradPlan::FilterGradPlan(Mode mode, const Geometry& g, const Dispatch& ker
   parts = std::min(parts, few_channels ? g.batch : ceil_div(rows, visit_rows));
   parts =
       std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes * g.filter_elements()), 1, parts);
+  // As many for each thread: most machines have a power of two.
+  while ((parts & (parts - 1)) != 0) parts &= parts - 1;
 
   const int64_t columns = mode == Mode::kPacked ? most_source_columns(g.width) : 0;
   const int64_t visit_source_rows =
@@ -127,7 +129,8 @@ FilterGradPlan::FilterGradPlan(Mode mode, const Geometry& g, const Dispatch& ker
   const auto packed_bytes = [&](int64_t band, int64_t source_rows) {
     return (source_rows * columns + band * block_columns) * lanes * accumulator_bytes;
   };
-  const int64_t wanted = items_wanted(workers);
+  // Where parts alone are work for all, whole rows are read and prefetched.
+  const int64_t wanted = parts >= 2 * workers ? 1 : items_wanted(workers);
   chunks = std::clamp<int64_t>(wanted / parts, 1,
                                std::max<int64_t>(1, channel_blocks / kLeastChannelBlocks));
   band_rows = visit_rows;

@@ -94,13 +94,4 @@ void pack_bias(const Gathering& g, const ChannelBlocks& blocks, const T* bias,
 TF_DWBP_DTYPES(TF_DWBP_INSTANTIATE)
 #undef TF_DWBP_INSTANTIATE
 
-double cycles_of_item(const Gathering& g, const ChannelBlocks& blocks, int64_t items,
-                      const conv::Epilogue& epilogue) {
-  const double taps = g.height.average_taps() * g.width.average_taps() * g.multiplier;
-  const double vectors = static_cast<double>(g.height.result()) * g.width.result() * blocks.count *
-                         ceil_div(g.batch, blocks.images) / items;
-  const bool curved = epilogue.activation >= conv::Activation::kElu;
-  return vectors * (kCyclesOfVector + taps + (curved ? kCyclesOfCurve : 0));
-}
-
 }  // namespace tf_dwbp::cpu

@@ -1,5 +1,5 @@
 // What the direct and the packed implementation of the gathering ops (forward, input gradient)
-// share: how channels fill vectors, the packed filter, and what the work costs.
+// share: how channels fill vectors, and the packed filter.
 #pragma once
 
 #include <cstdint>
@@ -42,11 +42,5 @@ void pack_filter(const conv::Gathering& gathering, const ChannelBlocks& blocks,
 template <typename T>
 void pack_bias(const conv::Gathering& gathering, const ChannelBlocks& blocks, const T* bias,
                AccumulatorOf<T>* packed);
-
-// What items cost when they share the work evenly, in cycles. Memory is left out on purpose. What
-// is small enough for that to matter is in the cache, and waking a second thread too early was seen
-// to cost more than waking it too late.
-double cycles_of_item(const conv::Gathering& gathering, const ChannelBlocks& blocks, int64_t items,
-                      const conv::Epilogue& epilogue);
 
 }  // namespace tf_dwbp::cpu

@@ -29,6 +29,12 @@ constexpr int64_t kPatienceMicroseconds = 50;
 
 // Memory
 
+// Bytes of both tensors. Larger ones come from far away, and not from a core's own cache, wherever
+// the last op has left them: what is needed next is prefetched. In training that is so for nearly
+// all layers; loops over the same tensors do not show it.
+constexpr int64_t kFarBytes = 1 << 20;
+// Bytes that a core reads and writes in a cycle where they come from far away.
+constexpr double kFarBytesOfCycle = 8;
 // Bytes. Buffers this large get large pages: where they are fresh from the system, faulting them in
 // by pages of 4 KB takes longer than filling them. The C library keeps smaller ones.
 constexpr int64_t kHugePagesBytes = 16 << 20;
@@ -54,8 +60,6 @@ constexpr int kDirectPairs = 2;
 constexpr int64_t kDirectTileCost = 1;
 // Bytes. What a pair of rows reads and writes stays in L2 until the next pair has read it too.
 constexpr int64_t kDirectCacheBytes = 640 << 10;
-// Bytes of both tensors. Larger ones come from far away: rows are prefetched.
-constexpr int64_t kDirectPrefetchBytes = 1 << 20;
 // Bytes. A result this large would leave the caches before anybody reads it: non-temporal stores
 // spare reading it first. (At 26 MB neutral, at 13 MB a loss.)
 constexpr int64_t kNonTemporalBytes = 32 << 20;
@@ -97,13 +101,11 @@ constexpr int kFilterGradColumns = 4;
 constexpr int kFilterGradRows[] = {7, 4, 3, 2, 2, 1, 1};
 #endif
 // Positions of out_backprop. So long a sum is kept without compensation. Decides on the order of
-// sums, as the next five do, and so is the same for every instruction set.
+// sums, as the next four and kFarBytes do, and so is the same for every instruction set.
 constexpr int64_t kVisitTerms = 256;
 // Bytes. A visit reads so many, or so many for each byte of a sum.
 constexpr int64_t kVisitBytes = 256 << 10;
-constexpr int64_t kBytesOfSum = 8;
-// Bytes of both tensors. Larger ones come from far away, and visits prefetch what the next read.
-constexpr int64_t kFilterGradPrefetchBytes = 16 << 20;
+constexpr int64_t kBytesOfSum = 4;
 // Bytes of a pixel. Fewer share vectors with those of other images.
 constexpr int64_t kFewChannelsBytes = 64;
 // Bytes. Larger packed tiles of one of the widest vectors are not held: taps are taken one by one.
@@ -112,7 +114,7 @@ constexpr int64_t kWidestVectorBytes = 64;
 // Parts make work for many threads, and make sums that have to be added up: so many at most, of
 // so many positions at least, with sums of so many bytes in all.
 constexpr int64_t kMostParts = 32;
-constexpr int64_t kTermsOfPart = 512;
+constexpr int64_t kTermsOfPart = 128;
 constexpr int64_t kPartsBytes = 1 << 20;
 // Bytes. The packed tiles of an item stay in L2.
 constexpr int64_t kFilterGradPackedBytes = 192 << 10;

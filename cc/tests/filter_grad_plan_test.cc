@@ -125,9 +125,9 @@ void check_filter_plan(const FilterCase& c) {
   check(next == g.width.out && widest == plan.block_columns && widest <= 256, text + "columns");
   check((plan.column_blocks - 1) * 256 < g.width.out, text + "few blocks of columns");
   check(plan.rows == (plan.few_channels ? 1 : g.batch) * g.height.out, text + "rows");
-  const bool far = (g.input_elements() + g.output_elements()) * c.element_bytes >= (16 << 20);
+  const bool far = (g.input_elements() + g.output_elements()) * c.element_bytes >= (1 << 20);
   const int64_t row_bytes = (g.height.stride * g.width.in + g.width.out) * channels * bytes;
-  const int64_t visit_bytes = std::max<int64_t>(256 << 10, 8 * g.filter_elements() * bytes);
+  const int64_t visit_bytes = std::max<int64_t>(256 << 10, 4 * g.filter_elements() * bytes);
   int64_t visit_rows = 1;
   while (visit_rows < plan.rows && (visit_rows + 1) * widest <= 256 &&
          (!far || (visit_rows + 1) * row_bytes <= visit_bytes)) {
@@ -138,8 +138,9 @@ void check_filter_plan(const FilterCase& c) {
   const int64_t takes = plan.few_channels ? g.batch : plan.rows;
   const int64_t visits = plan.few_channels ? g.batch : (plan.rows + visit_rows - 1) / visit_rows;
   int64_t parts = 32;
-  while (parts > 1 && (parts * 512 > g.batch * g.height.out * g.width.out || parts > visits ||
-                       parts * 2 * bytes * g.filter_elements() > (1 << 20))) {
+  while (parts > 1 &&
+         ((parts & (parts - 1)) != 0 || parts * 128 > g.batch * g.height.out * g.width.out ||
+          parts > visits || parts * 2 * bytes * g.filter_elements() > (1 << 20))) {
     --parts;
   }
   check(plan.parts == parts, text + "parts");
@@ -170,7 +171,7 @@ void check_filter_plan(const FilterCase& c) {
     return (met * columns + band * widest) * lanes * bytes;
   };
   // Chunks make the items that are wanted, of four blocks at least, and fit L2.
-  const int64_t wanted = c.workers == 1 ? 1 : 4 * c.workers;
+  const int64_t wanted = c.workers == 1 || parts >= 2 * c.workers ? 1 : 4 * c.workers;
   int64_t chunks = std::max<int64_t>(1, plan.channel_blocks / 4);
   while (chunks > 1 && chunks * parts > wanted) --chunks;
   if (packed) {

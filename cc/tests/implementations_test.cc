@@ -137,7 +137,7 @@ TF_DWBP_TEST(an_implementation_may_be_forced) {
 }
 
 // Others are woken if the work is worth it: an output vector costs four cycles, and one for each of
-// its taps.
+// its taps; and eight bytes of tensors that are larger than 1 MB cost one.
 TF_DWBP_TEST(helpers_are_asked_for_what_the_work_is_worth) {
   const Axis height{24, 12, 4, 2, 1, 1}, width{30, 15, 6, 2, 1, 2};
   for (const Op op : kAllOps)
@@ -156,7 +156,9 @@ TF_DWBP_TEST(helpers_are_asked_for_what_the_work_is_worth) {
                                   (op == Op::kInputGrad ? 24 * 30 : 12 * 15);
           // Of the input gradient, with strides of 2, a quarter of the taps meet an element.
           const int64_t taps = op == Op::kInputGrad ? 4 * 6 / 4 * multiplier : 4 * 6;
-          const double cycles = static_cast<double>(vectors * (4 + taps));
+          const double bytes = 4.0 * 33 * channels * (24 * 30 + 12 * 15 * multiplier);
+          const double cycles =
+              static_cast<double>(vectors * (4 + taps)) + (bytes >= 1 << 20 ? bytes / 8 : 0);
           const cpu::PlanPointer plan = by.plan(problem, 8);
           const Tensor<float> input(g.input_elements()), filter(g.filter_elements()),
               output(g.output_elements());

@@ -2,6 +2,7 @@
 
 #include "cc/cpu/runtime/parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <string>
@@ -23,7 +24,7 @@ struct Counts {
   auto work() {
     return [this](Items* items, int64_t worker) {
       ++calls;
-      for (int64_t item; items->take(&item);) {
+      for (int64_t item; items->take(worker, &item);) {
         ++of_item[item];
         ++of_worker[worker];
       }
@@ -45,7 +46,7 @@ TF_DWBP_TEST(others_help) {
     std::vector<std::thread> threads;
     const Parallel parallel{
         4, [&](std::function<void()> function) { threads.emplace_back(function); }, 1};
-    share(parallel, 4, kItems, 1, counts.work());
+    share(parallel, 4, kItems, kItems, counts.work());
     // No thread may be at work any more.
     const int calls = counts.calls;
     check(counts.each_once(), "each item once");
@@ -58,7 +59,7 @@ TF_DWBP_TEST(others_help) {
 TF_DWBP_TEST(helpers_work_under_numbers_of_their_own) {
   Counts counts;
   const Parallel parallel{4, [](const std::function<void()>& function) { function(); }, 1};
-  share(parallel, 4, kItems, 1, counts.work());
+  share(parallel, 4, kItems, kItems, counts.work());
   check(counts.each_once(), "each item once");
   check(counts.calls == 4, "all are called");
   check(counts.of_worker[1] == kItems, "the first that comes does all");
@@ -70,7 +71,7 @@ TF_DWBP_TEST(helpers_that_come_late_do_nothing) {
     Counts counts;
     const Parallel parallel{
         4, [&](const std::function<void()>& function) { scheduled.push_back(function); }, 1};
-    share(parallel, 4, kItems, 1, counts.work());
+    share(parallel, 4, kItems, kItems, counts.work());
     check(counts.each_once() && counts.calls == 1, "the caller does all");
   }
   // What they would work on is gone: the sanitizers would tell.
@@ -82,9 +83,9 @@ TF_DWBP_TEST(nobody_is_woken_for_little) {
   Counts counts;
   int asked = 0;
   const Parallel parallel{4, [&](const std::function<void()>&) { ++asked; }, 600};
-  share(parallel, 4, kItems, 1, counts.work());
+  share(parallel, 4, kItems, kItems, counts.work());
   check(asked == 0 && counts.each_once(), "1000 cycles are not worth two threads of 600");
-  share(parallel, 4, kItems, 1.2, counts.work());
+  share(parallel, 4, kItems, 1200, counts.work());
   check(asked == 1, "1200 are");
   share(parallel, 4, 1, 1e6, counts.work());
   check(asked == 1, "one item is one thread's");
@@ -101,10 +102,37 @@ TF_DWBP_TEST(threads_beyond_the_workers_are_not_asked) {
                               function();
                             },
                             0};
-    share(parallel, 2, kItems, 1, counts.work());
+    share(parallel, 2, kItems, kItems, counts.work());
     check(counts.each_once(), "each item once");
     check(asked == (threads > 1 ? 1 : 0), std::to_string(threads) + " threads, 2 workers");
   }
+}
+
+// What a worker prefetches is what comes next: its own range, in order, and only then what others
+// have left.
+TF_DWBP_TEST(workers_take_neighbours) {
+  for (const int64_t workers : {1, 3, 4, 16, 40}) {
+    Items items(kItems, workers);
+    const int64_t ranges = std::min<int64_t>(workers, 16);
+    std::vector<int> taken(kItems);
+    int64_t item = -1;
+    for (int64_t worker = 0; worker < ranges; ++worker) {
+      const int64_t first = kItems * worker / ranges;
+      for (int64_t i = 0; i < 10; ++i) {
+        check(items.take(worker, &item) && item == first + i, "its own, in order");
+        ++taken[item];
+      }
+    }
+    while (items.take(workers - 1, &item)) ++taken[item];
+    for (const int times : taken) check(times == 1, "all others', once");
+    check(!items.take(0, &item), "nothing is left");
+  }
+  Items few(2, 4);
+  int64_t item = -1;
+  check(few.take(0, &item) && few.take(0, &item) && !few.take(3, &item), "more workers than items");
+  Items cancelled(kItems, 4);
+  cancelled.cancel();
+  for (int64_t worker = 0; worker < 4; ++worker) check(!cancelled.take(worker, &item), "cancelled");
 }
 
 // An exception that left a thread would end the process.
@@ -119,11 +147,11 @@ TF_DWBP_TEST(exceptions_reach_the_caller) {
       ++here;
       while (here < 4) std::this_thread::yield();
       if (worker == thrower) throw std::bad_alloc();
-      for (int64_t item; items->take(&item);) continue;
+      for (int64_t item; items->take(worker, &item);) continue;
     };
     bool thrown = false;
     try {
-      share(parallel, 4, kItems, 1, work);
+      share(parallel, 4, kItems, kItems, work);
     } catch (const std::bad_alloc&) {
       thrown = true;
     }
@@ -135,7 +163,7 @@ TF_DWBP_TEST(exceptions_reach_the_caller) {
 TF_DWBP_TEST(without_memory_for_helpers_the_caller_does_all) {
   Counts counts;
   const Parallel parallel{4, [](const std::function<void()>&) { throw std::bad_alloc(); }, 0};
-  share(parallel, 4, kItems, 1, counts.work());
+  share(parallel, 4, kItems, kItems, counts.work());
   check(counts.each_once() && counts.calls == 1, "each item once");
 }
 

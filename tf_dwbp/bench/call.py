@@ -13,6 +13,11 @@ from tf_dwbp.tools.problem import Problem
 DTYPES = {dtype.name: dtype for dtype in problem.DTYPES.values()}
 _NAMES = {dtype.name: name for name, dtype in problem.DTYPES.items()}
 
+# The tensors of a cold call's copies have so many bytes in all: until a copy's turn comes again,
+# caches have forgotten its tensors. But no more copies than that, of small ones.
+COLD_BYTES = 256 << 20
+MOST_COPIES = 128
+
 # What can be timed -> the ops that it calls, one after the other.
 OPS = {
     "input_grad": ("input_grad",),
@@ -36,6 +41,20 @@ class Call:
     dtype: str
     layout: str
     op: str = "input_grad"
+    cold: bool = False  # takes other tensors each time, as a network's layers do
+    copy: int = 0  # tells calls apart that have the same values in tensors of their own
+
+    @property
+    def copies(self) -> list["Call"]:
+        """The calls that take turns in a cold one's place."""
+        count = -(-COLD_BYTES // max(1, self.moved_bytes))
+        count = min(max(2, count), MOST_COPIES)
+        return [dataclasses.replace(self, cold=False, copy=i) for i in range(count)]
+
+    @property
+    def first(self) -> "Call":
+        """The same for all copies."""
+        return dataclasses.replace(self, cold=False, copy=0)
 
     @property
     def numpy_dtype(self) -> np.dtype:

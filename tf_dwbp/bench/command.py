@@ -21,7 +21,7 @@ depthwise ops have in them; on handwritten digits that scikit-learn brings along
 those of `tf-dwbp train`."""
 
 # What only one of the two kinds of benchmark takes.
-_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "shapes", "group", "case")
+_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "cold", "shapes", "group", "case")
 _OF_CASES = ("op", "dtype", "layout", "shapes")  # what a problem says
 _OF_TRAINING = ("model", "policy", "image_size", "batch", "batch_norm")
 
@@ -54,6 +54,12 @@ def configure(parser) -> None:
         default=targets.EAGER,
         help="how ours is called: eagerly, from a tf.function or from one that XLA compiles; "
         "default: %(default)s",
+    )
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="each call takes other tensors, so that it finds nothing in the caches, as in a "
+        "network; the copy as well",
     )
     parser.add_argument(
         "--shapes",
@@ -220,7 +226,7 @@ def _measure_ops(parser, arguments):
         left_out = len(selected) - len(dilated)
         print(f"{left_out} shapes without dilation are left out", file=sys.stderr)
         selected = dilated
-    names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution")
+    names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution", "cold")
     plan = Plan(**{name: getattr(arguments, name) for name in names})
     _library.load_or_exit()
     with console.Progress("shapes") as progress:

@@ -1,9 +1,13 @@
 """One of those that are compared."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Iterable
 
 import numpy as np
+
+from tf_dwbp.bench.call import Call
 
 
 class Refused(Exception):
@@ -26,3 +30,33 @@ class Contender:
             return cls(lambda: [first()])
         (second,) = rest
         return cls(lambda: [first(), second()])
+
+
+Prepare = Callable[..., Contender]  # of a Call, a number of threads and what else it takes
+
+
+def with_copies(prepare: Prepare) -> Prepare:
+    """Prepares cold calls, too: all their copies, which then take turns."""
+
+    @functools.wraps(prepare)
+    def prepare_all(call: Call, *arguments, **options):
+        if not call.cold:
+            return prepare(call, *arguments, **options)
+        return _in_turn([prepare(copy, *arguments, **options) for copy in call.copies])
+
+    return prepare_all
+
+
+def _in_turn(contenders):
+    """The results of each stay in memory until its next turn."""
+    kept = [None] * len(contenders)
+    numbers = itertools.cycle(range(len(contenders)))
+    latest = 0
+
+    def run():
+        nonlocal latest
+        latest = next(numbers)
+        kept[latest] = contenders[latest].run()
+        return kept[latest]
+
+    return Contender(run, lambda results: contenders[latest].to_arrays(results))

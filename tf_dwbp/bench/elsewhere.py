@@ -70,7 +70,7 @@ def _process(name, threads):
 def prepare(name: str, call: Call, threads: int) -> Contender:
     """A framework's calls; Refused if it cannot make them, OSError if its process dies of it."""
     fields = {"shape": shapes.to_json(call.shape), "op": call.op}
-    fields |= {"dtype": call.dtype, "layout": call.layout}
+    fields |= {"dtype": call.dtype, "layout": call.layout, "cold": call.cold}
     elsewhere = Elsewhere(_process(name, threads), {"call": json.dumps(fields)})
     return Contender(elsewhere, lambda results: _narrowed(results, call))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_dwbp.bench import measure, shapes
 from tf_dwbp.bench.call import Call
-from tf_dwbp.bench.contender import Refused
+from tf_dwbp.bench.contender import Refused, with_copies
 from tf_dwbp.bench.frameworks import FRAMEWORKS
 from tf_dwbp.tools import console, process
 
@@ -23,7 +23,7 @@ def main(channel, name, threads):
                 fields = json.loads(question["call"])
                 shape = shapes.from_json(fields.pop("shape"))
                 prepared = contender = None  # makes room
-                contender = FRAMEWORKS[name].prepare(Call(shape, **fields), threads)
+                contender = with_copies(FRAMEWORKS[name].prepare)(Call(shape, **fields), threads)
                 prepared = question["call"]
             channel.send(**_answer(contender, question))
         except Refused as refusal:

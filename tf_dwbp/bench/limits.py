@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import itertools
 import time
 from collections.abc import Callable
 
@@ -14,23 +15,29 @@ _MATMUL_SECONDS = 0.5
 _COPY_SECONDS = 0.03
 
 
-def prepare_copy(moved_bytes: int, threads: int) -> Callable[[], object]:
+def prepare_copy(moved_bytes: int, threads: int, copies: int = 1) -> Callable[[], object]:
     """A function that copies so much that it reads and writes `moved_bytes` in all.
 
     Copies memory that is already there to memory that is already there, which is less than any op
     must do: an op allocates its result. One thread or all of them, whichever is faster here: to
-    start a second thread costs more than a small copy.
+    start a second thread costs more than a small copy. From and to other memory each time, if there
+    are several copies.
     """
-    source = np.ones(max(1, moved_bytes // 2), np.uint8)
-    target = np.zeros_like(source)
-    ways = [functools.partial(np.copyto, target, source)]
+    sources = [np.ones(max(1, moved_bytes // 2), np.uint8) for _ in range(copies)]
+    targets = [np.zeros_like(source) for source in sources]
+    whole = itertools.cycle(zip(targets, sources, strict=True))
+    ways = [lambda: np.copyto(*next(whole))]
     if threads > 1:
         pool = concurrent.futures.ThreadPoolExecutor(threads - 1)
-        first, *rest = zip(
-            np.array_split(target, threads), np.array_split(source, threads), strict=True
+        divided = itertools.cycle(
+            [
+                [*zip(np.array_split(to, threads), np.array_split(source, threads), strict=True)]
+                for to, source in zip(targets, sources, strict=True)
+            ]
         )
 
         def together():
+            first, *rest = next(divided)
             pending = [pool.submit(np.copyto, *part) for part in rest]  # releases the GIL
             np.copyto(*first)
             for each in pending:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tf_dwbp import build_info
 from tf_dwbp.bench import elsewhere
 from tf_dwbp.bench.call import Call
-from tf_dwbp.bench.contender import Contender, Refused
+from tf_dwbp.bench.contender import Contender, Refused, with_copies
 from tf_dwbp.bench.frameworks import FRAMEWORKS
 from tf_dwbp.tools import targets
 from tf_dwbp.tools.targets import EAGER, JIT
@@ -37,19 +37,20 @@ class Peer:
         return {"TF_ENABLE_ONEDNN_OPTS": "1" if self.onednn else "0"}
 
 
+@with_copies
 def prepare_ours(call: Call, threads: int, execution: str = EAGER) -> Contender:
     """Our ops, called in one of `targets.EXECUTIONS`."""
     del threads  # set for the whole process
-    functions = targets.load(targets.OURS)
     if execution == EAGER:
-        return _one_by_one(call, functions)
-    return _together(call, functions, jit_compile=execution == JIT)
+        return _one_by_one(call, targets.load(targets.OURS))
+    return _together(call, targets.OURS, jit_compile=execution == JIT)
 
 
 def _ours(execution):
     return functools.partial(prepare_ours, execution=execution)
 
 
+@with_copies
 def _prepare_stock(call, threads):
     del threads
     if (call.problem.dilation_y, call.problem.dilation_x) != (1, 1):
@@ -65,25 +66,33 @@ def _one_by_one(call, functions):
     )
 
 
+@with_copies
 def _prepare_xla(call, threads):
     """Stock's ops compiled: the only ones of stock's that heed dilations."""
     del threads
-    return _together(call, targets.load(targets.STOCK), jit_compile=True)
+    return _together(call, targets.STOCK, jit_compile=True)
 
 
-def _together(call, functions, jit_compile):
+def _together(call, target, jit_compile):
+    tensors, _ = _tensors(call)
+    return Contender(functools.partial(_program(call.first, target, jit_compile), tensors))
+
+
+@functools.lru_cache(maxsize=4)  # traced, and compiled, once for all copies
+def _program(call, target, jit_compile):
     import tensorflow as tf
 
-    tensors, _ = _tensors(call)
+    functions = targets.load(target)
     sizes = {"input": call.input_sizes, "filter": call.filter_shape}  # constants, for XLA
 
     @tf.function(jit_compile=jit_compile)
     def program(tensors):
         return [functions[step](**call.arguments(step, tensors, sizes)) for step in call.steps]
 
-    return Contender(functools.partial(program, tensors))
+    return program
 
 
+@with_copies
 def _prepare_space_to_batch(call, threads):
     """The ops of `tf.nn.depthwise_conv2d` with dilations or of its gradient, called one by one.
 
@@ -134,14 +143,23 @@ def _prepare_space_to_batch(call, threads):
     return Contender(run)
 
 
-@functools.lru_cache(maxsize=1)  # both contenders read the same memory
 def _tensors(call):
-    """The tensors by role, and the sizes of results."""
+    """The tensors by role, and the sizes of results. Both contenders read the same memory."""
     import tensorflow as tf
 
-    tensors = {role: tf.constant(array) for role, array in call.tensors().items()}
-    sizes = {"input": tf.constant(call.input_sizes), "filter": tf.constant(call.filter_shape)}
-    return tensors, sizes
+    copies = _tensors_of_copies(call.first)
+    if call.copy not in copies:
+        tensors = {role: tf.constant(array) for role, array in call.tensors().items()}
+        sizes = {"input": tf.constant(call.input_sizes), "filter": tf.constant(call.filter_shape)}
+        copies[call.copy] = tensors, sizes
+    return copies[call.copy]
+
+
+@functools.lru_cache(maxsize=1)
+def _tensors_of_copies(call):
+    """Those of one call at a time, by the number of the copy."""
+    del call
+    return {}
 
 
 COPY = "copy"

@@ -69,6 +69,7 @@ class Plan:
     rounds: int
     op: str = "input_grad"
     execution: str = EAGER  # how ours is called
+    cold: bool = False  # each call takes other tensors
 
     @property
     def peer_title(self) -> str:
@@ -81,7 +82,8 @@ class Plan:
     @property
     def title(self) -> str:
         contenders = f"{self.our_title} and {self.peer_title}"
-        return f"{self.op}, {self.dtype} {self.layout}: {contenders}"
+        tensors = ", other tensors each time" if self.cold else ""
+        return f"{self.op}, {self.dtype} {self.layout}{tensors}: {contenders}"
 
 
 @dataclasses.dataclass

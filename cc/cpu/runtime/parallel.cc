@@ -15,7 +15,7 @@ namespace {
 // Outlives the call, since scheduled functions may run at any time.
 class Team {
  public:
-  Team(int64_t items, const Work& work) : items_(items), work_(work) {}
+  Team(int64_t items, int64_t workers, const Work& work) : items_(items, workers), work_(work) {}
 
   void lead() {
     work_as(0);
@@ -70,16 +70,16 @@ class Team {
 
 }  // namespace
 
-void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles_of_item,
+void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles,
            const Work& work) {
-  const double worth = std::min(items * cycles_of_item / parallel.cycles_of_worker, 1e6);
+  const double worth = std::min(cycles / parallel.cycles_of_worker, 1e6);
   workers = std::min({workers, parallel.threads, items, static_cast<int64_t>(worth)});
   if (workers <= 1) {
-    Items all(items);
+    Items all(items, 1);
     work(&all, 0);
     return;
   }
-  const auto team = std::make_shared<Team>(items, work);
+  const auto team = std::make_shared<Team>(items, workers, work);
   try {
     for (int64_t worker = 1; worker < workers; ++worker) {
       parallel.schedule([team, worker] { team->join(worker); });

@@ -1,10 +1,12 @@
 // How kernels share work among threads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 
+#include "cc/conv/math.h"
 #include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
@@ -18,20 +20,43 @@ struct Parallel {
   double cycles_of_worker = kCyclesOfWorker;  // of work for each thread at least
 };
 
-// The items of a call that nobody has taken yet.
+// The items of a call that nobody has taken yet. A worker takes neighbours, one after the other,
+// from a range of its own, since it prefetches what the next item needs, and then from the others'
+// ranges.
 class Items {
  public:
-  explicit Items(int64_t count) : count_(count) {}
-  bool take(int64_t* item) {
-    *item = next_.fetch_add(1, std::memory_order_relaxed);
-    return *item < count_;
+  Items(int64_t count, int64_t workers) : ranges_(std::min(workers, kMostRanges)) {
+    for (int64_t i = 0; i < ranges_; ++i) {
+      range_[i].next.store(conv::begin_of_part(count, ranges_, i), std::memory_order_relaxed);
+      range_[i].end = conv::begin_of_part(count, ranges_, i + 1);
+    }
+  }
+  // For the worker of that number.
+  bool take(int64_t worker, int64_t* item) {
+    for (int64_t i = 0; i < ranges_; ++i) {
+      Range& range = range_[(worker + i) % ranges_];
+      if (range.next.load(std::memory_order_relaxed) >= range.end) continue;
+      *item = range.next.fetch_add(1, std::memory_order_relaxed);
+      if (*item < range.end) return true;
+    }
+    return false;
   }
   // Nobody gets another one.
-  void cancel() { next_.store(count_, std::memory_order_relaxed); }
+  void cancel() {
+    for (int64_t i = 0; i < ranges_; ++i) {
+      range_[i].next.store(range_[i].end, std::memory_order_relaxed);
+    }
+  }
 
  private:
-  std::atomic<int64_t> next_{0};
-  const int64_t count_;
+  // More workers share them.
+  static constexpr int64_t kMostRanges = 16;
+  struct alignas(64) Range {  // of a cache line, which others do not disturb
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  Range range_[kMostRanges];
+  const int64_t ranges_;
 };
 
 // A function of (Items* items, int64_t worker) that takes items until there are no more; no two
@@ -50,12 +75,13 @@ class Work {
   void (*call_)(const void*, Items*, int64_t);
 };
 
-// Returns when all items are done. Calls `work` itself, and has others call it too if the items
-// are worth waking a thread; threads that come when all is taken are not waited for. The numbers
-// that `work` is called with are below `workers`, however many threads there are.
+// Returns when all items are done. Calls `work` itself, and has others call it too if the items,
+// which cost so many cycles in all, are worth waking a thread; threads that come when all is taken
+// are not waited for. The numbers that `work` is called with are below `workers`, however many
+// threads there are.
 //
 // What `work` throws in any thread is thrown here, once no thread works any more.
-void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles_of_item,
+void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles,
            const Work& work);
 
 }  // namespace tf_dwbp::cpu
