@@ -15,6 +15,7 @@ from tensorflow.python.framework.ops import EagerTensor
 
 _MOST = 2**63 - 1
 _MOST_SIZE = 2**31 - 1
+_SIZES = 4  # of any tensor that the ops take or make
 _MOST_INTS = 16  # no argument has more than 8; the rest is not worth a line of text
 _MOST_SHOWN = 80
 _MOST_OF_ERROR = 200
@@ -128,28 +129,66 @@ def sizes(name, values):
     Raises:
       ValueError: when it does not convert.
     """
-    if type(values) is EagerTensor or isinstance(values, (tf.Tensor, tf.Variable)):
+    if type(values) is EagerTensor:
         return values
-    numbers = values
-    if not _are_four_sizes(values, _MOST_SIZE):
-        if isinstance(values, np.ndarray) and values.dtype.kind not in "iu":
-            raise ValueError(f"{name} must be int32, but is {shown(values)}")
-        numbers = _list(values)
-        if numbers is None or len(numbers) > _MOST_INTS:
-            # A scalar, a matrix, too many, which the op refuses by shape; or symbolic tensors.
-            return _tensor(name, values, tf.int32)
-        numbers = ints(name, numbers, "int32", _MOST_SIZE)
-    if not numbers or not tf.executing_eagerly():
-        return numbers
-    return _constant(context.context(), *numbers)
+    here = context.context()
+    is_eager = here.executing_eagerly()
+    # What nearly all eager calls have is looked up before it is checked.
+    if is_eager and type(values) is list and len(values) == _SIZES:
+        try:
+            return _constant(here, *values)
+        except TypeError:
+            pass
+    if isinstance(values, (tf.Tensor, tf.Variable)):
+        return values
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be int32, but is {shown(values)}")
+    numbers = _list(values)
+    if numbers is None or len(numbers) > _MOST_INTS:
+        # A scalar, a matrix, too many, which the op refuses by shape; or symbolic tensors.
+        return _tensor(name, values, tf.int32)
+    numbers = ints(name, numbers, "int32", _MOST_SIZE)
+    return _constant(here, *numbers) if numbers and is_eager else numbers
 
 
 # To make a tensor of a list takes longer than to make the op's own call.
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024, typed=True)
 def _constant(_, *numbers):
-    """The numbers as an eager tensor of this context, whose devices it belongs to."""
+    """The numbers as an eager tensor of this context, whose devices it belongs to.
+
+    Raises:
+      TypeError: when they are not Python's ints, as large as sizes may be. It is not kept.
+    """
+    for number in numbers:
+        if type(number) is not int or not -_MOST_SIZE <= number <= _MOST_SIZE:
+            raise TypeError
     with tf.device("CPU:0"):
         return tf.constant(numbers, tf.int32)
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def usual_attributes(padding, data_format, *strides_and_dilations):
+    """The attributes of a call without explicit paddings, checked once.
+
+    Args:
+      padding: a string.
+      data_format: a string.
+      *strides_and_dilations: 4 ints, and 4 more.
+
+    Returns:
+      strides, padding, explicit_paddings, data_format, dilations, for callers that change nothing.
+
+    Raises:
+      TypeError: when they are anything else, or cannot be looked up. It is not kept.
+    """
+    strides, dilations = [*strides_and_dilations[:4]], [*strides_and_dilations[4:]]
+    for numbers in (strides, dilations):
+        if not _are_four_sizes(numbers, _MOST):
+            raise TypeError
+    for string in (padding, data_format):
+        if type(string) is not str or len(string) > _MOST_SHOWN:
+            raise TypeError
+    return strides, padding, [], data_format, dilations
 
 
 def are_alike(first, second):

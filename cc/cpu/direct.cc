@@ -28,6 +28,15 @@ using conv::Gathering;
 using conv::Problem;
 using conv::TapRange;
 
+// The kernel made for so many taps, or else the one for any number.
+template <typename T>
+auto direct_kernel(int64_t shift, int taps, int columns) {
+  const Kernels<T>& all = kernels<T>();
+  const auto made =
+      taps <= kMostDirectTaps ? all.dwconv_direct[shift - 1][taps - 1][columns - 1] : nullptr;
+  return made != nullptr ? made : all.dwconv_direct_long[shift - 1][columns - 1];
+}
+
 // Work is cut into items: a block of rows x a block of columns of a chunk of channel blocks, for
 // one image.
 template <typename T>
@@ -279,7 +288,8 @@ void Direct<T>::run_rows(const Call& call, int64_t row, bool two, int64_t column
     if (tiles_.pairs) {
       kernels<T>().dwconv_direct_pairs[phase.taps - 1][phase.width - 1](job);
     } else {
-      kernels<T>().dwconv_direct[g_.width.shift() - 1][phase.taps - 1][phase.width - 1](job);
+      job.taps = phase.taps;
+      direct_kernel<T>(g_.width.shift(), phase.taps, phase.width)(job);
     }
   }
 }
@@ -331,18 +341,15 @@ std::string direct_declines(const Problem& problem) {
     return std::to_string(g.channels) + " channels do not fill a vector of " +
            std::to_string(vector);
   }
-  const int64_t shift = g.width.shift(), taps = g.width.most_taps();
-  if (shift > kMostDirectShift || g.height.shift() > kMostDirectShift) {
+  const int64_t taps = g.width.most_taps();
+  if (g.width.shift() > kMostDirectShift || g.height.shift() > kMostDirectShift) {
     return "neighbours that are summed together gather from positions more than " +
            std::to_string(kMostDirectShift) + " steps apart";
   }
-  const bool compiled =
-      taps <= kMostDirectTaps && with_dtype(problem.dtype, [&](auto t) {
-        return kernels<decltype(t)>().dwconv_direct[shift - 1][taps - 1][0] != nullptr;
-      });
-  if (compiled) return "";
-  return "no kernel was compiled for " + std::to_string(taps) + " horizontal taps and a shift of " +
-         std::to_string(shift);
+  if (taps > kMostLongTaps) {
+    return std::to_string(taps) + " horizontal taps are more than " + std::to_string(kMostLongTaps);
+  }
+  return "";
 }
 
 PlanPointer plan_direct(const Problem& problem, int64_t workers) {

@@ -74,7 +74,7 @@ void DirectTiles::add_phase(const Gather& width, int64_t channels, int64_t first
       const int64_t held = (tile_width - 1) * width.shift() + reached;
       for (int64_t j = 0; j < held; ++j) {
         const int64_t from = lowest + j * width.source_step();
-        if (from >= 0 && from < width.source()) tile.inside |= uint32_t{1} << j;
+        if (from >= 0 && from < width.source()) tile.inside |= uint64_t{1} << j;
       }
     }
     tiles.push_back(tile);

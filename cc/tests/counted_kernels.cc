@@ -112,7 +112,8 @@ void put_each_in_place(Entries* entries, const std::string& name,
 template <typename T>
 void put_all_in_place(cpu::Kernels<T>* kernels) {
   constexpr int kPacked = 2, kDirect = kPacked + 2 * cpu::kMostPackedColumns;
-  constexpr int kPairs = kDirect + sizeof kernels->dwconv_direct / sizeof(void*);
+  constexpr int kLong = kDirect + sizeof kernels->dwconv_direct / sizeof(void*);
+  constexpr int kPairs = kLong + sizeof kernels->dwconv_direct_long / sizeof(void*);
   constexpr int kFilterGrad = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
   constexpr int kReduce = kFilterGrad + sizeof kernels->dwconv_filter_grad / sizeof(void*);
   static_assert(sizeof *kernels == (kReduce + 2) * sizeof(void*), "no kernel is left out");
@@ -120,6 +121,7 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
   put_in_place<1, T>(&kernels->unpack, "unpack");
   put_in_place<kPacked, T>(&kernels->dwconv_packed, "dwconv_packed");
   put_in_place<kDirect, T>(&kernels->dwconv_direct, "dwconv_direct");
+  put_in_place<kLong, T>(&kernels->dwconv_direct_long, "dwconv_direct_long");
   put_in_place<kPairs, T>(&kernels->dwconv_direct_pairs, "dwconv_direct_pairs");
   put_in_place<kFilterGrad, T>(&kernels->dwconv_filter_grad, "dwconv_filter_grad");
   put_in_place<kReduce, T>(&kernels->reduce_images, "reduce_images");

@@ -128,7 +128,7 @@ TF_DWBP_TEST(direct_tiles_gather_what_the_filter_links) {
   const auto see = [&](const Axis& axis) {
     for (const bool forward : {false, true}) {
       const Gather gather = forward ? Gather::forward(axis) : Gather::input_grad(axis);
-      if (gather.shift() > cpu::kMostDirectShift || gather.most_taps() > cpu::kMostDirectTaps) {
+      if (gather.shift() > cpu::kMostDirectShift || gather.most_taps() > cpu::kMostLongTaps) {
         continue;
       }
       for (const int most : {1, 3, 4, 7}) check_tiles(axis, forward, most, 0);
@@ -136,7 +136,7 @@ TF_DWBP_TEST(direct_tiles_gather_what_the_filter_links) {
       // Stride 2, each column of a pair through every other tap.
       const bool alternates = !forward && axis.stride == 2 && axis.dilation == 1;
       check(cpu::alternate(gather) == alternates, "alternate: " + describe(axis));
-      if (!alternates ||
+      if (!alternates || axis.filter > cpu::kMostDirectTaps ||
           cpu::dispatch().of(float()).dwconv_direct_pairs[axis.filter - 1][0] == nullptr) {
         continue;
       }
@@ -152,6 +152,11 @@ TF_DWBP_TEST(direct_tiles_gather_what_the_filter_links) {
         see({width, (width + 1) / 2, filter, 2, 1, pad});
         see({width, width, filter, 1, 2, pad});
       }
+  for (const int64_t width : {1, 7, 56, 100})
+    for (const int64_t filter : {8, 9, 31, 51}) {
+      see({width, width, filter, 1, 1, filter / 2});
+      see({width, (width + 1) / 2, filter, 2, 1, filter / 2});
+    }
   check(checked > 800 && paired > 150, std::to_string(checked) + ", " + std::to_string(paired));
 }
 

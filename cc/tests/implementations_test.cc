@@ -100,9 +100,14 @@ TF_DWBP_TEST(an_implementation_says_why_it_declines) {
   }
   check(why("tapwise", Op::kFilterGrad, plain).empty(), "tapwise");
   check(!why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, apart}).empty(), "stride 3");
-  check(!why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, many}).empty(), "9 taps");
-  check(!why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, six}).empty(),
-        "a shift and taps that no model has");
+  check(why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, many}).empty(), "9 taps");
+  check(why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, six}).empty(),
+        "a shift and taps that no kernel was made for");
+  const Axis most{60, 60, 51, 1, 1, 25}, more{60, 60, 52, 1, 1, 25}, phases{60, 30, 102, 2, 1, 50};
+  check(why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, most}).empty(), "51 taps");
+  check(contains(why("direct", Op::kForward, {Layout::kNHWC, 1, 64, 1, axis, more}), "52"), "52");
+  check(why("direct", Op::kInputGrad, {Layout::kNHWC, 1, 64, 1, axis, phases}).empty(),
+        "51 taps of each phase");
   const Axis tall{300, 1, 300, 1, 1, 0}, wide{600, 256, 3, 1, 172, 0};
   check(!why("packed", Op::kFilterGrad, {Layout::kNCHW, 1, 1, 1, tall, wide}).empty(), "too large");
   check(why("tapwise", Op::kFilterGrad, {Layout::kNCHW, 1, 1, 1, tall, wide}).empty(), "tapwise");

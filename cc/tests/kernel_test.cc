@@ -8,6 +8,7 @@
 #include "cc/cpu/runtime/paths.h"
 #include "cc/tests/compare.h"
 #include "cc/tests/counted_kernels.h"
+#include "cc/tests/planned.h"
 
 namespace tf_dwbp::testing {
 namespace {
@@ -39,6 +40,31 @@ TF_DWBP_TEST(direct_kernels) {
                     {Layout::kNHWC, 1, kChannels, 1, h, {2 * width, width, taps, 2, 1, taps / 2}});
       compare_types(Op::kInputGrad,
                     {Layout::kNHWC, 1, kChannels, 1, h, {2 * width, width, taps, 2, 1, taps / 2}});
+    }
+}
+
+// Any number of taps, in sets of three: one more, two, none; tiles of every width, inside and
+// beyond either border, and sets that meet nothing.
+TF_DWBP_TEST(direct_kernels_of_any_number_of_taps) {
+  for (int64_t width = 1; width <= 8; ++width)
+    for (const int64_t taps : {8, 9, 10}) {
+      const Axis h{3, 3, 2, 1, 1, 1};
+      compare_types(Op::kForward,
+                    {Layout::kNHWC, 1, kChannels, 1, h, {width, width, taps, 1, 1, taps / 2}});
+      compare_types(Op::kForward,
+                    {Layout::kNHWC, 1, kChannels, 1, h, {2 * width, width, taps, 2, 1, taps / 2}});
+    }
+  const Axis nine{9, 9, 9, 1, 1, 4};
+  for (const Axis& width :
+       {Axis{40, 40, 11, 1, 1, 5}, Axis{40, 20, 11, 2, 1, 4}, Axis{30, 30, 51, 1, 1, 25},
+        Axis{60, 10, 51, 1, 1, 0}, Axis{41, 21, 31, 2, 1, 15}, Axis{40, 40, 9, 1, 2, 8}})
+    for (const Op op : {Op::kForward, Op::kInputGrad}) {
+      const int64_t before = count_of(cpu::Path::kDirect);
+      const Geometry g{Layout::kNHWC, 1, kChannels + 1, 1, nine, width};
+      How how = as_asked();
+      how.implementation = &implementation(op, "direct");
+      compare_types(op, g, how);
+      check(count_of(cpu::Path::kDirect) > before, "direct");
     }
 }
 

@@ -54,11 +54,150 @@ inline void copy_write_buffer(const DirectJob<T>& job, const DirectTile& tile, i
   }
 }
 
-// One row of the source is held in registers while all the tile's sums take from it what they
-// need: each element is loaded, and widened, once for all horizontal taps and both rows. With
-// kOthers, a tile has pairs of columns that gather from the same ones, the first of a pair through
-// kTaps taps, the second through kOthers: those of a filter's row in turn. If kWhole, no column is
-// outside; else those that are take no part.
+// Adds what the two rows of a tile gather from the i-th row of the source, which is held in
+// registers while all the tile's sums take from it what they need: each element is loaded, and
+// widened, once for all horizontal taps and both rows. With kOthers, a tile has pairs of columns
+// that gather from the same ones, the first of a pair through kTaps taps, the second through
+// kOthers: those of a filter's row in turn. If kWhole, no column is outside; else those that are
+// take no part.
+template <int kShift, int kTaps, int kOthers, int kColumns, bool kWhole, typename T, typename V,
+          int kResults>
+inline __attribute__((always_inline)) void add_row(const DirectJob<T>& job, const DirectTile& tile,
+                                                   int64_t i, const T* row,
+                                                   const AccumulatorOf<T>* filter,
+                                                   V (&sums)[2][kResults]) {
+  using Acc = AccumulatorOf<T>;
+  constexpr int kLanes = Lanes<T>::kCount;
+  constexpr int kOfPair = kOthers > 0 ? 2 : 1;
+  constexpr int kHeld = (kColumns - 1) * kShift + kTaps;
+  const DirectRows<T>& rows = job.rows;
+  V held[kHeld];
+  const T* from = row;
+#pragma GCC unroll 32
+  for (int j = 0; j < kHeld; ++j, from += job.source_column_stride) {
+    held[j] = kWhole || (tile.inside >> j & 1) != 0 ? Lanes<T>::load(from) : V{};
+  }
+#pragma GCC unroll 2
+  for (int r = 0; r < 2; ++r) {
+    if (i < rows.begin[r] || i >= rows.end[r]) continue;
+    const Acc* taps = filter + rows.taps[r];
+    if constexpr (!kWhole && kTaps <= 3) {
+      // Few taps stay in registers, and then a column is prefetched once whether it is
+      // inside. Sums take their taps in the same order as below.
+      V tap[kTaps], other[kTaps];
+#pragma GCC unroll 16
+      for (int k = 0; k < kTaps; ++k)
+        tap[k] = Lanes<Acc>::load(taps + k * job.filter_column_stride);
+#pragma GCC unroll 16
+      for (int k = 0; k < kOthers; ++k) {
+        other[k] = Lanes<Acc>::load(taps + kLanes + k * job.filter_column_stride);
+      }
+#pragma GCC unroll 32
+      for (int j = kHeld - 1; j >= 0; --j) {
+        if ((tile.inside >> j & 1) == 0) continue;
+#pragma GCC unroll 16
+        for (int x = 0; x < kColumns; ++x) {
+          const int k = x * kShift + kTaps - 1 - j;
+          if (k < 0 || k >= kTaps) continue;
+          sums[r][x * kOfPair] += tap[k] * held[j];
+          if (k < kOthers) sums[r][x * kOfPair + 1] += other[k] * held[j];
+        }
+      }
+      continue;
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < kTaps; ++k) {
+      const V tap = Lanes<Acc>::load(taps + k * job.filter_column_stride);
+#pragma GCC unroll 16
+      for (int x = 0; x < kColumns; ++x) {
+        const int j = x * kShift - k + kTaps - 1;
+        if (!kWhole && (tile.inside >> j & 1) == 0) continue;
+        sums[r][x * kOfPair] += tap * held[j];
+      }
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < kOthers; ++k) {
+      const V tap = Lanes<Acc>::load(taps + kLanes + k * job.filter_column_stride);
+#pragma GCC unroll 16
+      for (int x = 0; x < kColumns; ++x) {
+        const int j = x * kShift - k + kTaps - 1;
+        if (!kWhole && (tile.inside >> j & 1) == 0) continue;
+        sums[r][x * kOfPair + 1] += tap * held[j];
+      }
+    }
+  }
+}
+
+// Horizontal taps that are taken at the same time where there may be any number of them.
+constexpr int kLongSet = 3;
+// In the place of a number of taps.
+constexpr int kAnyTaps = 0;
+
+// The same for kLongSet taps that follow each other, from `filter` on, and the columns of the
+// source that they meet, from `from` on. If not kFull, there may be only the first `count` taps,
+// and only the columns in `inside`.
+template <int kShift, int kColumns, bool kFull, typename T, typename V>
+inline __attribute__((always_inline)) void add_long_set(const DirectJob<T>& job, int64_t i,
+                                                        const T* from, uint64_t inside,
+                                                        const AccumulatorOf<T>* filter,
+                                                        int64_t count, V (&sums)[2][kColumns]) {
+  using Acc = AccumulatorOf<T>;
+  constexpr int kHeld = (kColumns - 1) * kShift + kLongSet;
+  const DirectRows<T>& rows = job.rows;
+  V held[kHeld];
+#pragma GCC unroll 32
+  for (int j = 0; j < kHeld; ++j, from += job.source_column_stride) {
+    held[j] = kFull || (inside >> j & 1) != 0 ? Lanes<T>::load(from) : V{};
+  }
+#pragma GCC unroll 2
+  for (int r = 0; r < 2; ++r) {
+    if (i < rows.begin[r] || i >= rows.end[r]) continue;
+    const Acc* taps = filter + rows.taps[r];
+    V tap[kLongSet];
+#pragma GCC unroll 4
+    for (int k = 0; k < kLongSet; ++k) {
+      tap[k] = kFull || k < count ? Lanes<Acc>::load(taps + k * job.filter_column_stride) : V{};
+    }
+    // Taps ascend for each sum.
+#pragma GCC unroll 32
+    for (int j = kHeld - 1; j >= 0; --j) {
+      if (!kFull && (inside >> j & 1) == 0) continue;
+#pragma GCC unroll 16
+      for (int x = 0; x < kColumns; ++x) {
+        const int k = x * kShift + kLongSet - 1 - j;
+        if (k < 0 || k >= kLongSet || (!kFull && k >= count)) continue;
+        sums[r][x] += tap[k] * held[j];
+      }
+    }
+  }
+}
+
+// The same for any number of taps, a set after the other.
+template <int kShift, int kColumns, typename T, typename V>
+inline __attribute__((always_inline)) void add_long_row(const DirectJob<T>& job,
+                                                        const DirectTile& tile, int64_t i,
+                                                        const T* row,
+                                                        const AccumulatorOf<T>* filter,
+                                                        V (&sums)[2][kColumns]) {
+  constexpr int kHeld = (kColumns - 1) * kShift + kLongSet;
+  constexpr uint64_t kAll = (uint64_t{1} << kHeld) - 1;
+  for (int64_t first = 0; first < job.taps; first += kLongSet) {
+    // Taps fall from column to column: a set's last one meets the first of its columns. Of a set
+    // that is not full the first columns are not the tile's.
+    const int64_t column = job.taps - first - kLongSet;
+    const uint64_t inside = column < 0 ? tile.inside << -column : tile.inside >> column;
+    const T* from = row + column * job.source_column_stride;
+    const int64_t count = column < 0 ? kLongSet + column : kLongSet;
+    if (count == kLongSet && (inside & kAll) == kAll) {
+      add_long_set<kShift, kColumns, true>(job, i, from, inside, filter, count, sums);
+    } else if ((inside & kAll) != 0) {
+      add_long_set<kShift, kColumns, false>(job, i, from, inside, filter, count, sums);
+    }
+    filter += kLongSet * job.filter_column_stride;
+  }
+}
+
+// Computes a tile, by add_row or, if kTaps is kAnyTaps, by add_long_row.
 template <int kShift, int kTaps, int kOthers, int kColumns, bool kWhole, typename T>
 inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
                                                        const DirectTile& tile,
@@ -68,7 +207,6 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
   constexpr int kLanes = Lanes<T>::kCount;
   constexpr int kOfPair = kOthers > 0 ? 2 : 1;
   constexpr int kResults = kColumns * kOfPair;
-  constexpr int kHeld = (kColumns - 1) * kShift + kTaps;
   constexpr int kBytes = kColumns * kLanes * sizeof(T);
   const DirectRows<T>& rows = job.rows;
   const bool buffered = job.write_buffer != nullptr;
@@ -97,60 +235,10 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
         if (i < 2 * kShift && job.next_source[i] != nullptr) {
           prefetch<kBytes * kShift, 0>(job.next_source[i] + *prefetched * kShift);
         }
-        V held[kHeld];
-        const T* from = row;
-#pragma GCC unroll 32
-        for (int j = 0; j < kHeld; ++j, from += job.source_column_stride) {
-          held[j] = kWhole || (tile.inside >> j & 1) != 0 ? Lanes<T>::load(from) : V{};
-        }
-#pragma GCC unroll 2
-        for (int r = 0; r < 2; ++r) {
-          if (i < rows.begin[r] || i >= rows.end[r]) continue;
-          const Acc* taps = filter + rows.taps[r];
-          if constexpr (!kWhole && kTaps <= 3) {
-            // Few taps stay in registers, and then a column is prefetched once whether it is
-            // inside. Sums take their taps in the same order as below.
-            V tap[kTaps], other[kTaps];
-#pragma GCC unroll 16
-            for (int k = 0; k < kTaps; ++k)
-              tap[k] = Lanes<Acc>::load(taps + k * job.filter_column_stride);
-#pragma GCC unroll 16
-            for (int k = 0; k < kOthers; ++k) {
-              other[k] = Lanes<Acc>::load(taps + kLanes + k * job.filter_column_stride);
-            }
-#pragma GCC unroll 32
-            for (int j = kHeld - 1; j >= 0; --j) {
-              if ((tile.inside >> j & 1) == 0) continue;
-#pragma GCC unroll 16
-              for (int x = 0; x < kColumns; ++x) {
-                const int k = x * kShift + kTaps - 1 - j;
-                if (k < 0 || k >= kTaps) continue;
-                sums[r][x * kOfPair] += tap[k] * held[j];
-                if (k < kOthers) sums[r][x * kOfPair + 1] += other[k] * held[j];
-              }
-            }
-            continue;
-          }
-#pragma GCC unroll 16
-          for (int k = 0; k < kTaps; ++k) {
-            const V tap = Lanes<Acc>::load(taps + k * job.filter_column_stride);
-#pragma GCC unroll 16
-            for (int x = 0; x < kColumns; ++x) {
-              const int j = x * kShift - k + kTaps - 1;
-              if (!kWhole && (tile.inside >> j & 1) == 0) continue;
-              sums[r][x * kOfPair] += tap * held[j];
-            }
-          }
-#pragma GCC unroll 16
-          for (int k = 0; k < kOthers; ++k) {
-            const V tap = Lanes<Acc>::load(taps + kLanes + k * job.filter_column_stride);
-#pragma GCC unroll 16
-            for (int x = 0; x < kColumns; ++x) {
-              const int j = x * kShift - k + kTaps - 1;
-              if (!kWhole && (tile.inside >> j & 1) == 0) continue;
-              sums[r][x * kOfPair + 1] += tap * held[j];
-            }
-          }
+        if constexpr (kTaps == kAnyTaps) {
+          add_long_row<kShift, kColumns>(job, tile, i, row, filter, sums);
+        } else {
+          add_row<kShift, kTaps, kOthers, kColumns, kWhole>(job, tile, i, row, filter, sums);
         }
         row -= rows.source_row_stride;
         filter += rows.taps_row_stride;
@@ -186,12 +274,14 @@ template <int kShift, int kTaps, int kOthers, int kColumns, typename T>
 void dwconv_direct(const DirectJob<T>& given) {
   constexpr int kHeld = (kColumns - 1) * kShift + kTaps;
   constexpr int kResults = kColumns * (kOthers > 0 ? 2 : 1);
+  constexpr uint64_t kAll = (uint64_t{1} << kHeld) - 1;
   const DirectJob<T> job = given;  // which stores can't change
   int64_t prefetched = 0;
   for (int64_t t = 0; t < job.tile_count; ++t) {
     const DirectTile tile = job.tiles[t];
-    if (tile.inside == (uint32_t{1} << kHeld) - 1 && tile.write == (uint32_t{1} << kResults) - 1) {
-      direct_tile<kShift, kTaps, kOthers, kColumns, true>(job, tile, &prefetched);
+    // Of any number of taps, each set asks what is inside.
+    if (kTaps != kAnyTaps && tile.inside == kAll && tile.write == (uint32_t{1} << kResults) - 1) {
+      direct_tile<kShift, kTaps, kOthers, kColumns, kTaps != kAnyTaps>(job, tile, &prefetched);
     } else {
       direct_tile<kShift, kTaps, kOthers, kColumns, false>(job, tile, &prefetched);
     }

@@ -131,9 +131,11 @@ struct PackedJob {
   int64_t horizontal_column;
 };
 
-// What DirectJobs may have: horizontal taps, columns of a tile or pairs of them, either way so many
-// columns of the result, and columns between what neighbours of a tile gather from.
+// What DirectJobs may have: horizontal taps in kernels made for their number, and in the one for
+// any number; columns of a tile or pairs of them, either way so many columns of the result, and
+// columns between what neighbours of a tile gather from.
 constexpr int kMostDirectTaps = 7;
+constexpr int kMostLongTaps = 51;
 constexpr int kMostDirectColumns = 7;
 constexpr int kMostDirectPairs = 4;
 constexpr int kMostDirectResults =
@@ -162,9 +164,11 @@ struct DirectRows {
 struct DirectTile {
   int64_t result;   // the first column, and ...
   int64_t source;   // ... the first column of the source that it needs, in elements
-  uint32_t inside;  // bit i: whether the i-th column that it needs is inside
+  uint64_t inside;  // bit i: whether the i-th column that it needs is inside
   uint32_t write;   // bit i: whether the i-th column of the result is to be written
 };
+static_assert(kMostLongTaps + (kMostDirectColumns - 1) * kMostDirectShift < 64,
+              "bits for all columns that a tile needs");
 
 // Computes tiles of two rows from the source itself.
 template <typename T>
@@ -172,6 +176,7 @@ struct DirectJob {
   const AccumulatorOf<T>* filter;  // packed; the first horizontal tap
   int64_t filter_block_stride;
   int64_t filter_column_stride;
+  int64_t taps;  // horizontal ones, for the kernel that takes any number
 
   const EpilogueJob<AccumulatorOf<T>>* epilogue;  // nullptr: none
 

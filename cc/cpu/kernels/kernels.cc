@@ -30,10 +30,18 @@ constexpr void set_direct(Kernels<T>* kernels, std::integer_sequence<int, kColum
    ...);
 }
 
+template <int kShift, typename T, int... kColumns>
+constexpr void set_long(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
+  ((kernels->dwconv_direct_long[kShift - 1][kColumns] =
+        dwconv_direct<kShift, kAnyTaps, 0, kColumns + 1, T>),
+   ...);
+}
+
 template <int kShift, typename T, int... kTaps>
 constexpr void set_directs(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
   constexpr auto kColumns = std::make_integer_sequence<int, kDirectColumns[kShift - 1]>{};
   (set_direct<kShift, kTaps>(kernels, kColumns), ...);
+  set_long<kShift>(kernels, kColumns);
 }
 
 template <int kTaps, typename T, int... kPairs>
@@ -52,12 +60,12 @@ constexpr void set_filter_grads(Kernels<T>* kernels, std::integer_sequence<int, 
 
 template <typename T>
 constexpr Kernels<T> kernels() {
-  Kernels<T> made{pack<T>,        unpack<T>, {}, {}, {}, {}, reduce_images<AccumulatorOf<T>>,
+  Kernels<T> made{pack<T>,        unpack<T>, {}, {}, {}, {}, {}, reduce_images<AccumulatorOf<T>>,
                   reduce_parts<T>};
   constexpr auto kColumns = std::make_integer_sequence<int, kMostPackedColumns>{};
   set_packed<false>(&made, kColumns);
   set_packed<true>(&made, kColumns);
-  set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
+  set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 7>{});
   set_directs<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
   constexpr auto kPairs = std::make_integer_sequence<int, kDirectPairs>{};
   set_pairs<3>(&made, kPairs);

@@ -18,8 +18,11 @@ struct Kernels {
   void (*unpack)(const PackJob<T>&);
   // For tiles of 1, 2, ... columns, in general and those that are adjacent in the packed tile.
   void (*dwconv_packed[2][kMostPackedColumns])(const PackedJob<T>&);
-  // For shifts of 1 and 2, 1, 2, ... taps, and tiles of 1, 2, ... columns.
+  // For shifts of 1 and 2, 1, 2, ... taps, and tiles of 1, 2, ... columns; for numbers of taps that
+  // models have.
   void (*dwconv_direct[kMostDirectShift][kMostDirectTaps][kMostDirectColumns])(const DirectJob<T>&);
+  // For shifts of 1 and 2, any number of taps, and tiles of 1, 2, ... columns.
+  void (*dwconv_direct_long[kMostDirectShift][kMostDirectColumns])(const DirectJob<T>&);
   // For a filter of 1, 2, ... columns, and tiles of 1, 2, ... pairs.
   void (*dwconv_direct_pairs[kMostDirectTaps][kMostDirectPairs])(const DirectJob<T>&);
   // For shifts of 1 and 2, and 1, 2, ... horizontal taps.
