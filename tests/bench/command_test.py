@@ -154,6 +154,13 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual((run.machine["onednn"], run.machine["threads"]), (onednn, 1))
         self.assertIn(row.shape.name, text)
 
+    @parameterized.parameters("onednn", "copy")
+    def test_cold(self, peer):
+        text, run = self._measure("--peer", peer, "--shapes", self.SHAPE, "--cold")
+        self.assertEqual(run.rows[0].refusals, {})
+        self.assertTrue(run.plan.cold)
+        self.assertIn("input_grad, float32 NHWC, other tensors each time: tf_dwbp and ", text)
+
     @parameterized.parameters(*OPS)
     def test_every_op(self, op):
         text, run = self._measure("--op", op, "--shapes", self.SHAPE)

@@ -122,6 +122,12 @@ def test_figures_by_hand(measurement):
     other = docs.other_ops_table(measurement).splitlines()
     assert other[2].endswith("| 2.32 / 0.60 | 2.32 / 0.60 | 2.32 / 0.60 |")
     assert other[6].endswith("| 2.32 / 0.60 | 2.32 / 0.60 | |")
+    cold = docs.cold_table(measurement).splitlines()
+    assert cold[2] == (
+        "| float | TensorFlow with oneDNN | 2.32 / 0.60 | 2.32 / 0.60 | 2.32 / 0.60 |"
+    )
+    assert cold[5].startswith("| float 3x3, batch 32 (14 shapes) | share of a copy of the same ")
+    assert cold[5].endswith(" | 80 % / 80 % | 80 % / 80 % | 80 % / 80 % |")
     assert "2.3 times as long as ours" in docs.readme_text(measurement)
 
 
@@ -159,6 +165,7 @@ def test_a_small_measurement(clone, drawing, monkeypatch):
     """As a user runs it, but of one call, with a list of two shapes, of which one is quick."""
     monkeypatch.setattr(docs, "INPUT_GRADIENT", docs.INPUT_GRADIENT[:1])
     monkeypatch.setattr(docs, "OTHERS", ())
+    monkeypatch.setattr(docs, "COLD", ())
     monkeypatch.setattr(docs, "_IN_README", [docs.Figure("onednn")] * 3)
     two = shapes.select(["few_channels", "k3-s1"])[:2]
     monkeypatch.setattr(shapes, "SHAPES", two)

@@ -53,6 +53,13 @@ def test_results_of_another_process(theirs, layout, shape, dtype):
     assert_right(elsewhere.prepare(theirs, call, 2), call)
 
 
+def test_cold_calls_take_turns_there():
+    call = Call(PLAIN, "float32", "NHWC", "forward", cold=True)
+    contender = elsewhere.prepare("NHWC", call, 2)
+    for _ in range(3):
+        assert_right(contender, call)
+
+
 def test_it_is_timed_there():
     run = elsewhere.prepare("NHWC", Call(PLAIN, "float32", "NHWC", "forward"), 2).run
     with mock.patch.object(elsewhere._Process, "ask", autospec=True) as ask:

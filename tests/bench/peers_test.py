@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED, assert_right, reference_of
+from tf_dwbp.bench import call as call_module
 from tf_dwbp.bench import peers, shapes, worker
 from tf_dwbp.bench.call import DTYPES, OPS, Call
 from tf_dwbp.bench.contender import Contender, Refused
@@ -59,6 +60,7 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
     def _test_execution(self, execution, call):
         as_ours = functools.partial(peers.prepare_ours, execution=execution)
         for prepare in (as_ours, peers.PEERS[f"ours-{execution}"].prepare):
+            peers._program.cache_clear()
             with mock.patch.object(tf, "function", wraps=tf.function) as function:
                 self._assert_right(prepare, call)
             function.assert_called_once_with(jit_compile=execution == "jit")
@@ -76,6 +78,18 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
     def test_stock(self, shape, dtype, op):
         self._assert_right(peers.PEERS["onednn"].prepare, Call(shape, dtype, "NHWC", op))
         self._assert_right(peers.PEERS["eigen"].prepare, Call(shape, dtype, "NHWC", op))
+
+    @parameterized.parameters("onednn", "xla", "ours-eager", "ours-function", "dilated")
+    def test_cold_calls_have_tensors_of_their_own(self, name):
+        call = Call(DILATED if name == "dilated" else PLAIN, "float32", "NHWC", "backward", True)
+        with mock.patch.object(call_module, "MOST_COPIES", 3):
+            contender = peers.PEERS[name].prepare(call, 1)
+            for _ in range(4):
+                assert_right(contender, call)
+            given = [peers._tensors(copy)[0]["input"] for copy in call.copies]
+            again = [peers._tensors(copy)[0]["input"] for copy in call.copies]
+        self.assertLen({id(tensor) for tensor in given}, 3)
+        self.assertTrue(all(a is b for a, b in zip(given, again, strict=True)))
 
     def test_stock_refuses_what_it_would_get_wrong(self):
         with self.assertRaisesRegex(Refused, "ignore dilations"):

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import sys
+import weakref
 from unittest import mock
 
 import numpy as np
@@ -15,6 +16,7 @@ from absl.testing import parameterized
 from bench_cases import DILATED, MACHINE, MULTIPLIER, PLAIN, PLAN, STRIDED
 from tf_dwbp.bench import limits, measure, report, shapes
 from tf_dwbp.bench.call import Call
+from tf_dwbp.bench.contender import Contender, with_copies
 from tf_dwbp.bench.results import Row, Run
 from tf_dwbp.bench.shapes import Shape
 from tf_dwbp.tools import reference
@@ -127,6 +129,50 @@ class CallTest(tf.test.TestCase, parameterized.TestCase):
         )
 
 
+class ColdCallTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.parameters((PLAIN, 128), (dataclasses.replace(PLAIN, channels=2**20), 2))
+    def test_copies_fill_the_caches_but_for_tiny_calls(self, shape, count):
+        cold = Call(shape, "float32", "NHWC", cold=True)
+        self.assertLen(cold.copies, count)
+        self.assertLen(set(cold.copies), count)
+        self.assertEqual({copy.first for copy in cold.copies}, {Call(shape, "float32", "NHWC")})
+
+    def test_as_many_as_fill_them(self):
+        cold = Call(Shape("", 32, 56, 56, 128, 3), "float32", "NHWC", cold=True)
+        self.assertGreaterEqual(len(cold.copies) * cold.moved_bytes, 256 << 20)
+        self.assertLess((len(cold.copies) - 1) * cold.moved_bytes, 256 << 20)
+
+    def test_contenders_take_turns_and_keep_their_results(self):
+        class Result:
+            pass
+
+        ran = []
+
+        @with_copies
+        def prepare(call, threads, option):
+            self.assertEqual((threads, option, call.cold), (3, "an option", False))
+
+            def run():
+                ran.append(call.copy)
+                return [Result()]
+
+            return Contender(run, lambda results: [call.copy, *results])
+
+        cold = Call(PLAIN, "float32", "NHWC", cold=True)
+        count = len(cold.copies)
+        contender = prepare(cold, 3, option="an option")
+        alive = []
+        for turn in range(count + 1):
+            results = contender.run()
+            self.assertEqual(contender.to_arrays(results), [turn % count, *results])
+            alive.append(weakref.ref(results[0]))
+            del results
+        self.assertEqual(ran, [*range(count), 0])
+        self.assertEqual([ref() is None for ref in alive], [True] + [False] * count)
+        prepare(dataclasses.replace(cold, cold=False, copy=5), 3, option="an option").run()
+        self.assertEqual(ran[-1], 5)
+
+
 class MeasureTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
@@ -193,12 +239,26 @@ class LimitsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(sum(copied), 1001)  # read once and written once
 
     def test_of_two_ways_the_faster_is_taken(self):
-        with mock.patch.object(
-            limits, "_fastest", lambda way, _: getattr(way, "func", None) is None
-        ):
-            self.assertIs(limits.prepare_copy(2000, 2).func, np.copyto)
-        with mock.patch.object(limits, "_fastest", lambda way, _: hasattr(way, "func")):
-            self.assertFalse(hasattr(limits.prepare_copy(2000, 2), "func"))
+        for fastest in ("alone", "together"):
+            with mock.patch.object(
+                limits, "_fastest", lambda way, _, fastest=fastest: way.__name__ != fastest
+            ):
+                self.assertEqual(limits.prepare_copy(2000, 2).__name__, fastest)
+
+    @parameterized.parameters(1, 2)
+    def test_other_memory_each_time(self, threads):
+        begun = []
+
+        def copyto(target, source):
+            begun.append((target.ctypes.data, source.ctypes.data))
+
+        copy = limits.prepare_copy(2002, threads, copies=3)
+        with mock.patch.object(np, "copyto", copyto):
+            for _ in range(6):
+                copy()
+        parts = len(begun) // 6
+        self.assertEqual(begun[: 3 * parts], begun[3 * parts :])
+        self.assertLen(set(begun), 3 * parts)
 
     def test_matmul_rate(self):
         with mock.patch.object(limits, "_fastest", return_value=0.5):

@@ -29,11 +29,12 @@ class Figure:
     layout: str = "NHWC"
     group: str | None = shapes.CORE  # None: all shapes
     of_copy: bool = False  # the copy's time divided by ours, not the peer's
+    cold: bool = False
 
     @property
-    def run_key(self) -> tuple[str, str, str, str]:
+    def run_key(self) -> tuple[str, str, str, str, bool]:
         """What figures of one run have in common."""
-        return self.peer, self.op, self.dtype, self.layout
+        return self.peer, self.op, self.dtype, self.layout, self.cold
 
 
 DRAWN = Figure("onednn", group=None)
@@ -99,6 +100,22 @@ OTHERS = (
         {"forward": "2.0 / 1.1", "filter_grad": "2.5 / 1.1"},
     ),
 )
+# The third table's columns, and its rows: other tensors each time.
+COLD_OPS = {
+    "input_grad": "input gradient",
+    "forward": "forward",
+    "filter_grad": "filter gradient",
+}
+COLD = (
+    ("float", "TensorFlow with oneDNN", Figure("onednn", cold=True)),
+    ("bfloat16", "TensorFlow with oneDNN", Figure("onednn", dtype="bfloat16", cold=True)),
+    ("float", "PyTorch, channels_last", Figure("torch", cold=True)),
+    (
+        "float 3x3, batch 32 ({} shapes)",
+        "share of a copy of the same bytes",
+        Figure("onednn", group="3x3-b32", of_copy=True, cold=True),
+    ),
+)
 # What the README tells, in its order.
 _IN_README = tuple(Figure("onednn", dtype=dtype) for dtype in ("float32", "bfloat16", "float16"))
 
@@ -106,7 +123,8 @@ _IN_README = tuple(Figure("onednn", dtype=dtype) for dtype in ("float32", "bfloa
 def figures() -> list[Figure]:
     """All figures of the pages and the picture."""
     others = [dataclasses.replace(row[2], op=op) for row in OTHERS for op in row[3]]
-    return [DRAWN, *(row[2] for row in INPUT_GRADIENT), *others, *_IN_README]
+    cold = [dataclasses.replace(row[2], op=op) for row in COLD for op in COLD_OPS]
+    return [DRAWN, *(row[2] for row in INPUT_GRADIENT), *others, *cold, *_IN_README]
 
 
 @dataclasses.dataclass
@@ -126,7 +144,7 @@ class Measurement:
         """The run that has a figure. Raises LookupError if there is none."""
         for run in self.runs:
             plan = run.plan
-            if (plan.peer, plan.op, plan.dtype, plan.layout) == figure.run_key:
+            if (plan.peer, plan.op, plan.dtype, plan.layout, plan.cold) == figure.run_key:
                 return run
         raise LookupError(f"no run has {figure}")
 
@@ -162,13 +180,13 @@ def measure(threads: int, rounds: int, quick: bool, progress: runner.Progress) -
     total = sum(map(len, selected.values()))
     done = 0
     runs = []
-    for (peer, op, dtype, layout), chosen in selected.items():
+    for (peer, op, dtype, layout, cold), chosen in selected.items():
         before = done
 
         def hear(what, of_this, _, before=before):
             progress(what, before + of_this, total)
 
-        plan = Plan(peer, dtype, layout, threads, rounds, op)
+        plan = Plan(peer, dtype, layout, threads, rounds, op, cold=cold)
         runs.append(runner.run(plan, chosen, hear))
         done += len(chosen)
     return Measurement(datetime.date.today().isoformat(), __version__, quick, runs)
@@ -222,6 +240,18 @@ def other_ops_table(found: Measurement) -> str:
     return "\n".join(lines)
 
 
+def cold_table(found: Measurement) -> str:
+    """The third table."""
+    lines = [f"| NHWC | over | {' | '.join(COLD_OPS.values())} |", "|---|---|---:|---:|---:|"]
+    for dtype, peer, figure in COLD:
+        summaries = [found.summary(dataclasses.replace(figure, op=op)) for op in COLD_OPS]
+        write = _percent if figure.of_copy else _ratio
+        cells = [f"{write(s.mean)} / {write(s.worst)}" if s else "–" for s in summaries]
+        title = dtype.format(summaries[0].count if summaries[0] else 0)
+        lines.append(f"| {title} | {peer} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def readme_text(found: Measurement) -> str:
     """The README's sentence."""
     summaries = [found.summary(figure) for figure in _IN_README]
@@ -242,6 +272,7 @@ PARTS: dict[str, dict[str, Callable[[Measurement], str]]] = {
         "measured": measured_text,
         "the input's gradient": input_gradient_table,
         "the other ops": other_ops_table,
+        "other tensors each time": cold_table,
     },
     "README.md": {"speed": readme_text},
 }

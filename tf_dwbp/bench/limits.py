@@ -26,7 +26,11 @@ def prepare_copy(moved_bytes: int, threads: int, copies: int = 1) -> Callable[[]
     sources = [np.ones(max(1, moved_bytes // 2), np.uint8) for _ in range(copies)]
     targets = [np.zeros_like(source) for source in sources]
     whole = itertools.cycle(zip(targets, sources, strict=True))
-    ways = [lambda: np.copyto(*next(whole))]
+
+    def alone():
+        np.copyto(*next(whole))
+
+    ways = [alone]
     if threads > 1:
         pool = concurrent.futures.ThreadPoolExecutor(threads - 1)
         divided = itertools.cycle(
