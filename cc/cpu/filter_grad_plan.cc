@@ -129,8 +129,7 @@ FilterGradPlan::FilterGradPlan(Mode mode, const Geometry& g, const Dispatch& ker
   const auto packed_bytes = [&](int64_t band, int64_t source_rows) {
     return (source_rows * columns + band * block_columns) * lanes * accumulator_bytes;
   };
-  // Where parts alone are work for all, whole rows are read and prefetched.
-  const int64_t wanted = parts >= 2 * workers ? 1 : items_wanted(workers);
+  const int64_t wanted = parts >= kPartsOfWorker * workers ? 1 : items_wanted(workers);
   chunks = std::clamp<int64_t>(wanted / parts, 1,
                                std::max<int64_t>(1, channel_blocks / kLeastChannelBlocks));
   band_rows = visit_rows;

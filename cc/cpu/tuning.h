@@ -55,6 +55,9 @@ constexpr int kDirectPairs = 4;
 constexpr int kDirectColumns[] = {4, 3};
 constexpr int kDirectPairs = 2;
 #endif
+// Taps that are taken at the same time where there may be any number of them. What they need of a
+// row has to fit as well.
+constexpr int kDirectLongSet = 3;
 // What a tile costs, in columns, besides its columns: all tiles are of the width for which that is
 // least.
 constexpr int64_t kDirectTileCost = 1;
@@ -114,6 +117,9 @@ constexpr int64_t kWidestVectorBytes = 64;
 // Parts make work for many threads, and make sums that have to be added up: so many at most, of
 // so many positions at least, with sums of so many bytes in all.
 constexpr int64_t kMostParts = 32;
+// Parts for each worker that are work for all; then channels are not cut as well, and whole rows
+// are read and prefetched.
+constexpr int64_t kPartsOfWorker = 2;
 constexpr int64_t kTermsOfPart = 128;
 constexpr int64_t kPartsBytes = 1 << 20;
 // Bytes. The packed tiles of an item stay in L2.

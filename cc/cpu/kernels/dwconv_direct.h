@@ -16,6 +16,7 @@
 #include "cc/cpu/kernels/finish.h"
 #include "cc/cpu/kernels/jobs.h"
 #include "cc/cpu/kernels/simd.h"
+#include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 namespace {
@@ -128,12 +129,10 @@ inline __attribute__((always_inline)) void add_row(const DirectJob<T>& job, cons
   }
 }
 
-// Horizontal taps that are taken at the same time where there may be any number of them.
-constexpr int kLongSet = 3;
 // In the place of a number of taps.
 constexpr int kAnyTaps = 0;
 
-// The same for kLongSet taps that follow each other, from `filter` on, and the columns of the
+// The same for kDirectLongSet taps that follow each other, from `filter` on, and the columns of the
 // source that they meet, from `from` on. If not kFull, there may be only the first `count` taps,
 // and only the columns in `inside`.
 template <int kShift, int kColumns, bool kFull, typename T, typename V>
@@ -142,7 +141,7 @@ inline __attribute__((always_inline)) void add_long_set(const DirectJob<T>& job,
                                                         const AccumulatorOf<T>* filter,
                                                         int64_t count, V (&sums)[2][kColumns]) {
   using Acc = AccumulatorOf<T>;
-  constexpr int kHeld = (kColumns - 1) * kShift + kLongSet;
+  constexpr int kHeld = (kColumns - 1) * kShift + kDirectLongSet;
   const DirectRows<T>& rows = job.rows;
   V held[kHeld];
 #pragma GCC unroll 32
@@ -153,9 +152,9 @@ inline __attribute__((always_inline)) void add_long_set(const DirectJob<T>& job,
   for (int r = 0; r < 2; ++r) {
     if (i < rows.begin[r] || i >= rows.end[r]) continue;
     const Acc* taps = filter + rows.taps[r];
-    V tap[kLongSet];
+    V tap[kDirectLongSet];
 #pragma GCC unroll 4
-    for (int k = 0; k < kLongSet; ++k) {
+    for (int k = 0; k < kDirectLongSet; ++k) {
       tap[k] = kFull || k < count ? Lanes<Acc>::load(taps + k * job.filter_column_stride) : V{};
     }
     // Taps ascend for each sum.
@@ -164,8 +163,8 @@ inline __attribute__((always_inline)) void add_long_set(const DirectJob<T>& job,
       if (!kFull && (inside >> j & 1) == 0) continue;
 #pragma GCC unroll 16
       for (int x = 0; x < kColumns; ++x) {
-        const int k = x * kShift + kLongSet - 1 - j;
-        if (k < 0 || k >= kLongSet || (!kFull && k >= count)) continue;
+        const int k = x * kShift + kDirectLongSet - 1 - j;
+        if (k < 0 || k >= kDirectLongSet || (!kFull && k >= count)) continue;
         sums[r][x] += tap[k] * held[j];
       }
     }
@@ -179,21 +178,21 @@ inline __attribute__((always_inline)) void add_long_row(const DirectJob<T>& job,
                                                         const T* row,
                                                         const AccumulatorOf<T>* filter,
                                                         V (&sums)[2][kColumns]) {
-  constexpr int kHeld = (kColumns - 1) * kShift + kLongSet;
+  constexpr int kHeld = (kColumns - 1) * kShift + kDirectLongSet;
   constexpr uint64_t kAll = (uint64_t{1} << kHeld) - 1;
-  for (int64_t first = 0; first < job.taps; first += kLongSet) {
+  for (int64_t first = 0; first < job.taps; first += kDirectLongSet) {
     // Taps fall from column to column: a set's last one meets the first of its columns. Of a set
     // that is not full the first columns are not the tile's.
-    const int64_t column = job.taps - first - kLongSet;
+    const int64_t column = job.taps - first - kDirectLongSet;
     const uint64_t inside = column < 0 ? tile.inside << -column : tile.inside >> column;
     const T* from = row + column * job.source_column_stride;
-    const int64_t count = column < 0 ? kLongSet + column : kLongSet;
-    if (count == kLongSet && (inside & kAll) == kAll) {
+    const int64_t count = column < 0 ? kDirectLongSet + column : kDirectLongSet;
+    if (count == kDirectLongSet && (inside & kAll) == kAll) {
       add_long_set<kShift, kColumns, true>(job, i, from, inside, filter, count, sums);
     } else if ((inside & kAll) != 0) {
       add_long_set<kShift, kColumns, false>(job, i, from, inside, filter, count, sums);
     }
-    filter += kLongSet * job.filter_column_stride;
+    filter += kDirectLongSet * job.filter_column_stride;
   }
 }
 
