@@ -46,7 +46,9 @@ class Call:
 
     @property
     def copies(self) -> list["Call"]:
-        """The calls that take turns in a cold one's place."""
+        """The calls that take turns in a cold one's place; of another, itself."""
+        if not self.cold:
+            return [self]
         count = -(-COLD_BYTES // max(1, self.moved_bytes))
         count = min(max(2, count), MOST_COPIES)
         return [dataclasses.replace(self, cold=False, copy=i) for i in range(count)]

@@ -43,8 +43,7 @@ def measure_row(plan: Plan, shape: shapes.AnyShape) -> Row:
     call = Call(shape, plan.dtype, plan.layout, plan.op, plan.cold)
     peer = peers.PEERS.get(plan.peer)  # none where that is the copy
     functions, refusals = _prepare(plan, call, peer)
-    copies = len(call.copies) if call.cold else 1
-    functions[COPY] = limits.prepare_copy(call.moved_bytes, plan.threads, copies)
+    functions[COPY] = limits.prepare_copy(call.moved_bytes, plan.threads, len(call.copies))
     lead_in = peer.lead_in if peer else 0
     return Row(shape, measure.alternate(functions, plan.rounds, lead_in), refusals)
 
