@@ -239,22 +239,37 @@ class WorkerTest(parameterized.TestCase):
         with mock.patch.object(machine, "_CPU_INFO", pathlib.Path("/no/such/file")):
             self.assertEqual(machine._processor()[1], [])
 
-    def test_forks_do_not_pile_up(self):
-        with mock.patch.object(descendants, "_MOST_CHILDREN", 2):
+    @parameterized.parameters(False, True)
+    def test_forks_do_not_pile_up(self, ids_begin_anew):
+        # In a process of its own: this one may have children that are not the test's.
+        program = """
+            import signal, time
+            from tf_dwbp.tools import descendants
+            descendants._MOST_CHILDREN = 2
             pids = []
             for _ in range(4):
                 if not (pid := os.fork()):
                     time.sleep(1000)
                 pids.append(pid)
+            if IDS_BEGIN_ANEW:
+                of_child = dict(zip(pids, range(4)))
+                descendants._ticks_at_start = lambda pid: -of_child[pid]
             descendants.end_oldest_children()
-        gone = []
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except ProcessLookupError:
-                gone.append(pid)
-        self.assertEqual(gone, pids[:2])
+            for index, pid in enumerate(pids):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    print(index)
+        """.replace("IDS_BEGIN_ANEW", str(ids_begin_anew))
+        done = subprocess.run(
+            [sys.executable, "-c", _LOAD + textwrap.dedent(program)],
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
+        gone = ["2", "3"] if ids_begin_anew else ["0", "1"]
+        self.assertEqual((done.stdout.split(), done.returncode), (gone, 0), done.stderr)
 
     def test_a_process_that_cannot_start(self):
         before = len(os.listdir("/proc/self/fd"))

@@ -100,10 +100,9 @@ def _session(pid):
 def _of(pid):
     """The ids of the processes that a process has started, and these, and so on."""
     children = {}
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
-            fields = path.read_bytes().rpartition(b")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+            children.setdefault(int(_stat(path.name)[1]), []).append(int(path.name))
     found, parents = set(), [pid]
     while parents:
         new = children.get(parents.pop(), [])
@@ -112,13 +111,27 @@ def _of(pid):
     return found
 
 
+def _stat(pid):
+    """What /proc tells of a process, from its state on (proc(5) counts that as field 3)."""
+    return pathlib.Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()
+
+
+def _ticks_at_start(pid):
+    with contextlib.suppress(OSError):
+        return int(_stat(pid)[19])
+    return 0  # it has ended
+
+
 def _children():
-    """The ids of this process's children, those of all threads: mostly the oldest first."""
+    """The ids of this process's children, those of all threads: the oldest first.
+
+    Ids don't tell the age: after the largest (often 32,768) small ones are given again.
+    """
     found = []
     for path in pathlib.Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread that has ended
-            found += map(int, path.read_bytes().split())
-    return sorted(found)
+            found += map(int, path.read_bytes().split())  # a thread's own: the oldest first
+    return sorted(found, key=_ticks_at_start)
 
 
 def _end_child(pid):
