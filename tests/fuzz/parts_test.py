@@ -97,6 +97,14 @@ def test_cases_reach_far():
     assert sorted(p.products for p in problems)[len(problems) * 3 // 4] < 1e6
 
 
+def test_tensors_fit_into_memory():
+    """Several times: each worker holds copies. With seed 5, one had 2.9 GB, another 480 MB."""
+    for number in (308, 4206, *range(1000)):
+        problem = draw.case(5, number, _ANY).problem
+        size = DTYPES[problem.dtype].itemsize
+        assert problem.elements * size <= 256 << 20, problem
+
+
 def test_tensors_lie_where_they_are_wanted():
     for name, dtype in DTYPES.items():
         array = np.arange(24).reshape(2, 3, 4).astype(dtype)

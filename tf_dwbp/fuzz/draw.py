@@ -17,6 +17,9 @@ _STRIDE, _DILATION = 5, 8
 _BUDGETS = ((0.87, 2, 6), (0.117, 6, 7.3), (0.01, 7.3, 8), (0.003, 8, 8.3))
 _NEIGHBOURS = 24  # cases
 _LARGE_BYTES = 33 << 20
+# Of the three tensors. A worker holds several copies, and each core has a busy one: with tensors of
+# 800 MB some were killed on a machine of 24 GB.
+_MOST_BYTES = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,8 +189,9 @@ def _make_room(random, fields):
 def _fit(random, drawn, budget):
     """Makes some sizes smaller until products and elements keep to the budget."""
     drawn = _padded(random, drawn)
+    elements = min(4 * budget + 64, _MOST_BYTES // DTYPES[drawn.dtype].itemsize)
     sizes = ("batch", "height", "width", "channels", "multiplier", "filter_height", "filter_width")
-    while drawn.products > budget or drawn.elements > 4 * budget + 64:
+    while drawn.products > budget or drawn.elements > elements:
         name = sizes[random.choice(len(sizes), p=[0.24, 0.2, 0.2, 0.16, 0.08, 0.06, 0.06])]
         if (old := getattr(drawn, name)) > 1:
             new = max(1, int(old * random.uniform(0.3, 0.9)))
