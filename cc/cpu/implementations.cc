@@ -4,6 +4,7 @@
 #include "cc/cpu/direct.h"
 #include "cc/cpu/eigen.h"
 #include "cc/cpu/filter_grad.h"
+#include "cc/cpu/lines.h"
 #include "cc/cpu/packed.h"
 #include "cc/cpu/zeros.h"
 
@@ -15,9 +16,8 @@ using conv::Problem;
 
 const std::vector<Implementation>& implementations(Op op) {
   static const std::vector<Implementation> kGather = {
-      {conv::kZeros, zeros_declines, plan_zeros},
-      {"direct", direct_declines, plan_direct},
-      {"packed", packed_declines, plan_packed},
+      {conv::kZeros, zeros_declines, plan_zeros}, {"lines", lines_declines, plan_lines},
+      {"direct", direct_declines, plan_direct},   {"packed", packed_declines, plan_packed},
       {"eigen", eigen_declines, plan_eigen},
   };
   static const std::vector<Implementation> kFilterGrad = {

@@ -44,6 +44,20 @@ constexpr int64_t kHugePagesBytes = 16 << 20;
 // Bytes ahead that copies prefetch what they will need.
 constexpr int kCopyAheadBytes = 1024;
 
+// Bytes of the widest vector of any instruction set.
+constexpr int64_t kWidestVectorBytes = 64;
+
+// Lines: forward, input gradient
+
+// Elements. Shorter lines leave many lanes of a vector idle.
+constexpr int64_t kLeastLine = 14;
+// Bytes. The ring of rows stays in L2.
+constexpr int64_t kLinesBytes = 256 << 10;
+// Rows of the result in a block at most, and steps that they take: all are listed, once for many
+// planes.
+constexpr int64_t kMostLineRows = 256;
+constexpr int64_t kMostLineSteps = 1024;
+
 // Direct: forward, input gradient
 
 // Registers. With two rows, sums and what is held of the source have to fit: columns of a tile for
@@ -113,7 +127,6 @@ constexpr int64_t kBytesOfSum = 4;
 constexpr int64_t kFewChannelsBytes = 64;
 // Bytes. Larger packed tiles of one of the widest vectors are not held: taps are taken one by one.
 constexpr int64_t kMostFilterGradPackedBytes = 1 << 20;
-constexpr int64_t kWidestVectorBytes = 64;
 // Parts make work for many threads, and make sums that have to be added up: so many at most, of
 // so many positions at least, with sums of so many bytes in all.
 constexpr int64_t kMostParts = 32;

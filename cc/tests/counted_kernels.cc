@@ -114,7 +114,9 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
   constexpr int kPacked = 2, kDirect = kPacked + 2 * cpu::kMostPackedColumns;
   constexpr int kLong = kDirect + sizeof kernels->dwconv_direct / sizeof(void*);
   constexpr int kPairs = kLong + sizeof kernels->dwconv_direct_long / sizeof(void*);
-  constexpr int kFilterGrad = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
+  constexpr int kLines = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
+  constexpr int kSpread = kLines + sizeof kernels->dwconv_lines / sizeof(void*);
+  constexpr int kFilterGrad = kSpread + 3;
   constexpr int kReduce = kFilterGrad + sizeof kernels->dwconv_filter_grad / sizeof(void*);
   static_assert(sizeof *kernels == (kReduce + 2) * sizeof(void*), "no kernel is left out");
   put_in_place<0, T>(&kernels->pack, "pack");
@@ -123,6 +125,10 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
   put_in_place<kDirect, T>(&kernels->dwconv_direct, "dwconv_direct");
   put_in_place<kLong, T>(&kernels->dwconv_direct_long, "dwconv_direct_long");
   put_in_place<kPairs, T>(&kernels->dwconv_direct_pairs, "dwconv_direct_pairs");
+  put_in_place<kLines, T>(&kernels->dwconv_lines, "dwconv_lines");
+  put_in_place<kSpread, T>(&kernels->widen, "widen");
+  put_in_place<kSpread + 1, T>(&kernels->spread_in, "spread_in");
+  put_in_place<kSpread + 2, T>(&kernels->spread_out, "spread_out");
   put_in_place<kFilterGrad, T>(&kernels->dwconv_filter_grad, "dwconv_filter_grad");
   put_in_place<kReduce, T>(&kernels->reduce_images, "reduce_images");
   put_in_place<kReduce + 1, T>(&kernels->reduce_parts, "reduce_parts");

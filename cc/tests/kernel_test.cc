@@ -73,9 +73,11 @@ TF_DWBP_TEST(packed_kernels) {
   for (int64_t width = 1; width <= 2 * cpu::kMostPackedColumns; ++width)
     for (const int64_t stride : {1, 3}) {
       const Axis w{(width - 1) * stride + 1, width, 1, stride, 1, 0};
+      How how = as_asked();
+      how.implementation = &implementation(Op::kForward, "packed");
       // Straight into the result, and by way of the accumulator's type.
-      compare_types(Op::kForward, {Layout::kNHWC, 1, kChannels, 2, kRow, w});
-      compare_types(Op::kForward, {Layout::kNHWC, 1, 1, 1, kRow, w});
+      compare_types(Op::kForward, {Layout::kNHWC, 1, kChannels, 2, kRow, w}, how);
+      compare_types(Op::kForward, {Layout::kNHWC, 1, 1, 1, kRow, w}, how);
     }
 }
 

@@ -13,9 +13,9 @@ std::vector<How> implementations() { return {as_asked(), on_eigen(as_asked())}; 
 
 // What lies outside takes no part: an Inf or NaN in the filter stays with the pixels that it met.
 template <typename T>
-void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad, const How& how) {
-  const Axis axis{9, 9, 3, 1, 1, 1};
-  const Geometry g{layout, 1, channels, multiplier, axis, axis};
+void check_width(int64_t width, Layout layout, int64_t channels, int64_t multiplier, T bad,
+                 const How& how) {
+  const Geometry g{layout, 1, channels, multiplier, {9, 9, 3, 1, 1, 1}, {width, width, 3, 1, 1, 1}};
   std::vector<T> filter(g.filter_elements(), from_int<T>(1));
   const std::vector<T> out(g.output_elements(), from_int<T>(1));
   // Tap (0, 0) of all channels reaches all rows and columns but the last.
@@ -25,23 +25,29 @@ void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad, 
   const std::vector<T> forward = call<T>(Op::kForward, g, in, filter, how);
   bool right = true;
   for (int64_t y = 0; y < 9; ++y)
-    for (int64_t x = 0; x < 9; ++x)
+    for (int64_t x = 0; x < width; ++x)
       for (int64_t c = 0; c < channels; ++c) {
-        const bool met = y < 8 && x < 8;
-        const int rows = y == 0 || y == 8 ? 2 : 3, columns = x == 0 || x == 8 ? 2 : 3;
-        const T value = grad[offset(layout, 0, y, x, c, 9, 9, channels)];
+        const bool met = y < 8 && x < width - 1;
+        const int rows = y == 0 || y == 8 ? 2 : 3, columns = x == 0 || x == width - 1 ? 2 : 3;
+        const T value = grad[offset(layout, 0, y, x, c, 9, width, channels)];
         right &= met ? !same(value, value) || same(value, bad)
                      : same(value, from_int<T>(rows * columns * static_cast<int>(multiplier)));
         // In the forward op the tap reaches all rows and columns but the first.
         const bool reached = y > 0 && x > 0;
         for (int64_t m = 0; m < multiplier; ++m) {
           const T sum =
-              forward[offset(layout, 0, y, x, c * multiplier + m, 9, 9, channels * multiplier)];
+              forward[offset(layout, 0, y, x, c * multiplier + m, 9, width, channels * multiplier)];
           right &=
               reached ? !same(sum, sum) || same(sum, bad) : same(sum, from_int<T>(rows * columns));
         }
       }
   check(right, "what an infinite or NaN filter touches");
+}
+
+// In images of two widths: each has an implementation that takes it first.
+template <typename T>
+void check_confined(Layout layout, int64_t channels, int64_t multiplier, T bad, const How& how) {
+  for (const int64_t width : {9, 20}) check_width(width, layout, channels, multiplier, bad, how);
 }
 
 // Likewise one of out_backprop, in the first pixel: taps link it to the input but for those that

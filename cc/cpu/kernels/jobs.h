@@ -204,6 +204,99 @@ struct DirectJob {
   bool non_temporal;
 };
 
+// Lines: rows of a result as they lie in memory, one vector of elements after the other, whatever
+// their channels. Such a vector gathers, through each horizontal tap, from a vector of the source
+// that is as adjacent, if the source's columns are split into *strands*, of those that are a
+// multiple of the stride apart.
+
+// A horizontal tap: its number, and what the first element of a line meets through it, from the
+// first of the first strand, in elements.
+struct LineTap {
+  int64_t tap;
+  int64_t source;
+};
+
+// Rows of the result that are computed together; and vertical taps that are taken at a time where
+// the source's rows that neighbours meet are 1 or 2 steps apart.
+constexpr int kLinesOfTile = 8;
+constexpr int kMostLineShift = 2;
+constexpr int kMostLineTaps[kMostLineShift] = {7, 3};
+constexpr int line_sources(int shift, int taps) { return (kLinesOfTile - 1) * shift + taps; }
+constexpr int kMostLineSources = line_sources(2, kMostLineTaps[1]);
+static_assert(kMostLineSources >= line_sources(1, kMostLineTaps[0]), "room for either");
+
+// Computes a line of kLinesOfTile rows of the result, or of the first few. Row r meets the e-th of
+// `sources` through the vertical tap r * shift + taps - 1 - e.
+template <typename Acc>
+struct LinesJob {
+  const Acc* source;
+  int64_t sources[kMostLineSources];  // from `source` to column 0 of their first strands
+  uint32_t present;                   // bit e: whether the e-th takes part
+  const Acc* filter;
+  int64_t filter_row_stride;     // from a vertical tap to the next
+  int64_t filter_column_stride;  // from a horizontal tap to the next
+  int64_t filter_vector_stride;  // from a vector of the line to the next, and ...
+  int64_t filter_vectors;        // ... after so many the first again
+  const LineTap* taps;
+  int64_t tap_count;
+
+  // Vectors of a line. Of those from `whole` to `whole_end` all lanes gather from inside through
+  // all taps; others have a mask for each tap: bit l tells whether lane l does.
+  int64_t vectors;
+  int64_t whole;
+  int64_t whole_end;
+  const uint16_t* masks;
+
+  const Acc* begun;  // sums so far, in whole vectors; nullptr: none
+  int64_t begun_row_stride;
+  const EpilogueJob<Acc>*
+      epilogue;  // nullptr: none. Its bias has a vector for each of the filter's
+
+  void* result;
+  Dtype dtype;  // of the result
+  int64_t result_row_stride;
+  int64_t rows;      // that are written
+  int64_t elements;  // of a line
+  // What the last vectors of these rows have beyond their elements is written as well: that is
+  // where later rows begin.
+  int64_t open_rows;
+};
+
+// Rows of a line's elements that are copied to, or from, slots of a ring.
+template <typename From, typename To>
+struct LineRows {
+  const From* from;
+  int64_t from_stride;  // from a row to the next
+  int64_t readable;     // elements, of all rows
+  To* to;
+  int64_t to_stride;
+  int64_t first_slot;  // of the first row
+  int64_t slots;       // `to` has so many: after the last, the first again
+  int64_t rows;
+  int64_t elements;  // of a row
+  int64_t writable;  // so many may be written
+};
+
+// Where the lanes of a vector come from: the element `first` of a row and those that follow it, and
+// `second`. Lane l is the index[l]-th of the two vectors that begin there; if not `near`, the
+// element first + index[l].
+constexpr int kWidestVectorLanes = 16;
+struct SpreadVector {
+  int64_t first;
+  int64_t second;
+  bool near;
+  int32_t index[kWidestVectorLanes];
+};
+
+// Collects a line's elements in a pattern that repeats itself.
+template <typename From, typename To>
+struct SpreadJob {
+  LineRows<From, To> rows;
+  const SpreadVector* pattern;
+  int64_t pattern_vectors;
+  int64_t advance;  // from a repetition of the pattern to the next
+};
+
 // A row of out_backprop, and the rows of the input that it meets through a few vertical taps that
 // follow each other.
 constexpr int kMostFilterRows = 7;

@@ -5,9 +5,11 @@
 
 #include "cc/cpu/kernels/dwconv_direct.h"
 #include "cc/cpu/kernels/dwconv_filter_grad.h"
+#include "cc/cpu/kernels/dwconv_lines.h"
 #include "cc/cpu/kernels/dwconv_packed.h"
 #include "cc/cpu/kernels/pack.h"
 #include "cc/cpu/kernels/simd.h"
+#include "cc/cpu/kernels/spread.h"
 #include "cc/cpu/kernels/unpack.h"
 #include "cc/cpu/tuning.h"
 
@@ -52,6 +54,13 @@ constexpr void set_pairs(Kernels<T>* kernels, std::integer_sequence<int, kPairs.
    ...);
 }
 
+template <bool kPlane, int kShift, typename T, int... kTaps>
+constexpr void set_lines(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
+  ((kernels->dwconv_lines[kPlane][kShift - 1][kTaps] =
+        dwconv_lines<kShift, kTaps + 1, kPlane, AccumulatorOf<T>>),
+   ...);
+}
+
 template <int kShift, typename T, int... kTaps>
 constexpr void set_filter_grads(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
   ((kernels->dwconv_filter_grad[kShift - 1][kTaps - 1] = dwconv_filter_grad<kShift, kTaps, T>),
@@ -60,8 +69,21 @@ constexpr void set_filter_grads(Kernels<T>* kernels, std::integer_sequence<int, 
 
 template <typename T>
 constexpr Kernels<T> kernels() {
-  Kernels<T> made{pack<T>,        unpack<T>, {}, {}, {}, {}, {}, reduce_images<AccumulatorOf<T>>,
-                  reduce_parts<T>};
+  using Acc = AccumulatorOf<T>;
+  Kernels<T> made{};
+  made.pack = pack<T>;
+  made.unpack = unpack<T>;
+  made.widen = widen<T>;
+  made.spread_in = spread<T, Acc>;
+  made.spread_out = spread<Acc, T>;
+  made.reduce_images = reduce_images<Acc>;
+  made.reduce_parts = reduce_parts<T>;
+  constexpr auto kLineTaps = std::make_integer_sequence<int, kMostLineTaps[0]>{};
+  constexpr auto kApartLineTaps = std::make_integer_sequence<int, kMostLineTaps[1]>{};
+  set_lines<false, 1>(&made, kLineTaps);
+  set_lines<false, 2>(&made, kApartLineTaps);
+  set_lines<true, 1>(&made, kLineTaps);
+  set_lines<true, 2>(&made, kApartLineTaps);
   constexpr auto kColumns = std::make_integer_sequence<int, kMostPackedColumns>{};
   set_packed<false>(&made, kColumns);
   set_packed<true>(&made, kColumns);

@@ -25,6 +25,11 @@ struct Kernels {
   void (*dwconv_direct_long[kMostDirectShift][kMostDirectColumns])(const DirectJob<T>&);
   // For a filter of 1, 2, ... columns, and tiles of 1, 2, ... pairs.
   void (*dwconv_direct_pairs[kMostDirectTaps][kMostDirectPairs])(const DirectJob<T>&);
+  // For lines of several channels and of one, shifts of 1 and 2, and 1, 2, ... vertical taps.
+  void (*dwconv_lines[2][kMostLineShift][kMostLineTaps[0]])(const LinesJob<AccumulatorOf<T>>&);
+  void (*widen)(const LineRows<T, AccumulatorOf<T>>&);
+  void (*spread_in)(const SpreadJob<T, AccumulatorOf<T>>&);
+  void (*spread_out)(const SpreadJob<AccumulatorOf<T>, T>&);
   // For shifts of 1 and 2, and 1, 2, ... horizontal taps.
   void (*dwconv_filter_grad[kMostDirectShift][kMostDirectTaps])(const FilterGradJob<T>&);
   void (*reduce_images)(const ReduceImagesJob<AccumulatorOf<T>>&);

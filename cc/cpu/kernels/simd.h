@@ -58,6 +58,8 @@ inline void store_bits(void* to, V v) {
 
 template <int kBytes>
 using RawVector __attribute__((vector_size(kBytes))) = uint8_t;
+template <int kBytes>
+using RawInts __attribute__((vector_size(kBytes))) = int32_t;
 
 // Past the caches; `to` is aligned to a vector.
 inline void store_non_temporal(void* to, FloatVector v) {
@@ -267,6 +269,21 @@ inline V pick_at(V v, IndexOf<V> index) {
   return picked;
 #else
   return __builtin_shuffle(v, index);
+#endif
+}
+
+// The same of two vectors, whose lanes are counted one after the other.
+template <typename V>
+inline V pick_at(V a, V b, IndexOf<V> index) {
+#if defined(__clang__)
+  constexpr int kCount = sizeof(V) / sizeof(a[0]);
+  V picked;
+  for (int lane = 0; lane < kCount; ++lane) {
+    picked[lane] = index[lane] < kCount ? a[index[lane]] : b[index[lane] - kCount];
+  }
+  return picked;
+#else
+  return __builtin_shuffle(a, b, index);
 #endif
 }
 

@@ -9,6 +9,9 @@ constexpr int kPaths = static_cast<int>(Path::kCount);
 
 constexpr const char* kNames[kPaths] = {
     "zeros",
+    "lines",
+    "lines, split",
+    "lines, joined",
     "direct",
     "direct, pairs",
     "direct, write buffer",

@@ -8,6 +8,9 @@ namespace tf_dwbp::cpu {
 
 enum class Path {
   kZeros,              // no products: the result is zeros
+  kLines,              // forward, input gradient: rows as they lie in memory, ...
+  kLinesSplit,         // ... split into strands
+  kLinesJoined,        // ... put together from phases
   kDirect,             // forward, input gradient: straight from the source, tile by tile ...
   kDirectPairs,        // ... in pairs of columns that share what they gather from
   kDirectWriteBuffer,  // ... over a buffer, since columns are 4 KB apart

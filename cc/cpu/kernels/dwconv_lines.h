@@ -1,0 +1,176 @@
+// The forward op and the input gradient, lines at a time (see jobs.h). The scalar loop for one
+// element of a line is
+//
+//   sum = begun[element]
+//   for k in the horizontal taps:
+//     for e in the sources, ascending, that meet the row:
+//       if the element gathers from inside through tap k:
+//         sum += filter[vertical tap of e][k][channel] * source[e][element, k]
+//   result[element] = epilogue(sum)
+#pragma once
+
+#include "cc/cpu/kernels/finish.h"
+#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/simd.h"
+
+namespace tf_dwbp::cpu {
+namespace {
+
+// sum += a * b in the lanes of a mask, one bit for each.
+#if defined(__AVX512F__)
+inline void add_in(uint32_t mask, FloatVector a, FloatVector b, FloatVector* sum) {
+  *sum = bit_cast<FloatVector>(_mm512_mask3_fmadd_ps(bit_cast<__m512>(a), bit_cast<__m512>(b),
+                                                     bit_cast<__m512>(*sum),
+                                                     static_cast<__mmask16>(mask)));
+}
+inline void add_in(uint32_t mask, DoubleVector a, DoubleVector b, DoubleVector* sum) {
+  *sum = bit_cast<DoubleVector>(_mm512_mask3_fmadd_pd(bit_cast<__m512d>(a), bit_cast<__m512d>(b),
+                                                      bit_cast<__m512d>(*sum),
+                                                      static_cast<__mmask8>(mask)));
+}
+inline uint32_t mask_of(FloatVector, uint32_t bits) { return bits; }
+inline uint32_t mask_of(DoubleVector, uint32_t bits) { return bits; }
+#else
+template <typename V>
+inline void add_in(IndexOf<V> mask, V a, V b, V* sum) {
+  const V added = *sum + a * b;
+  *sum = mask ? added : *sum;
+}
+template <typename V>
+inline IndexOf<V> mask_of(V, uint32_t bits) {
+  IndexOf<V> bit{};
+  for (int lane = 0; lane < Lanes<std::decay_t<decltype(V{}[0])>>::kCount; ++lane) {
+    bit[lane] = 1 << lane;
+  }
+  return ((IndexOf<V>{} + static_cast<int>(bits)) & bit) != 0;
+}
+#endif
+
+// Whether a mask costs a multiply-add nothing.
+#if defined(__AVX512F__)
+constexpr bool kMasksAreFree = true;
+#else
+constexpr bool kMasksAreFree = false;
+#endif
+
+// Adds to the sums of all rows what they gather through one horizontal tap. An element of a source
+// is loaded once for all rows.
+template <int kShift, int kTaps, bool kPlane, bool kWhole, int kSources, typename Acc, typename V>
+inline __attribute__((always_inline)) void add_line_tap(const LinesJob<Acc>& job,
+                                                        const Acc* const (&sources)[kSources],
+                                                        const Acc* filter, int64_t at,
+                                                        uint32_t bits, V (&sums)[kLinesOfTile]) {
+  V taps[kTaps];
+#pragma GCC unroll 8
+  for (int i = 0; i < kTaps; ++i) {
+    const Acc* tap = filter + i * job.filter_row_stride;
+    taps[i] = kPlane ? *tap - V{} : Lanes<Acc>::load(tap);
+  }
+  const auto mask = mask_of(V{}, bits);
+  uint32_t present = job.present;
+  // Or else the compiler keeps each bit in a place of its own, in memory.
+  __asm__("" : "+r"(present));
+#pragma GCC unroll 32
+  for (int e = 0; e < kSources; ++e) {
+    if ((present >> e & 1) == 0) continue;
+    const V held = Lanes<Acc>::load(sources[e] + at);
+#pragma GCC unroll 8
+    for (int r = 0; r < kLinesOfTile; ++r) {
+      const int i = r * kShift + kTaps - 1 - e;
+      if (i < 0 || i >= kTaps) continue;
+      if constexpr (kWhole) {
+        sums[r] += taps[i] * held;
+      } else {
+        add_in(mask, taps[i], held, &sums[r]);
+      }
+    }
+  }
+}
+
+// Writes a vector of each row, from element `first` of a line on.
+template <typename T, typename V>
+inline void store_tile(const LinesJob<AccumulatorOf<T>>& job, int64_t first, const V* sums) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  T* result = static_cast<T*>(job.result) + first;
+  const int64_t left = job.elements - first;
+  const int64_t whole_rows = left >= kLanes ? job.rows : job.open_rows;
+  for (int64_t r = 0; r < job.rows; ++r, result += job.result_row_stride) {
+    if (r < whole_rows) {
+      Lanes<T>::store(result, sums[r]);
+    } else {
+      T last[kLanes];
+      Lanes<T>::store(last, sums[r]);
+      __builtin_memcpy(result, last, left * sizeof(T));
+    }
+  }
+}
+
+// What becomes of the sums of a vector of each row: a function that all kernels share. They write
+// themselves what needs no more than that.
+template <typename Acc, typename V>
+__attribute__((noinline)) void finish_tile(const LinesJob<Acc>& job, int64_t first,
+                                           int64_t of_filter, V* copies) {
+  V(&sums)[kLinesOfTile] = *reinterpret_cast<V(*)[kLinesOfTile]>(copies);
+  if (job.epilogue != nullptr) apply_epilogue(*job.epilogue, of_filter, sums);
+  if constexpr (sizeof(Acc) == sizeof(float)) {
+    if (job.dtype == Dtype::kHalf) return store_tile<Half>(job, first, sums);
+    if (job.dtype == Dtype::kBfloat16) return store_tile<Bfloat16>(job, first, sums);
+  }
+  store_tile<Acc>(job, first, sums);
+}
+
+// kPlane: all elements of a line have one channel.
+template <int kShift, int kTaps, bool kPlane, typename Acc>
+void dwconv_lines(const LinesJob<Acc>& job) {
+  using V = typename Lanes<Acc>::Vector;
+  constexpr int kLanes = Lanes<Acc>::kCount;
+  constexpr int kSources = line_sources(kShift, kTaps);
+  const Acc* sources[kSources];
+#pragma GCC unroll 32
+  for (int e = 0; e < kSources; ++e) sources[e] = job.source + job.sources[e];
+  // From the last vector to the first: what it has beyond the line's end is overwritten.
+  const bool plain = job.epilogue == nullptr && job.dtype == dtype_of(Acc());
+  const int64_t masked = job.vectors - (job.whole_end - job.whole);
+  const uint16_t* masks = job.masks + masked * job.tap_count;
+  int64_t of_filter = (job.vectors - 1) % job.filter_vectors;
+  for (int64_t v = job.vectors - 1; v >= 0; --v) {
+    const Acc* filter = job.filter + of_filter * job.filter_vector_stride;
+    V sums[kLinesOfTile];
+#pragma GCC unroll 8
+    for (int r = 0; r < kLinesOfTile; ++r) {
+      sums[r] = job.begun == nullptr
+                    ? V{}
+                    : Lanes<Acc>::load(job.begun + r * job.begun_row_stride + v * kLanes);
+    }
+    const bool whole = v >= job.whole && v < job.whole_end;
+    if (!whole) masks -= job.tap_count;
+    for (int64_t k = 0; k < job.tap_count; ++k) {
+      const LineTap& tap = job.taps[k];
+      const Acc* of_tap = filter + tap.tap * job.filter_column_stride;
+      const int64_t at = tap.source + v * kLanes;
+      if (whole && !kMasksAreFree) {
+        add_line_tap<kShift, kTaps, kPlane, true>(job, sources, of_tap, at, 0, sums);
+      } else {
+        add_line_tap<kShift, kTaps, kPlane, false>(job, sources, of_tap, at, whole ? ~0u : masks[k],
+                                                   sums);
+      }
+    }
+    if (plain && (v + 1) * kLanes <= job.elements) {
+      Acc* const result = static_cast<Acc*>(job.result) + v * kLanes;
+#pragma GCC unroll 8
+      for (int r = 0; r < kLinesOfTile; ++r) {
+        if (r < job.rows) Lanes<Acc>::store(result + r * job.result_row_stride, sums[r]);
+      }
+    } else {
+      // Sums whose address a function knows would be kept in memory all the time.
+      V copies[kLinesOfTile];
+#pragma GCC unroll 8
+      for (int r = 0; r < kLinesOfTile; ++r) copies[r] = sums[r];
+      finish_tile<Acc>(job, v * kLanes, of_filter, copies);
+    }
+    of_filter = of_filter == 0 ? job.filter_vectors - 1 : of_filter - 1;
+  }
+}
+
+}  // namespace
+}  // namespace tf_dwbp::cpu
