@@ -37,7 +37,8 @@ class Lines : public Plan {
         plan_(g_, blocks_.lanes, sizeof(Acc), workers),
         scratch_(plan_, blocks_.lanes, &worker_layout_),
         packed_filter_(layout_.add<Acc>(filter_.elements)),
-        line_filter_(layout_.add<Acc>(plan_.plane ? 0 : filter_.elements * plan_.filter_vectors)),
+        line_filter_(
+            layout_.add<Acc>(plan_.plane ? 0 : filter_.block_stride * plan_.filter_vectors)),
         epilogue_(problem.epilogue, blocks_, &layout_),
         line_bias_(layout_.add<Acc>(
             plan_.plane || !problem.epilogue.bias ? 0 : blocks_.lanes * plan_.filter_vectors)),
@@ -55,7 +56,7 @@ class Lines : public Plan {
       epilogue = epilogue_.pack(g_, blocks_, tensors.bias, tensors.workspace);
       if (!plan_.plane && epilogue.bias != nullptr) {
         Acc* const bias = line_bias_.in(tensors.workspace);
-        spread_lanes(epilogue.bias, bias);
+        spread_channels(epilogue.bias, blocks_.lanes, bias);
         epilogue.bias = bias;
       }
     }
@@ -93,10 +94,15 @@ class Lines : public Plan {
   }
 
  private:
-  // From the lanes of one vector, the first of which are a pixel's channels, to those of the
-  // vectors that follow each other in a line.
-  void spread_lanes(const Acc* from, Acc* to) const {
-    std::memcpy(to, from, plan_.channels * sizeof(Acc));
+  // From the channels' blocks, so many elements apart, to the vectors that follow each other in a
+  // line, whose lanes are the channels again and again.
+  void spread_channels(const Acc* from, int64_t block_stride, Acc* to) const {
+    const int64_t lanes = std::min(blocks_.lanes, plan_.channels);
+    for (int64_t block = 0; block < blocks_.count; ++block) {
+      // The last block may overlap the one before.
+      const int64_t channel = std::min(block * blocks_.lanes, plan_.channels - lanes);
+      std::memcpy(to + channel, from + block * block_stride, lanes * sizeof(Acc));
+    }
     repeat(to, plan_.channels, plan_.filter_vectors * blocks_.lanes);
   }
 
@@ -109,8 +115,8 @@ class Lines : public Plan {
     }
     Acc* const taps = line_filter_.in(workspace);
     const int64_t vectors = plan_.filter_vectors;
-    for (int64_t tap = 0; tap < filter_.elements / blocks_.lanes; ++tap) {
-      spread_lanes(packed + tap * blocks_.lanes, taps + tap * vectors * blocks_.lanes);
+    for (int64_t tap = 0; tap < filter_.block_stride; tap += blocks_.lanes) {
+      spread_channels(packed + tap, filter_.block_stride, taps + tap * vectors);
     }
     return {taps, filter_.multiplier_stride * vectors, filter_.row_stride * vectors,
             blocks_.lanes * vectors, 0};
