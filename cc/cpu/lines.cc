@@ -148,8 +148,16 @@ std::string lines_declines(const Problem& problem) {
   }
   const bool plane = g.layout == conv::Layout::kNCHW;
   const int64_t stride = std::max(g.width.phase_stride(), g.width.phase_shift());
-  if (plane && stride > 1) return "planes' columns are not adjacent, with a stride";
-  if (stride > 2) return "the horizontal stride is more than 2";
+  if (stride > (plane ? 1 : 2)) {
+    return "the horizontal stride is more than " + std::to_string(plane ? 1 : 2);
+  }
+  if (stride == 2 && g.channels > kMostLineChannelsApart) {
+    return "with a horizontal stride of 2, " + std::to_string(g.channels) +
+           " channels are more than " + std::to_string(kMostLineChannelsApart);
+  }
+  if (!plane && g.multiplier * g.width.phase_shift() > 2) {
+    return "what a line gathers from is more than 2 elements apart";
+  }
   if (g.height.shift() > kMostLineShift) {
     return "rows that are summed together gather from rows more than " +
            std::to_string(kMostLineShift) + " steps apart";
@@ -159,9 +167,15 @@ std::string lines_declines(const Problem& problem) {
     return std::to_string(taps) + " horizontal taps are more than " + std::to_string(kMostLongTaps);
   }
   const int64_t elements = g.width.result() * (plane ? 1 : g.channels);
-  if (elements < kLeastLine) {
-    return "lines of " + std::to_string(elements) + " elements do not fill a vector";
+  const bool narrow = plane && bytes_of(problem.dtype) < bytes;
+  const int64_t least = narrow ? kLeastNarrowLine : kLeastLine;
+  if (elements < least) {
+    return "lines of " + std::to_string(elements) + " elements have less than " +
+           std::to_string(least);
   }
+  // What is far too large is not planned to find that out.
+  const int64_t source = g.width.source() * (plane ? 1 : g.source_channels());
+  if (std::max(elements, source) > kMostPackedBytes / bytes) return "rows are too long for a cache";
   // The same for every instruction set.
   const LinesPlan plan(g, kWidestVectorBytes / bytes, bytes, 1);
   if (plan.ring * bytes > kMostPackedBytes) return "rows are too long for a cache";

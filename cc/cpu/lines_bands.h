@@ -9,6 +9,7 @@
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/tensor_strides.h"
+#include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 
@@ -151,7 +152,8 @@ class LineBands {
             step.result = first * call_.to.row;
             job.dtype = dtype_of(T());
             job.result_row_stride = plan_.period * call_.to.row;
-            // A row that others follow, which are written later.
+            // A row that others follow, which are written later: what it has too much is theirs.
+            static_assert(2 * kLeastLine >= kWidestVectorLanes, "and no more than the next one's");
             job.open_rows = plan_.period == 1 ? (first + rows < end ? rows : rows - 1) : 0;
           } else {
             job.result = sums;

@@ -51,6 +51,10 @@ constexpr int64_t kWidestVectorBytes = 64;
 
 // Elements. Shorter lines leave many lanes of a vector idle.
 constexpr int64_t kLeastLine = 14;
+// The same for planes of 16-bit types, which are widened first.
+constexpr int64_t kLeastNarrowLine = 40;
+// Channels of pixels that are split or joined, with a stride of 2, faster than they are packed.
+constexpr int64_t kMostLineChannelsApart = 4;
 // Bytes. The ring of rows stays in L2.
 constexpr int64_t kLinesBytes = 256 << 10;
 // Rows of the result in a block at most, and steps that they take: all are listed, once for many

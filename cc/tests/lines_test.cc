@@ -37,14 +37,14 @@ TF_DWBP_TEST(line_kernels) {
       for (const int64_t stride : {1, 2})
         for (const Op op : kGathering) {
           const Axis height{20, 20 / stride, taps, stride, 1, taps / 2};
-          const Axis width{15, 15, 3, 1, 1, 1};
+          const Axis width{41, 41, 3, 1, 1, 1};
           compare_lines(op, {layout, 2, 3, 1, height, width});
         }
 }
 
 // Lines that end anywhere in a vector, taps beyond either border, some that reach nothing.
 TF_DWBP_TEST(lines_have_ends) {
-  for (int64_t width = kLeastLine; width < kLeastLine + 40; ++width)
+  for (int64_t width = cpu::kLeastNarrowLine; width < cpu::kLeastNarrowLine + 17; ++width)
     for (const Layout layout : kLayouts)
       for (const int64_t channels : {1, 3})
         for (const Op op : kGathering) {
@@ -64,12 +64,14 @@ TF_DWBP_TEST(lines_have_ends) {
 TF_DWBP_TEST(few_channels_in_lines) {
   for (int64_t channels = 1; channels < 8; ++channels)
     for (const Op op : kGathering) {
-      const Axis same{9, 9, 3, 1, 1, 1}, wide{31, 31, 3, 1, 1, 1};
+      const Axis same{9, 9, 3, 1, 1, 1}, wide{47, 47, 3, 1, 1, 1};
       for (const int64_t multiplier : {1, 2, 3}) {
         const int64_t result = channels * (op == Op::kForward ? multiplier : 1);
         if (result >= 8) continue;
+        const bool apart = op == Op::kInputGrad && multiplier > 2;
         for (const Axis& width : {wide, Axis{31, 16, 3, 2, 1, 1}, Axis{60, 30, 5, 2, 1, 2},
                                   Axis{40, 18, 3, 2, 2, 0}, Axis{31, 29, 3, 1, 3, 2}}) {
+          if (apart || (width.stride == 2 && result > cpu::kMostLineChannelsApart)) continue;
           compare_lines(op, {Layout::kNHWC, 2, channels, multiplier, same, width});
         }
         compare_lines(op, {Layout::kNCHW, 2, channels, multiplier, same, wide});
@@ -87,19 +89,19 @@ TF_DWBP_TEST(lines_of_dilated_and_strided_rows) {
     for (const Layout layout : kLayouts)
       for (const Op op : kGathering) {
         if (!implementation(op, "lines")
-                 .declines({op, Dtype::kFloat, {layout, 2, 3, 1, height, {17, 17, 3, 1, 1, 1}}})
+                 .declines({op, Dtype::kFloat, {layout, 2, 3, 1, height, {49, 49, 3, 1, 1, 1}}})
                  .empty()) {
           continue;
         }
         How how = by_threads(4);
-        compare_lines(op, {layout, 2, 3, 1, height, {17, 17, 3, 1, 1, 1}}, {}, how);
+        compare_lines(op, {layout, 2, 3, 1, height, {49, 49, 3, 1, 1, 1}}, {}, how);
         how.offsets = {3, 5, 7};
         compare_lines(op, {layout, 9, 1, 1, height, {40, 40, 3, 1, 1, 1}}, {}, how);
       }
 }
 
 TF_DWBP_TEST(epilogues_of_lines) {
-  const Axis same{9, 9, 3, 1, 1, 1}, wide{31, 31, 3, 1, 1, 1}, half{60, 30, 5, 2, 1, 2};
+  const Axis same{9, 9, 3, 1, 1, 1}, wide{47, 47, 3, 1, 1, 1}, half{60, 30, 5, 2, 1, 2};
   for (const conv::Activation activation :
        {conv::Activation::kLinear, conv::Activation::kRelu6, conv::Activation::kElu})
     for (const bool bias : {true, false})
@@ -107,7 +109,9 @@ TF_DWBP_TEST(epilogues_of_lines) {
         conv::Epilogue epilogue;
         epilogue.bias = bias;
         epilogue.activation = activation;
-        compare_lines(Op::kForward, {Layout::kNHWC, 2, channels, 1, same, half}, epilogue);
+        if (channels < 4) {
+          compare_lines(Op::kForward, {Layout::kNHWC, 2, channels, 1, same, half}, epilogue);
+        }
         compare_lines(Op::kForward, {Layout::kNHWC, 2, channels, 1, same, wide}, epilogue);
         compare_lines(Op::kForward, {Layout::kNCHW, 2, 8 * channels, 1, same, wide}, epilogue);
       }
@@ -199,7 +203,7 @@ TF_DWBP_TEST(lines_plans_hold_what_is_needed) {
 }
 
 TF_DWBP_TEST(lines_say_why_they_decline) {
-  const Axis same{9, 9, 3, 1, 1, 1}, wide{31, 31, 3, 1, 1, 1};
+  const Axis same{9, 9, 3, 1, 1, 1}, wide{47, 47, 3, 1, 1, 1};
   const auto why = [](Layout layout, int64_t channels, int64_t multiplier, const Axis& height,
                       const Axis& width) {
     return implementation(Op::kForward, "lines")
@@ -207,12 +211,33 @@ TF_DWBP_TEST(lines_say_why_they_decline) {
   };
   check(why(Layout::kNHWC, 15, 1, same, wide).empty(), "15 channels");
   check(why(Layout::kNHWC, 16, 1, same, wide) == "16 channels fill a vector", "16 channels");
-  check(contains(why(Layout::kNCHW, 16, 1, same, {31, 16, 3, 2, 1, 1}), "not adjacent"), "stride");
+  const Axis apart{47, 24, 3, 2, 1, 1};
+  check(contains(why(Layout::kNCHW, 16, 1, same, apart), "more than 1"), "stride 2 of planes");
+  check(why(Layout::kNHWC, 4, 1, same, apart).empty(), "stride 2");
+  check(contains(why(Layout::kNHWC, 5, 1, same, apart), "5 channels"), "stride 2, 5 channels");
   check(contains(why(Layout::kNHWC, 3, 1, same, {60, 20, 3, 3, 1, 1}), "more than 2"), "stride 3");
+  const auto& gradient = implementation(Op::kInputGrad, "lines");
+  const Geometry twice{Layout::kNHWC, 2, 3, 2, same, wide},
+      thrice{Layout::kNHWC, 2, 3, 3, same, wide};
+  check(gradient.declines({Op::kInputGrad, Dtype::kFloat, twice}).empty(), "multiplier 2");
+  check(contains(gradient.declines({Op::kInputGrad, Dtype::kFloat, thrice}), "apart"), "3");
+  const Axis short_{39, 39, 3, 1, 1, 1};
+  check(why(Layout::kNCHW, 3, 1, same, short_).empty(), "39 of float");
+  check(
+      contains(implementation(Op::kForward, "lines")
+                   .declines({Op::kForward, Dtype::kHalf, {Layout::kNCHW, 1, 3, 1, same, short_}}),
+               "39 elements"),
+      "39 of half");
   check(contains(why(Layout::kNHWC, 3, 1, {60, 20, 3, 3, 1, 1}, wide), "2 steps"), "rows");
   check(contains(why(Layout::kNHWC, 3, 1, same, {60, 60, 52, 1, 1, 25}), "52 horiz"), "52 taps");
   check(contains(why(Layout::kNCHW, 3, 1, same, {13, 13, 3, 1, 1, 1}), "13 elements"), "short");
   check(contains(why(Layout::kNHWC, 1, 1, same, {300000, 300000, 3, 1, 1, 1}), "cache"), "long");
+  constexpr int64_t kHuge = int64_t{1} << 40;
+  const Axis huge{kHuge, kHuge, 3, 1, 1, 1}, far{kHuge, 20, 3, kHuge / 20, 1, 0};
+  check(contains(why(Layout::kNHWC, 1, 1, same, huge), "cache"), "too long to be planned");
+  check(!why(Layout::kNHWC, 1, 1, same, far).empty(), "too far apart to be planned");
+  const Geometry many{Layout::kNCHW, 1, 1, int64_t{1} << 33, same, wide};
+  check(contains(gradient.declines({Op::kInputGrad, Dtype::kFloat, many}), "cache"), "too many");
   check(contains(why(Layout::kNHWC, 1, 1, {800, 300, 501, 1, 1, 0}, wide), "steps for"), "steps");
   check(contains(why(Layout::kNHWC, 3, 1, {0, 0, 3, 1, 1, 1}, wide), "no products"), "empty");
 }
