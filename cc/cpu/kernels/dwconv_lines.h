@@ -128,12 +128,12 @@ void dwconv_lines(const LinesJob<Acc>& job) {
   const Acc* sources[kSources];
 #pragma GCC unroll 32
   for (int e = 0; e < kSources; ++e) sources[e] = job.source + job.sources[e];
-  // From the last vector to the first: what it has beyond the line's end is overwritten.
   const bool plain = job.epilogue == nullptr && job.dtype == dtype_of(Acc());
-  const int64_t masked = job.vectors - (job.whole_end - job.whole);
-  const uint16_t* masks = job.masks + masked * job.tap_count;
-  int64_t of_filter = (job.vectors - 1) % job.filter_vectors;
-  for (int64_t v = job.vectors - 1; v >= 0; --v) {
+  // The last vector first: what it has beyond the line's end is where the next row's first goes.
+  // Then upwards, as prefetchers like it.
+  int64_t v = job.vectors - 1;
+  int64_t of_filter = v % job.filter_vectors;
+  for (int64_t i = 0; i < job.vectors; ++i) {
     const Acc* filter = job.filter + of_filter * job.filter_vector_stride;
     V sums[kLinesOfTile];
 #pragma GCC unroll 8
@@ -143,7 +143,8 @@ void dwconv_lines(const LinesJob<Acc>& job) {
                     : Lanes<Acc>::load(job.begun + r * job.begun_row_stride + v * kLanes);
     }
     const bool whole = v >= job.whole && v < job.whole_end;
-    if (!whole) masks -= job.tap_count;
+    const uint16_t* masks =
+        job.masks + (v < job.whole ? v : v - (job.whole_end - job.whole)) * job.tap_count;
     for (int64_t k = 0; k < job.tap_count; ++k) {
       const LineTap& tap = job.taps[k];
       const Acc* of_tap = filter + tap.tap * job.filter_column_stride;
@@ -168,7 +169,8 @@ void dwconv_lines(const LinesJob<Acc>& job) {
       for (int r = 0; r < kLinesOfTile; ++r) copies[r] = sums[r];
       finish_tile<Acc>(job, v * kLanes, of_filter, copies);
     }
-    of_filter = of_filter == 0 ? job.filter_vectors - 1 : of_filter - 1;
+    v = i;
+    of_filter = i == 0 || of_filter + 1 == job.filter_vectors ? 0 : of_filter + 1;
   }
 }
 
