@@ -183,6 +183,10 @@ std::string lines_declines(const Problem& problem) {
     return std::to_string(plan.steps) + " steps for a block of rows are more than " +
            std::to_string(kMostLineSteps);
   }
+  const int64_t moved = (g.source_elements() + g.result_elements()) * bytes_of(problem.dtype);
+  if (plane && elements >= kLongLine && moved >= kMostLinesBytes) {
+    return "planes of long rows come from memory: " + std::to_string(moved) + " bytes";
+  }
   return "";
 }
 

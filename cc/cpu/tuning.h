@@ -53,6 +53,10 @@ constexpr int64_t kWidestVectorBytes = 64;
 constexpr int64_t kLeastLine = 14;
 // The same for planes of 16-bit types, which are widened first.
 constexpr int64_t kLeastNarrowLine = 40;
+// Planes with rows of so many elements lose to packed tiles where they come from memory, as tensors
+// of so many bytes do. (A tenth; from a cache they win a third to a half.)
+constexpr int64_t kLongLine = 40;
+constexpr int64_t kMostLinesBytes = 32 << 20;
 // Channels of pixels that are split or joined, with a stride of 2, faster than they are packed.
 constexpr int64_t kMostLineChannelsApart = 4;
 // Bytes. The ring of rows stays in L2.

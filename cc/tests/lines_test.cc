@@ -221,6 +221,12 @@ TF_DWBP_TEST(lines_say_why_they_decline) {
       thrice{Layout::kNHWC, 2, 3, 3, same, wide};
   check(gradient.declines({Op::kInputGrad, Dtype::kFloat, twice}).empty(), "multiplier 2");
   check(contains(gradient.declines({Op::kInputGrad, Dtype::kFloat, thrice}), "apart"), "3");
+  const Axis large{112, 112, 3, 1, 1, 1};
+  const auto planes = [&](int64_t batch) {
+    return implementation(Op::kForward, "lines")
+        .declines({Op::kForward, Dtype::kFloat, {Layout::kNCHW, batch, 32, 1, large, large}});
+  };
+  check(planes(10).empty() && contains(planes(11), "35323904 bytes"), "planes from memory");
   const Axis short_{39, 39, 3, 1, 1, 1};
   check(why(Layout::kNCHW, 3, 1, same, short_).empty(), "39 of float");
   check(
