@@ -114,7 +114,7 @@ def test_the_reference_has_all_public_names():
 
 
 _DRAWN = {
-    "kernels.md": ("cc/cpu/kernels", ("dwconv_*.h", "pack.h", "unpack.h")),
+    "kernels.md": ("cc/cpu/kernels", ("dwconv_*.h", "pack.h", "spread.h", "unpack.h")),
     "gpus.md": ("cc/gpu/kernels", ("filter_grad.cuh", "gather.cuh", "general.cuh", "tile.cuh")),
 }
 

@@ -167,7 +167,7 @@ def test_our_ops_in_two_ways():
 def test_implementations_that_others_come_before(tmp_path):
     """Each of them is reached, and what it declines is no failure."""
     path = tmp_path / "json"
-    options = ("--cases", 72, "--seed", 8, "--isa", "baseline", "--threads", 1, "--json", path)
+    options = ("--cases", 72, "--seed", 12, "--isa", "baseline", "--threads", 1, "--json", path)
     status, printed = _fuzz(*options, "--op", "filter_grad", "--execution", "eager")
     assert status == 0, printed
     found = json.loads(path.read_text(encoding="utf-8"))
