@@ -143,8 +143,8 @@ void dwconv_lines(const LinesJob<Acc>& job) {
                     : Lanes<Acc>::load(job.begun + r * job.begun_row_stride + v * kLanes);
     }
     const bool whole = v >= job.whole && v < job.whole_end;
-    const uint16_t* masks =
-        job.masks + (v < job.whole ? v : v - (job.whole_end - job.whole)) * job.tap_count;
+    const int64_t masked = v < job.whole ? v : v - (job.whole_end - job.whole);
+    const uint16_t* masks = whole ? nullptr : job.masks + masked * job.tap_count;
     for (int64_t k = 0; k < job.tap_count; ++k) {
       const LineTap& tap = job.taps[k];
       const Acc* of_tap = filter + tap.tap * job.filter_column_stride;
