@@ -12,6 +12,7 @@ from tensorflow.python.ops import gen_nn_ops
 
 import executed
 from tf_dwbp import family, swap
+from tf_dwbp.swap import grouped
 
 STOCK = {op: names.stock for op, names in family.OPS.items()}
 OURS = {op: f"TfDwbp>{name}" for op, name in STOCK.items()}
@@ -48,10 +49,19 @@ def all_three_nested(image=IMAGE, filter=FILTER):  # noqa: A002
     return [output, *tape.gradient(loss, [image, filter])]
 
 
+def keras_backend():
+    """The module that has `conv` of Keras's TensorFlow backend."""
+    (name,) = (name for name in grouped.BACKENDS if name in sys.modules)
+    return sys.modules[name]
+
+
 def _patched():
     """What is in the places of TensorFlow's that may be patched."""
-    keras_nn = sys.modules["keras.src.backend.tensorflow.nn"]
-    modules = [gen_nn_ops, keras_nn, *(api.raw_ops for api in (tf, tf.compat.v1, tf.compat.v2))]
+    modules = [
+        gen_nn_ops,
+        keras_backend(),
+        *(api.raw_ops for api in (tf, tf.compat.v1, tf.compat.v2)),
+    ]
     return {
         (module.__name__, name): value for module in modules for name, value in vars(module).items()
     }

@@ -19,6 +19,7 @@ from swap_cases import (
     SwapTestCase,
     all_three,
     eagerly,
+    keras_backend,
     names_of,
 )
 from tf_dwbp import swap
@@ -74,7 +75,7 @@ class InstallTest(SwapTestCase):
         self.assertEqual(str(swap.report()), before)
 
     def test_who_patched_the_same_place_since_is_left_alone(self):
-        keras_nn = sys.modules["keras.src.backend.tensorflow.nn"]
+        keras_nn = keras_backend()
         original = keras_nn.conv
         with swap.installed():
             stand_in = keras_nn.conv

@@ -169,8 +169,9 @@ class TrainTest(tf.test.TestCase, parameterized.TestCase):
         plain = _losses(functional())
         _, swapped, report = _stock_and_swapped(functional, jit_compile=True)
         self._assert_alike(plain, swapped, rtol=1e-4)
-        # As traced, with a gradient of the images that nobody needs and XLA removes.
-        self.assertEqual((report.ours, report.stock), (6, 0), report)
+        # As traced: before Keras 3.16 with a gradient of the images, which nobody needs and XLA
+        # removes.
+        self.assertIn((report.ours, report.stock), [(5, 0), (6, 0)], report)
         whys = {entry.why for entry in report.entries}
         self.assertEqual(whys, {"compiled by XLA"})
 

@@ -83,9 +83,12 @@ def _layer_class(module):
 
 _LEGACY = "layers.convolutional.base_conv"
 
+# The module that has `conv` of Keras's TensorFlow backend: from Keras 3.16 on, and before.
+BACKENDS = ("keras.src.backend.tensorflow.ops.nn", "keras.src.backend.tensorflow.nn")
+
 _stand_ins = StandIns(
     {
-        "keras.src.backend.tensorflow.nn": Place(_itself, "conv", _keras_stand_in),
+        **{backend: Place(_itself, "conv", _keras_stand_in) for backend in BACKENDS},
         **{
             f"{package}.{_LEGACY}": Place(
                 _layer_class, "_jit_compiled_convolution_op", _legacy_stand_in
