@@ -220,8 +220,7 @@ void Direct<T>::run_item(const Call& call, int64_t item) const {
       T write_buffer[2 * kMostDirectResults * kWriteBufferBlocks * 64 / sizeof(AccumulatorOf<T>)];
   DirectJob<T> job{};
   job.channel_blocks = begin_of_part(blocks_.count, chunks_, chunk + 1) - first_block;
-  job.last_block =
-      std::min((job.channel_blocks - 1) * blocks_.lanes, g_.channels - blocks_.lanes - channel);
+  job.last_block = blocks_.first_channel(first_block + job.channel_blocks - 1) - channel;
   EpilogueJob<Acc> epilogue;
   if (call.epilogue != nullptr) epilogue = from_block(*call.epilogue, first_block, blocks_);
   job.epilogue = call.epilogue == nullptr ? nullptr : &epilogue;

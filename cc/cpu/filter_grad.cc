@@ -3,7 +3,7 @@
 #include "cc/cpu/cost.h"
 #include "cc/cpu/filter_grad_plan.h"
 #include "cc/cpu/filter_grad_worker.h"
-#include "cc/cpu/runtime/denormals.h"
+#include "cc/cpu/run_items.h"
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tensor_strides.h"
@@ -52,12 +52,8 @@ class FilterGrad : public Plan {
         sums_.in(tensors.workspace),
         TensorStrides(g.layout, g.channels, g.height.in, g.width.in),
         TensorStrides(g.layout, g.out_channels(), g.height.out, g.width.out)};
-    share(parallel, workers, plan_.items(), cycles_of(problem, plan_),
-          [&](Items* items, int64_t worker) {
-            const ScopedIeeeDenormals ieee;
-            FilterGradWorker<T> runner(call, scratch_, worker_parts_.of(worker, tensors.workspace));
-            for (int64_t item; items->take(worker, &item);) runner.run(item);
-          });
+    run_items<FilterGradWorker<T>>(*this, plan_.items(), cycles_of(problem, plan_), parallel, call,
+                                   scratch_, worker_parts_, tensors.workspace);
     if (plan_.parts > 1) {
       const ScopedIeeeDenormals ieee;
       reduce_filter_parts(call, 0, plan_.channel_blocks);

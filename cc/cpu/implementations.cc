@@ -22,6 +22,7 @@ const std::vector<Implementation>& implementations(Op op) {
   };
   static const std::vector<Implementation> kFilterGrad = {
       {conv::kZeros, zeros_declines, plan_zeros},
+      {"lines", filter_grad_lines_declines, plan_filter_grad_lines},
       {"direct", filter_grad_direct_declines, plan_filter_grad_direct},
       {"packed", filter_grad_packed_declines, plan_filter_grad_packed},
       {"tapwise", filter_grad_tapwise_declines, plan_filter_grad_tapwise},

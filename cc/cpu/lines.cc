@@ -5,7 +5,7 @@
 
 #include "cc/cpu/cost.h"
 #include "cc/cpu/lines_worker.h"
-#include "cc/cpu/runtime/denormals.h"
+#include "cc/cpu/run_items.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tuning.h"
 #include "cc/cpu/zeros.h"
@@ -34,7 +34,7 @@ class Lines : public Plan {
         g_(gathering_of(problem)),
         blocks_(g_, lanes<T>()),
         filter_(g_, blocks_),
-        plan_(g_, blocks_.lanes, sizeof(Acc), workers),
+        plan_(g_, blocks_.lanes, sizeof(Acc), items_wanted(workers)),
         scratch_(plan_, blocks_.lanes, &worker_layout_),
         packed_filter_(layout_.add<Acc>(filter_.elements)),
         line_filter_(
@@ -67,18 +67,15 @@ class Lines : public Plan {
         g_,
         plan_,
         blocks_,
-        static_cast<const T*>(forward ? tensors.a : tensors.b),
+        {static_cast<const T*>(forward ? tensors.a : tensors.b),
+         {g_.layout, g_.source_channels(), g_.height.source(), g_.width.source()}},
         static_cast<T*>(tensors.result),
+        {g_.layout, g_.channels, g_.height.result(), g_.width.result()},
         filter,
         epilogue_.empty() ? nullptr : &epilogue,
-        TensorStrides(g_.layout, g_.source_channels(), g_.height.source(), g_.width.source()),
-        TensorStrides(g_.layout, g_.channels, g_.height.result(), g_.width.result())};
-    share(parallel, workers, plan_.items(), cycles_of(problem, g_, blocks_),
-          [&](Items* items, int64_t worker) {
-            const ScopedIeeeDenormals ieee;
-            LinesWorker<T> runner(call, scratch_, worker_parts_.of(worker, tensors.workspace));
-            for (int64_t item; items->take(worker, &item);) runner.run(item);
-          });
+        come_from_far(problem.geometry, bytes_of(problem.dtype))};
+    run_items<LinesWorker<T>>(*this, plan_.items(), cycles_of(problem, g_, blocks_), parallel, call,
+                              scratch_, worker_parts_, tensors.workspace);
   }
 
   std::string describe() const override {
@@ -99,9 +96,8 @@ class Lines : public Plan {
   void spread_channels(const Acc* from, int64_t block_stride, Acc* to) const {
     const int64_t lanes = std::min(blocks_.lanes, plan_.channels);
     for (int64_t block = 0; block < blocks_.count; ++block) {
-      // The last block may overlap the one before.
-      const int64_t channel = std::min(block * blocks_.lanes, plan_.channels - lanes);
-      std::memcpy(to + channel, from + block * block_stride, lanes * sizeof(Acc));
+      std::memcpy(to + blocks_.first_channel(block), from + block * block_stride,
+                  lanes * sizeof(Acc));
     }
     repeat(to, plan_.channels, plan_.filter_vectors * blocks_.lanes);
   }
@@ -177,14 +173,14 @@ std::string lines_declines(const Problem& problem) {
   const int64_t source = g.width.source() * (plane ? 1 : g.source_channels());
   if (std::max(elements, source) > kMostPackedBytes / bytes) return "rows are too long for a cache";
   // The same for every instruction set.
-  const LinesPlan plan(g, kWidestVectorBytes / bytes, bytes, 1);
+  const LinesPlan plan(g, kWidestVectorBytes / bytes, bytes, /*items=*/1);
   if (plan.ring * bytes > kMostPackedBytes) return "rows are too long for a cache";
   if (plan.steps > kMostLineSteps) {
     return std::to_string(plan.steps) + " steps for a block of rows are more than " +
            std::to_string(kMostLineSteps);
   }
   const int64_t moved = (g.source_elements() + g.result_elements()) * bytes_of(problem.dtype);
-  if (plane && elements >= kLongLine && moved >= kMostLinesBytes) {
+  if (plane && !narrow && elements >= kLongLine && moved >= kMostLinesBytes) {
     return "planes of long rows come from memory: " + std::to_string(moved) + " bytes";
   }
   return "";

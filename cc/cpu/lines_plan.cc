@@ -61,8 +61,7 @@ LinesPlan::Phase make_phase(const std::vector<Reach>& reaches, int64_t columns, 
     end = std::min(end, reach.end * channels);
   }
   phase.whole = ceil_div(begin, lanes);
-  phase.whole_end = end == phase.elements ? phase.vectors : end / lanes;
-  phase.whole_end = std::max(phase.whole, phase.whole_end);
+  phase.whole_end = std::max(phase.whole, end / lanes);
   for (int64_t v = 0; v < phase.vectors; ++v) {
     if (v >= phase.whole && v < phase.whole_end) continue;
     for (const Reach& reach : reaches) {
@@ -115,7 +114,7 @@ std::vector<SpreadVector> pattern_of_two(int64_t vectors, int64_t lanes, int64_t
 
 }  // namespace
 
-LinesPlan::LinesPlan(const Gathering& g, int64_t lanes, int64_t accumulator_bytes, int64_t workers)
+LinesPlan::LinesPlan(const Gathering& g, int64_t lanes, int64_t accumulator_bytes, int64_t items)
     : plane(g.layout == conv::Layout::kNCHW),
       channels(plane ? 1 : g.channels),
       filter_vectors(channels / std::gcd(channels, lanes)),
@@ -126,7 +125,8 @@ LinesPlan::LinesPlan(const Gathering& g, int64_t lanes, int64_t accumulator_byte
   const int64_t phase_count = std::min(g.width.phase_stride(), g.width.result());
   std::vector<std::vector<Reach>> reaches;
   before = after = 0;
-  sum_phase_stride = rounded_up(columns_of(g.width, 0) * channels, lanes);
+  const int64_t widest = kWidestVectorBytes / accumulator_bytes;
+  sum_phase_stride = rounded_up(columns_of(g.width, 0) * channels, widest);
   for (int64_t phase = 0; phase < phase_count; ++phase) {
     reaches.push_back(reaches_of(g.width, phase));
     for (const Reach& reach : reaches.back()) {
@@ -134,20 +134,18 @@ LinesPlan::LinesPlan(const Gathering& g, int64_t lanes, int64_t accumulator_byte
       after = std::max(after, reach.column * channels + sum_phase_stride);
     }
   }
-  margin = rounded_up(before, lanes);
+  margin = rounded_up(before, widest);
   // Copies are of whole vectors.
-  strand_stride = margin + rounded_up(std::max(after, strand_elements(0)), lanes);
+  strand_stride = margin + rounded_up(std::max(after, strand_elements(0)), widest);
   multiplier_stride = strand_stride * shift_;
   slot_stride = multiplier_stride * g.multiplier;
   // 4K aliasing: rows would share few sets of L1.
-  if (slot_stride * accumulator_bytes % kAliasingBytes == 0) slot_stride += lanes;
+  if (slot_stride * accumulator_bytes % kAliasingBytes == 0) slot_stride += widest;
   for (int64_t phase = 0; phase < phase_count; ++phase) {
     phases.push_back(
         make_phase(reaches[phase], columns_of(g.width, phase), channels, strand_stride, lanes));
   }
   sum_row_stride = sum_phase_stride * phase_count;
-  // Whole vectors are read where phases are joined.
-  sums = sum_row_stride * kLinesOfTile + lanes;
 
   const int64_t source_channels = plane ? 1 : g.source_channels();
   const int64_t multiplier = plane ? 1 : g.multiplier, repeat = plane ? 1 : g.repeat;
@@ -167,13 +165,13 @@ LinesPlan::LinesPlan(const Gathering& g, int64_t lanes, int64_t accumulator_byte
   join_advance = columns * channels;
   if (phase_count > 1) join = pattern_of_two(2 * filter_vectors, lanes, channels, sum_phase_stride);
 
-  cut(g, accumulator_bytes, workers);
+  cut(g, accumulator_bytes, items);
 }
 
-void LinesPlan::cut(const Gathering& g, int64_t accumulator_bytes, int64_t workers) {
-  const int64_t wanted = items_wanted(workers), result_rows = g.height.result();
-  plane_blocks = std::min(planes, wanted);
-  row_blocks = std::clamp<int64_t>(wanted / plane_blocks, 1, ceil_div(result_rows, kLinesOfTile));
+void LinesPlan::cut(const Gathering& g, int64_t accumulator_bytes, int64_t items) {
+  const int64_t result_rows = g.height.result();
+  plane_blocks = std::min(planes, items);
+  row_blocks = std::clamp<int64_t>(items / plane_blocks, 1, ceil_div(result_rows, kLinesOfTile));
   row_blocks = std::max(row_blocks, ceil_div(result_rows, kMostLineRows));
 
   // A band has some rows of each residue modulo the period: as many as are computed together, or
@@ -190,6 +188,10 @@ void LinesPlan::cut(const Gathering& g, int64_t accumulator_bytes, int64_t worke
   slots = g.height.reach(band_rows);
   ring = slots * slot_stride;
   bands = ceil_div(block_rows, band_rows) * period;
+  // Sums that go to the result at once are not kept. Where phases are joined, whole vectors are
+  // read.
+  const bool kept = phases.size() > 1 || g.multiplier * sets_of(g.height.most_taps()) > 1;
+  sums = kept ? sum_row_stride * kLinesOfTile + kWidestVectorBytes / accumulator_bytes : 0;
   steps =
       bands * g.multiplier * sets_of(g.height.most_taps()) * static_cast<int64_t>(phases.size());
 }

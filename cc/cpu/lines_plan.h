@@ -17,15 +17,15 @@ namespace tf_dwbp::cpu {
 // strand m * shift + q has the columns q, q + shift, ... of the channels that the result's meet
 // through index m of the multiplier.
 struct LinesPlan {
-  // `lanes`: of a vector.
+  // `lanes`: of a vector. How rows are cut does not depend on them. `items`: about so many.
   LinesPlan(const conv::Gathering& gathering, int64_t lanes, int64_t accumulator_bytes,
-            int64_t workers);
+            int64_t items);
 
   // Columns as many apart as there are phases.
   struct Phase {
     int64_t elements;
     int64_t vectors;
-    int64_t whole;  // as in LinesJob
+    int64_t whole;  // as in LineGather
     int64_t whole_end;
     std::vector<LineTap> taps;
     std::vector<uint16_t> masks;
@@ -84,7 +84,7 @@ struct LinesPlan {
   }
 
  private:
-  void cut(const conv::Gathering& gathering, int64_t accumulator_bytes, int64_t workers);
+  void cut(const conv::Gathering& gathering, int64_t accumulator_bytes, int64_t items);
 
   int64_t source_columns_;
   int64_t shift_;

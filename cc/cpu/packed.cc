@@ -3,7 +3,7 @@
 #include "cc/cpu/cost.h"
 #include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_worker.h"
-#include "cc/cpu/runtime/denormals.h"
+#include "cc/cpu/run_items.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/zeros.h"
 
@@ -54,12 +54,8 @@ class Packed : public Plan {
         epilogue_.empty() ? nullptr : &epilogue,
         TensorStrides(g_.layout, g_.source_channels(), g_.height.source(), g_.width.source()),
         TensorStrides(g_.layout, g_.channels, g_.height.result(), g_.width.result())};
-    share(parallel, workers, plan_.items(), cycles_of(problem, g_, blocks_),
-          [&](Items* items, int64_t worker) {
-            const ScopedIeeeDenormals ieee;
-            PackedWorker<T> runner(call, scratch_, worker_parts_.of(worker, tensors.workspace));
-            for (int64_t item; items->take(worker, &item);) runner.run(item);
-          });
+    run_items<PackedWorker<T>>(*this, plan_.items(), cycles_of(problem, g_, blocks_), parallel,
+                               call, scratch_, worker_parts_, tensors.workspace);
   }
 
   std::string describe() const override {

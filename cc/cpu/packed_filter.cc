@@ -13,12 +13,13 @@ using conv::ceil_div;
 using conv::Gathering;
 
 Gathering gathering_of(const conv::Problem& problem) {
-  return problem.op == conv::Op::kForward ? Gathering::forward(problem.geometry)
-                                          : Gathering::input_grad(problem.geometry);
+  return problem.op == conv::Op::kInputGrad ? Gathering::input_grad(problem.geometry)
+                                            : Gathering::forward(problem.geometry);
 }
 
 ChannelBlocks::ChannelBlocks(const Gathering& g, int64_t lanes)
-    : lanes(lanes),
+    : channels(g.channels),
+      lanes(lanes),
       count(ceil_div(g.channels, lanes)),
       few(g.channels < lanes),
       images(few ? std::min(lanes / g.channels, g.batch) : 1) {}
@@ -54,7 +55,7 @@ void pack_taps(const Taps& taps, int64_t channels, const ChannelBlocks& blocks,
   PackJob<const T> job;
   job.tensor = from + (reversed ? (rows * columns - 1) * column : 0);
   job.packed = packed;
-  job.lanes = {blocks.count,       channels - lanes,
+  job.lanes = {blocks.count,       blocks.first_channel(blocks.count - 1),
                blocks.images,
                /*image_stride=*/0, lanes,
                multiplier};

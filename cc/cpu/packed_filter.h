@@ -2,6 +2,7 @@
 // share: how channels fill vectors, and the packed filter.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cc/conv/dtype.h"
@@ -10,17 +11,25 @@
 
 namespace tf_dwbp::cpu {
 
-// The problem of a gathering op, seen as one.
+// The problem of a gathering op, seen as one. The filter gradient's is that of the forward op, of
+// which out_backprop is the result.
 conv::Gathering gathering_of(const conv::Problem& problem);
 
 // How the channels of an image, or of a few images, fill vectors.
 struct ChannelBlocks {
   ChannelBlocks(const conv::Gathering& gathering, int64_t lanes);
 
-  int64_t lanes;   // of a vector
-  int64_t count;   // blocks that hold the channels of an image
-  bool few;        // channels do not fill a vector: then there is one block, ...
-  int64_t images;  // ... which the channels of so many images share
+  // The first channel of a block: the last block overlaps the one before where channels are not a
+  // multiple of the lanes.
+  int64_t first_channel(int64_t block) const {
+    return std::min(block * lanes, std::max<int64_t>(0, channels - lanes));
+  }
+
+  int64_t channels;  // of an image
+  int64_t lanes;     // of a vector
+  int64_t count;     // blocks that hold the channels of an image
+  bool few;          // channels do not fill a vector: then there is one block, ...
+  int64_t images;    // ... which the channels of so many images share
 };
 
 // The filter as a packed tile (see kernels/jobs.h), its taps in the place of columns. Strides count

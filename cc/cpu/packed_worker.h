@@ -91,9 +91,7 @@ class PackedWorker {
     first_block_ = conv::begin_of_part(blocks_.count, plan_.chunks, chunk);
     channel_blocks_ = conv::begin_of_part(blocks_.count, plan_.chunks, chunk + 1) - first_block_;
     channel_ = first_block_ * blocks_.lanes;
-    // The last block overlaps the one before if there are not channels enough.
-    last_ = std::min((channel_blocks_ - 1) * blocks_.lanes, g_.channels - blocks_.lanes - channel_);
-    if (blocks_.few) last_ = 0;
+    last_ = blocks_.first_channel(first_block_ + channel_blocks_ - 1) - channel_;
     images_ = std::min(blocks_.images, g_.batch - image_);
     if (call_.epilogue != nullptr) epilogue_ = from_block(*call_.epilogue, first_block_, blocks_);
   }

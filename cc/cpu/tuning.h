@@ -50,15 +50,18 @@ constexpr int64_t kWidestVectorBytes = 64;
 // Lines: forward, input gradient
 
 // Elements. Shorter lines leave many lanes of a vector idle.
-constexpr int64_t kLeastLine = 14;
+constexpr int64_t kLeastLine = 10;
 // The same for planes of 16-bit types, which are widened first.
 constexpr int64_t kLeastNarrowLine = 40;
-// Planes with rows of so many elements lose to packed tiles where they come from memory, as tensors
-// of so many bytes do. (A tenth; from a cache they win a third to a half.)
+// Planes with rows of so many elements that are read in place lose to packed tiles where they come
+// from memory, as tensors of so many bytes do. (A tenth; from a cache they win a third to a half.)
 constexpr int64_t kLongLine = 40;
 constexpr int64_t kMostLinesBytes = 32 << 20;
 // Channels of pixels that are split or joined, with a stride of 2, faster than they are packed.
 constexpr int64_t kMostLineChannelsApart = 4;
+// Bytes beyond a band's first rows that are prefetched, of the result too, where tensors come from
+// far away: rows are taken side by side, which the processor does not foresee.
+constexpr int64_t kLinesAheadBytes = 4096;
 // Bytes. The ring of rows stays in L2.
 constexpr int64_t kLinesBytes = 256 << 10;
 // Rows of the result in a block at most, and steps that they take: all are listed, once for many
@@ -117,13 +120,16 @@ constexpr int64_t kLeastBlockRows = 4;
 // Filter gradient
 
 // Registers. Columns of a wide tile, and vertical taps for 1, 2, ... horizontal ones: sums, and the
-// columns of out_backprop that are held, have to fit. Eight sums or more hide the latency.
+// columns of out_backprop that are held, have to fit. Eight sums or more hide the latency. And, for
+// lines, horizontal taps for 1, 2, ... vertical ones.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kFilterGradColumns = 7;
 constexpr int kFilterGradRows[] = {7, 5, 3, 3, 3, 3, 3};
+constexpr int kFilterGradLineColumns[] = {3, 3, 3, 3, 3, 3, 3};
 #else
 constexpr int kFilterGradColumns = 4;
 constexpr int kFilterGradRows[] = {7, 4, 3, 2, 2, 1, 1};
+constexpr int kFilterGradLineColumns[] = {3, 3, 3, 2, 2, 1, 1};
 #endif
 // Positions of out_backprop. So long a sum is kept without compensation. Decides on the order of
 // sums, as the next four and kFarBytes do, and so is the same for every instruction set.
@@ -145,6 +151,12 @@ constexpr int64_t kTermsOfPart = 128;
 constexpr int64_t kPartsBytes = 1 << 20;
 // Bytes. The packed tiles of an item stay in L2.
 constexpr int64_t kFilterGradPackedBytes = 192 << 10;
+
+// Lines. Elements of out_backprop that are worth sums of their own, at least. Decides on the order
+// of sums.
+constexpr int64_t kElementsOfLinesPart = 4096;
+// Bytes. Sums of an item's groups of channels stay in L2.
+constexpr int64_t kLinesSumBytes = 64 << 10;
 
 // On Eigen
 

@@ -116,7 +116,9 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
   constexpr int kPairs = kLong + sizeof kernels->dwconv_direct_long / sizeof(void*);
   constexpr int kLines = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
   constexpr int kSpread = kLines + sizeof kernels->dwconv_lines / sizeof(void*);
-  constexpr int kFilterGrad = kSpread + 3;
+  constexpr int kFilterGradLines = kSpread + 3;
+  constexpr int kFold = kFilterGradLines + sizeof kernels->dwconv_filter_grad_lines / sizeof(void*);
+  constexpr int kFilterGrad = kFold + 1;
   constexpr int kReduce = kFilterGrad + sizeof kernels->dwconv_filter_grad / sizeof(void*);
   static_assert(sizeof *kernels == (kReduce + 2) * sizeof(void*), "no kernel is left out");
   put_in_place<0, T>(&kernels->pack, "pack");
@@ -129,6 +131,8 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
   put_in_place<kSpread, T>(&kernels->widen, "widen");
   put_in_place<kSpread + 1, T>(&kernels->spread_in, "spread_in");
   put_in_place<kSpread + 2, T>(&kernels->spread_out, "spread_out");
+  put_in_place<kFilterGradLines, T>(&kernels->dwconv_filter_grad_lines, "dwconv_filter_grad_lines");
+  put_in_place<kFold, T>(&kernels->fold_lines, "fold_lines");
   put_in_place<kFilterGrad, T>(&kernels->dwconv_filter_grad, "dwconv_filter_grad");
   put_in_place<kReduce, T>(&kernels->reduce_images, "reduce_images");
   put_in_place<kReduce + 1, T>(&kernels->reduce_parts, "reduce_parts");

@@ -144,24 +144,26 @@ TF_DWBP_TEST(an_implementation_may_be_forced) {
 // Others are woken if the work is worth it: an output vector costs four cycles, and one for each of
 // its taps; and eight bytes of tensors that are larger than 1 MB cost one.
 TF_DWBP_TEST(helpers_are_asked_for_what_the_work_is_worth) {
+  constexpr int64_t kBatch = 66;  // enough items for all helpers
   const Axis height{24, 12, 4, 2, 1, 1}, width{30, 15, 6, 2, 1, 2};
   for (const Op op : kAllOps)
     for (const cpu::Implementation& by : cpu::implementations(op))
       for (const int64_t channels : {3, 128})
         for (const int64_t multiplier : {1, 2}) {
-          const Geometry g{Layout::kNHWC, 33, channels, multiplier, height, width};
+          const Geometry g{Layout::kNHWC, kBatch, channels, multiplier, height, width};
           const conv::Problem problem{op, Dtype::kFloat, g};
           // Eigen's implementation has vectors and costs of its own.
           if (!by.declines(problem).empty() || by.plan == cpu::plan_eigen) continue;
           if (!sampled()) continue;
           const int64_t lanes = cpu::lanes<float>();
           const int64_t of_result = op == Op::kInputGrad ? channels : channels * multiplier;
-          const int64_t images = std::max<int64_t>(1, std::min<int64_t>(33, lanes / of_result));
-          const int64_t vectors = (of_result + lanes - 1) / lanes * ((33 + images - 1) / images) *
+          const int64_t images = std::max<int64_t>(1, std::min(kBatch, lanes / of_result));
+          const int64_t vectors = (of_result + lanes - 1) / lanes *
+                                  ((kBatch + images - 1) / images) *
                                   (op == Op::kInputGrad ? 24 * 30 : 12 * 15);
           // Of the input gradient, with strides of 2, a quarter of the taps meet an element.
           const int64_t taps = op == Op::kInputGrad ? 4 * 6 / 4 * multiplier : 4 * 6;
-          const double bytes = 4.0 * 33 * channels * (24 * 30 + 12 * 15 * multiplier);
+          const double bytes = 4.0 * kBatch * channels * (24 * 30 + 12 * 15 * multiplier);
           const double cycles =
               static_cast<double>(vectors * (4 + taps)) + (bytes >= 1 << 20 ? bytes / 8 : 0);
           const cpu::PlanPointer plan = by.plan(problem, 8);

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/cpu/lines_bands.h"
+#include "cc/cpu/lines_steps.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tuning.h"
 #include "cc/tests/compare.h"
@@ -127,27 +127,29 @@ void check_lists(Op op, const Geometry& g, int64_t workers) {
   const conv::Gathering gathering = cpu::gathering_of(problem);
   const int64_t lanes = cpu::lanes<float>();
   const cpu::ChannelBlocks blocks(gathering, lanes);
-  const cpu::LinesPlan plan(gathering, lanes, sizeof(Acc), workers);
+  const cpu::LinesPlan plan(gathering, lanes, sizeof(Acc), cpu::items_wanted(workers));
   const cpu::LinesCall<float> call{
       gathering,
       plan,
       blocks,
+      {nullptr,
+       {g.layout, gathering.source_channels(), gathering.height.source(),
+        gathering.width.source()}},
       nullptr,
-      nullptr,
+      {g.layout, gathering.channels, gathering.height.result(), gathering.width.result()},
       {},
       nullptr,
-      {g.layout, gathering.source_channels(), gathering.height.source(), gathering.width.source()},
-      {g.layout, gathering.channels, gathering.height.result(), gathering.width.result()}};
+      false};
   std::vector<cpu::LineBand> bands(plan.bands);
   std::vector<cpu::LineStep<Acc>> steps(plan.steps);
   std::vector<int> seen(gathering.height.result());
   bool fits = true, inside = true, packed = true;
   for (const bool in_place : {false, true}) {
     if (in_place && !plan.in_place) continue;
-    cpu::LineBands<float> listed(call, in_place, nullptr, nullptr, nullptr, bands.data(),
-                                 steps.data());
+    const cpu::ListLineSteps<float> list(call, in_place, nullptr, nullptr, nullptr);
+    cpu::LineBands<cpu::LineStep<Acc>> listed(gathering, plan, bands.data(), steps.data());
     for (int64_t block = 0; block < plan.row_blocks; ++block) {
-      listed.list(block);
+      listed.list(block, list);
       const int64_t count = listed.end() - listed.begin();
       fits &= count <= plan.bands && listed.end()[-1].step_end <= plan.steps;
       int64_t at = 0, packed_end = 0;
@@ -156,7 +158,7 @@ void check_lists(Op op, const Geometry& g, int64_t workers) {
                   (packed_end == 0 || band.pack_begin >= packed_end);
         packed_end = band.pack_end;
         for (; at < band.step_end; ++at) {
-          const cpu::LinesJob<Acc>& job = steps[at].job;
+          const cpu::LineGather<Acc>& job = steps[at].job.gather;
           for (int e = 0; e < cpu::kMostLineSources; ++e)
             for (int64_t k = 0; (job.present >> e & 1) != 0 && k < job.tap_count; ++k) {
               const int64_t from = job.sources[e] + job.taps[k].source;
@@ -174,8 +176,8 @@ void check_lists(Op op, const Geometry& g, int64_t workers) {
             }
           }
         }
-        for (int64_t r = 0; r < band.join_rows && !in_place; ++r) {
-          ++seen[band.join_first + r * band.join_period];
+        for (int64_t r = 0; r < band.rows && !in_place && !plan.join.empty(); ++r) {
+          ++seen[band.first + r * plan.period];
         }
       }
     }
@@ -227,6 +229,10 @@ TF_DWBP_TEST(lines_say_why_they_decline) {
         .declines({Op::kForward, Dtype::kFloat, {Layout::kNCHW, batch, 32, 1, large, large}});
   };
   check(planes(10).empty() && contains(planes(11), "35323904 bytes"), "planes from memory");
+  check(implementation(Op::kForward, "lines")
+            .declines({Op::kForward, Dtype::kHalf, {Layout::kNCHW, 99, 32, 1, large, large}})
+            .empty(),
+        "planes that are widened first");
   const Axis short_{39, 39, 3, 1, 1, 1};
   check(why(Layout::kNCHW, 3, 1, same, short_).empty(), "39 of float");
   check(
@@ -236,7 +242,7 @@ TF_DWBP_TEST(lines_say_why_they_decline) {
       "39 of half");
   check(contains(why(Layout::kNHWC, 3, 1, {60, 20, 3, 3, 1, 1}, wide), "2 steps"), "rows");
   check(contains(why(Layout::kNHWC, 3, 1, same, {60, 60, 52, 1, 1, 25}), "52 horiz"), "52 taps");
-  check(contains(why(Layout::kNCHW, 3, 1, same, {13, 13, 3, 1, 1, 1}), "13 elements"), "short");
+  check(contains(why(Layout::kNCHW, 3, 1, same, {9, 9, 3, 1, 1, 1}), "9 elements"), "short");
   check(contains(why(Layout::kNHWC, 1, 1, same, {300000, 300000, 3, 1, 1, 1}), "cache"), "long");
   constexpr int64_t kHuge = int64_t{1} << 40;
   const Axis huge{kHuge, kHuge, 3, 1, 1, 1}, far{kHuge, 20, 3, kHuge / 20, 1, 0};

@@ -11,47 +11,11 @@
 
 #include "cc/cpu/kernels/finish.h"
 #include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/masks.h"
 #include "cc/cpu/kernels/simd.h"
 
 namespace tf_dwbp::cpu {
 namespace {
-
-// sum += a * b in the lanes of a mask, one bit for each.
-#if defined(__AVX512F__)
-inline void add_in(uint32_t mask, FloatVector a, FloatVector b, FloatVector* sum) {
-  *sum = bit_cast<FloatVector>(_mm512_mask3_fmadd_ps(bit_cast<__m512>(a), bit_cast<__m512>(b),
-                                                     bit_cast<__m512>(*sum),
-                                                     static_cast<__mmask16>(mask)));
-}
-inline void add_in(uint32_t mask, DoubleVector a, DoubleVector b, DoubleVector* sum) {
-  *sum = bit_cast<DoubleVector>(_mm512_mask3_fmadd_pd(bit_cast<__m512d>(a), bit_cast<__m512d>(b),
-                                                      bit_cast<__m512d>(*sum),
-                                                      static_cast<__mmask8>(mask)));
-}
-inline uint32_t mask_of(FloatVector, uint32_t bits) { return bits; }
-inline uint32_t mask_of(DoubleVector, uint32_t bits) { return bits; }
-#else
-template <typename V>
-inline void add_in(IndexOf<V> mask, V a, V b, V* sum) {
-  const V added = *sum + a * b;
-  *sum = mask ? added : *sum;
-}
-template <typename V>
-inline IndexOf<V> mask_of(V, uint32_t bits) {
-  IndexOf<V> bit{};
-  for (int lane = 0; lane < Lanes<std::decay_t<decltype(V{}[0])>>::kCount; ++lane) {
-    bit[lane] = 1 << lane;
-  }
-  return ((IndexOf<V>{} + static_cast<int>(bits)) & bit) != 0;
-}
-#endif
-
-// Whether a mask costs a multiply-add nothing.
-#if defined(__AVX512F__)
-constexpr bool kMasksAreFree = true;
-#else
-constexpr bool kMasksAreFree = false;
-#endif
 
 // Adds to the sums of all rows what they gather through one horizontal tap. An element of a source
 // is loaded once for all rows.
@@ -67,7 +31,7 @@ inline __attribute__((always_inline)) void add_line_tap(const LinesJob<Acc>& job
     taps[i] = kPlane ? *tap - V{} : Lanes<Acc>::load(tap);
   }
   const auto mask = mask_of(V{}, bits);
-  uint32_t present = job.present;
+  uint32_t present = job.gather.present;
   // Or else the compiler keeps each bit in a place of its own, in memory.
   __asm__("" : "+r"(present));
 #pragma GCC unroll 32
@@ -93,8 +57,8 @@ inline void store_tile(const LinesJob<AccumulatorOf<T>>& job, int64_t first, con
   constexpr int kLanes = Lanes<T>::kCount;
   T* result = static_cast<T*>(job.result) + first;
   const int64_t left = job.elements - first;
-  const int64_t whole_rows = left >= kLanes ? job.rows : job.open_rows;
-  for (int64_t r = 0; r < job.rows; ++r, result += job.result_row_stride) {
+  const int64_t whole_rows = left >= kLanes ? job.gather.rows : job.open_rows;
+  for (int64_t r = 0; r < job.gather.rows; ++r, result += job.result_row_stride) {
     if (r < whole_rows) {
       Lanes<T>::store(result, sums[r]);
     } else {
@@ -127,13 +91,13 @@ void dwconv_lines(const LinesJob<Acc>& job) {
   constexpr int kSources = line_sources(kShift, kTaps);
   const Acc* sources[kSources];
 #pragma GCC unroll 32
-  for (int e = 0; e < kSources; ++e) sources[e] = job.source + job.sources[e];
+  for (int e = 0; e < kSources; ++e) sources[e] = job.gather.source + job.gather.sources[e];
   const bool plain = job.epilogue == nullptr && job.dtype == dtype_of(Acc());
   // The last vector first: what it has beyond the line's end is where the next row's first goes.
   // Then upwards, as prefetchers like it.
-  int64_t v = job.vectors - 1;
+  int64_t v = job.gather.vectors - 1;
   int64_t of_filter = v % job.filter_vectors;
-  for (int64_t i = 0; i < job.vectors; ++i) {
+  for (int64_t i = 0; i < job.gather.vectors; ++i) {
     const Acc* filter = job.filter + of_filter * job.filter_vector_stride;
     V sums[kLinesOfTile];
 #pragma GCC unroll 8
@@ -142,11 +106,11 @@ void dwconv_lines(const LinesJob<Acc>& job) {
                     ? V{}
                     : Lanes<Acc>::load(job.begun + r * job.begun_row_stride + v * kLanes);
     }
-    const bool whole = v >= job.whole && v < job.whole_end;
-    const int64_t masked = v < job.whole ? v : v - (job.whole_end - job.whole);
-    const uint16_t* masks = whole ? nullptr : job.masks + masked * job.tap_count;
-    for (int64_t k = 0; k < job.tap_count; ++k) {
-      const LineTap& tap = job.taps[k];
+    const bool whole = v >= job.gather.whole && v < job.gather.whole_end;
+    const int64_t masked = v < job.gather.whole ? v : v - (job.gather.whole_end - job.gather.whole);
+    const uint16_t* masks = whole ? nullptr : job.gather.masks + masked * job.gather.tap_count;
+    for (int64_t k = 0; k < job.gather.tap_count; ++k) {
+      const LineTap& tap = job.gather.taps[k];
       const Acc* of_tap = filter + tap.tap * job.filter_column_stride;
       const int64_t at = tap.source + v * kLanes;
       if (whole && !kMasksAreFree) {
@@ -160,7 +124,7 @@ void dwconv_lines(const LinesJob<Acc>& job) {
       Acc* const result = static_cast<Acc*>(job.result) + v * kLanes;
 #pragma GCC unroll 8
       for (int r = 0; r < kLinesOfTile; ++r) {
-        if (r < job.rows) Lanes<Acc>::store(result + r * job.result_row_stride, sums[r]);
+        if (r < job.gather.rows) Lanes<Acc>::store(result + r * job.result_row_stride, sums[r]);
       }
     } else {
       // Sums whose address a function knows would be kept in memory all the time.

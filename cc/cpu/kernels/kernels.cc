@@ -5,6 +5,7 @@
 
 #include "cc/cpu/kernels/dwconv_direct.h"
 #include "cc/cpu/kernels/dwconv_filter_grad.h"
+#include "cc/cpu/kernels/dwconv_filter_grad_lines.h"
 #include "cc/cpu/kernels/dwconv_lines.h"
 #include "cc/cpu/kernels/dwconv_packed.h"
 #include "cc/cpu/kernels/pack.h"
@@ -61,6 +62,20 @@ constexpr void set_lines(Kernels<T>* kernels, std::integer_sequence<int, kTaps..
    ...);
 }
 
+template <int kShift, int kTaps, typename T, int... kColumns>
+constexpr void set_filter_grad_lines(Kernels<T>* kernels, std::integer_sequence<int, kColumns...>) {
+  ((kernels->dwconv_filter_grad_lines[kShift - 1][kTaps - 1][kColumns] =
+        dwconv_filter_grad_lines<kShift, kTaps, kColumns + 1, AccumulatorOf<T>>),
+   ...);
+}
+
+template <int kShift, typename T, int... kTaps>
+constexpr void set_filter_grad_lines_of(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
+  (set_filter_grad_lines<kShift, kTaps + 1>(
+       kernels, std::make_integer_sequence<int, kFilterGradLineColumns[kTaps]>{}),
+   ...);
+}
+
 template <int kShift, typename T, int... kTaps>
 constexpr void set_filter_grads(Kernels<T>* kernels, std::integer_sequence<int, kTaps...>) {
   ((kernels->dwconv_filter_grad[kShift - 1][kTaps - 1] = dwconv_filter_grad<kShift, kTaps, T>),
@@ -84,6 +99,9 @@ constexpr Kernels<T> kernels() {
   set_lines<false, 2>(&made, kApartLineTaps);
   set_lines<true, 1>(&made, kLineTaps);
   set_lines<true, 2>(&made, kApartLineTaps);
+  set_filter_grad_lines_of<1>(&made, kLineTaps);
+  set_filter_grad_lines_of<2>(&made, kApartLineTaps);
+  made.fold_lines = fold_lines<Acc>;
   constexpr auto kColumns = std::make_integer_sequence<int, kMostPackedColumns>{};
   set_packed<false>(&made, kColumns);
   set_packed<true>(&made, kColumns);
@@ -111,6 +129,9 @@ extern const Dispatch TF_DWBP_CONCAT(kDispatch_, TF_DWBP_ISA) = {
     kFilterGradColumns,
     {kFilterGradRows[0], kFilterGradRows[1], kFilterGradRows[2], kFilterGradRows[3],
      kFilterGradRows[4], kFilterGradRows[5], kFilterGradRows[6]},
+    {kFilterGradLineColumns[0], kFilterGradLineColumns[1], kFilterGradLineColumns[2],
+     kFilterGradLineColumns[3], kFilterGradLineColumns[4], kFilterGradLineColumns[5],
+     kFilterGradLineColumns[6]},
     TF_DWBP_DTYPES(TF_DWBP_KERNELS)};
 #undef TF_DWBP_KERNELS
 

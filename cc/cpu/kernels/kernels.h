@@ -27,6 +27,11 @@ struct Kernels {
   void (*dwconv_direct_pairs[kMostDirectTaps][kMostDirectPairs])(const DirectJob<T>&);
   // For lines of several channels and of one, shifts of 1 and 2, and 1, 2, ... vertical taps.
   void (*dwconv_lines[2][kMostLineShift][kMostLineTaps[0]])(const LinesJob<AccumulatorOf<T>>&);
+  // For shifts of 1 and 2, 1, 2, ... vertical taps, and 1, 2, ... horizontal ones, as many as
+  // Dispatch::filter_grad_line_columns has.
+  void (*dwconv_filter_grad_lines[kMostLineShift][kMostLineTaps[0]][kMostLineColumns])(
+      const FilterGradLinesJob<AccumulatorOf<T>>&);
+  void (*fold_lines)(const FoldLinesJob<AccumulatorOf<T>>&);
   void (*widen)(const LineRows<T, AccumulatorOf<T>>&);
   void (*spread_in)(const SpreadJob<T, AccumulatorOf<T>>&);
   void (*spread_out)(const SpreadJob<AccumulatorOf<T>, T>&);
@@ -42,6 +47,8 @@ struct Dispatch {
   int direct_pairs;                       // of columns of a tile at most
   int filter_grad_columns;                // of a wide FilterGradTile
   int filter_grad_rows[kMostDirectTaps];  // vertical taps at most, for 1, 2, ... horizontal ones
+  int filter_grad_line_columns[kMostLineTaps[0]];  // horizontal taps at most, for 1, 2, ...
+                                                   // vertical
 
 #define TF_DWBP_KERNELS_OF(kind, T, name) \
   Kernels<T> kind;                        \

@@ -20,6 +20,8 @@ constexpr const char* kNames[kPaths] = {
     "packed",
     "packed, row-wise",
     "packed, shared vectors",
+    "filter lines",
+    "filter lines, split",
     "filter direct",
     "filter direct, prefetch",
     "filter packed",

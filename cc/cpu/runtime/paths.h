@@ -19,7 +19,9 @@ enum class Path {
   kPacked,             // forward, input gradient: from packed tiles, ...
   kPackedRowWise,      // ... row by row, since a tile would be too large
   kPackedShared,       // ... images share vectors
-  kFilterDirect,       // filter gradient: straight from the operands
+  kFilterLines,        // filter gradient: rows as they lie in memory, ...
+  kFilterLinesSplit,   // ... split into strands
+  kFilterDirect,       // straight from the operands
   kFilterPrefetch,     // ... asking for the next rows
   kFilterPacked,       // from packed tiles
   kFilterTapwise,      // from packed tiles of one tap, since all taps' would be too large
