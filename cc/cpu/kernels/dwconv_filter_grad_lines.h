@@ -5,12 +5,6 @@
 //       for k in the horizontal taps:
 //         if the lane's column gathers from inside through tap k:
 //           sums[i][k][lane of v % period] += out_backprop[row][lane] * source[e][lane, k]
-//
-// and, now and then, with a lane's sums for each channel,
-//
-//   for tap in the filter's:
-//     sum = the sum of sums[tap][lane] over the channel's lanes
-//     filter[tap] += sum, and what rounding took from that is kept beside it
 #pragma once
 
 #include "cc/cpu/kernels/dwconv_filter_grad.h"
@@ -181,6 +175,11 @@ inline Acc sum_of_lanes(const Acc* lanes) {
   return sums[0][0];
 }
 
+// The scalar loop for one channel is
+//
+//   for tap in the filter's:
+//     sum = the sum of sums[tap][lane] over the channel's lanes
+//     filter[tap] += sum, and what rounding took from that is kept beside it
 template <typename Acc>
 void fold_lines(const FoldLinesJob<Acc>& job) {
   constexpr int kLanes = Lanes<Acc>::kCount;
