@@ -34,8 +34,6 @@ def ints(name, values, expected="a list of ints", most=_MOST):
     Raises:
       ValueError: when it is nothing of these, or when anything in it is no integer.
     """
-    if _are_four_sizes(values, most):
-        return values
     # A list of Python's ints: the loop costs least there. It has no `else`, since AutoGraph knows
     # none and would warn.
     plain = type(values) is list and len(values) <= _MOST_INTS
@@ -55,13 +53,8 @@ def ints(name, values, expected="a list of ints", most=_MOST):
     return numbers
 
 
-def _are_four_sizes(values, most):
-    """Whether it is what nearly all calls have: a list of four of Python's ints, none negative.
-
-    Args:
-      values: anything.
-      most: how large each may be: one below a power of two.
-    """
+def _are_four_sizes(values):
+    """Whether it is what nearly all calls have: a list of four of Python's ints, none negative."""
     if type(values) is not list or len(values) != 4:
         return False
     first, second, third, fourth = values
@@ -70,7 +63,8 @@ def _are_four_sizes(values, most):
         and type(second) is int
         and type(third) is int
         and type(fourth) is int
-        and 0 <= first | second | third | fourth <= most
+        # No larger than _MOST, one below a power of two.
+        and 0 <= first | second | third | fourth <= _MOST
     )
 
 
@@ -183,7 +177,7 @@ def usual_attributes(padding, data_format, *strides_and_dilations):
     """
     strides, dilations = [*strides_and_dilations[:4]], [*strides_and_dilations[4:]]
     for numbers in (strides, dilations):
-        if not _are_four_sizes(numbers, _MOST):
+        if not _are_four_sizes(numbers):
             raise TypeError
     for string in (padding, data_format):
         if type(string) is not str or len(string) > _MOST_SHOWN:

@@ -122,6 +122,11 @@ struct Gathering {
   Gather height;
   Gather width;
 
+  // Products of an element of the result on average, borders aside.
+  double average_products() const {
+    return height.average_taps() * width.average_taps() * static_cast<double>(multiplier);
+  }
+
   constexpr int64_t source_channels() const { return channels / repeat * multiplier; }
   constexpr int64_t result_elements() const {
     return batch * channels * height.result() * width.result();

@@ -1,25 +1,13 @@
 #include "cc/cpu/cost.h"
 
 #include "cc/conv/math.h"
+#include "cc/cpu/far.h"
 #include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 
 using conv::ceil_div;
 using conv::Problem;
-
-namespace {
-
-double moved_bytes(const conv::Geometry& g, int64_t element_bytes) {
-  return (static_cast<double>(g.input_elements()) + static_cast<double>(g.output_elements())) *
-         static_cast<double>(element_bytes);
-}
-
-}  // namespace
-
-bool come_from_far(const conv::Geometry& g, int64_t element_bytes) {
-  return moved_bytes(g, element_bytes) >= kFarBytes;
-}
 
 double cycles_of(const Problem& problem, double vectors, double products) {
   const int64_t element_bytes = bytes_of(problem.dtype);
@@ -31,10 +19,9 @@ double cycles_of(const Problem& problem, double vectors, double products) {
 }
 
 double cycles_of(const Problem& problem, const conv::Gathering& g, const ChannelBlocks& blocks) {
-  const double products = g.height.average_taps() * g.width.average_taps() * g.multiplier;
   const double vectors = static_cast<double>(g.height.result()) * g.width.result() * blocks.count *
                          ceil_div(g.batch, blocks.images);
-  return cycles_of(problem, vectors, products);
+  return cycles_of(problem, vectors, g.average_products());
 }
 
 double cycles_of(const Problem& problem, const FilterGradPlan& plan) {

@@ -10,10 +10,6 @@
 
 namespace tf_dwbp::cpu {
 
-// Whether tensors of such sizes come from far away, and not from a core's own cache, wherever the
-// last op has left them.
-bool come_from_far(const conv::Geometry& geometry, int64_t element_bytes);
-
 // Cycles of a whole call: of its arithmetic, and of what it reads and writes if that comes from far
 // away. Less than that is likely to be in the cache, and waking a second thread too early was seen
 // to cost more than waking it too late.

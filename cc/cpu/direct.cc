@@ -9,6 +9,7 @@
 #include "cc/conv/math.h"
 #include "cc/cpu/cost.h"
 #include "cc/cpu/direct_tiles.h"
+#include "cc/cpu/far.h"
 #include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/runtime/denormals.h"

@@ -72,8 +72,8 @@ struct Cut {
   }
 
   double cycles(const conv::Problem& problem) const {
-    const double products = g.height.average_taps() * g.width.average_taps() * g.multiplier;
-    return cycles_of(problem, static_cast<double>(g.batch) * to.image / kPacket<Acc>, products);
+    return cycles_of(problem, static_cast<double>(g.batch) * to.image / kPacket<Acc>,
+                     g.average_products());
   }
 
   bool filter_grad;

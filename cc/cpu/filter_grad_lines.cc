@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cc/cpu/cost.h"
+#include "cc/cpu/far.h"
 #include "cc/cpu/filter_grad.h"
 #include "cc/cpu/filter_grad_lines_plan.h"
 #include "cc/cpu/filter_grad_lines_worker.h"

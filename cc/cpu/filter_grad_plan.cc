@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cc/conv/math.h"
-#include "cc/cpu/cost.h"
+#include "cc/cpu/far.h"
 
 namespace tf_dwbp::cpu {
 namespace {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cc/cpu/cost.h"
+#include "cc/cpu/far.h"
 #include "cc/cpu/lines_worker.h"
 #include "cc/cpu/run_items.h"
 #include "cc/cpu/runtime/paths.h"
@@ -179,9 +180,10 @@ std::string lines_declines(const Problem& problem) {
     return std::to_string(plan.steps) + " steps for a block of rows are more than " +
            std::to_string(kMostLineSteps);
   }
-  const int64_t moved = (g.source_elements() + g.result_elements()) * bytes_of(problem.dtype);
+  const double moved = moved_bytes(problem.geometry, bytes_of(problem.dtype));
   if (plane && !narrow && elements >= kLongLine && moved >= kMostLinesBytes) {
-    return "planes of long rows come from memory: " + std::to_string(moved) + " bytes";
+    return "planes of long rows come from memory: " + std::to_string(static_cast<int64_t>(moved)) +
+           " bytes";
   }
   return "";
 }

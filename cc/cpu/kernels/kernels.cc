@@ -105,7 +105,7 @@ constexpr Kernels<T> kernels() {
   constexpr auto kColumns = std::make_integer_sequence<int, kMostPackedColumns>{};
   set_packed<false>(&made, kColumns);
   set_packed<true>(&made, kColumns);
-  set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 7>{});
+  set_directs<1>(&made, std::integer_sequence<int, 1, 2, 3, 5, 7>{});
   set_directs<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
   constexpr auto kPairs = std::make_integer_sequence<int, kDirectPairs>{};
   set_pairs<3>(&made, kPairs);
