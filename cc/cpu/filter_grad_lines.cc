@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "cc/cpu/cost.h"
-#include "cc/cpu/far.h"
 #include "cc/cpu/filter_grad.h"
 #include "cc/cpu/filter_grad_lines_plan.h"
 #include "cc/cpu/filter_grad_lines_worker.h"
@@ -45,7 +44,7 @@ class FilterGradLines : public Plan {
          {g_.layout, g_.source_channels(), g_.height.source(), g_.width.source()}},
         {static_cast<const T*>(tensors.b),
          {g_.layout, g_.channels, g_.height.result(), g_.width.result()}},
-        come_from_far(problem.geometry, bytes_of(problem.dtype)),
+        lines_prefetch(problem, plan_.lines),
         sums_.in(tensors.workspace)};
     std::fill_n(call.sums, sums_.count, Acc{0});
     const double cycles = cycles_of(problem, g_, ChannelBlocks(g_, lanes<T>()));

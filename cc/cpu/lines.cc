@@ -74,7 +74,7 @@ class Lines : public Plan {
         {g_.layout, g_.channels, g_.height.result(), g_.width.result()},
         filter,
         epilogue_.empty() ? nullptr : &epilogue,
-        come_from_far(problem.geometry, bytes_of(problem.dtype))};
+        lines_prefetch(problem, plan_)};
     run_items<LinesWorker<T>>(*this, plan_.items(), cycles_of(problem, g_, blocks_), parallel, call,
                               scratch_, worker_parts_, tensors.workspace);
   }

@@ -7,6 +7,8 @@
 #include <type_traits>
 
 #include "cc/conv/gather.h"
+#include "cc/conv/problem.h"
+#include "cc/cpu/far.h"
 #include "cc/cpu/lines_bands.h"
 #include "cc/cpu/lines_plan.h"
 #include "cc/cpu/runtime/dispatch.h"
@@ -22,6 +24,12 @@ struct LineTensor {
   const T* first;
   TensorStrides strides;
 };
+
+// Whether to ask for what comes next. Rows of several channels are so long that the processor
+// foresees them: asking costs more than it gains.
+inline bool lines_prefetch(const conv::Problem& problem, const LinesPlan& plan) {
+  return plan.plane && come_from_far(problem.geometry, bytes_of(problem.dtype));
+}
 
 // Asks for what follows rows that are worked on now, which begin here and have so many bytes.
 inline void prefetch_after_rows(const void* rows, int64_t bytes) {

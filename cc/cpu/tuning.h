@@ -59,8 +59,9 @@ constexpr int64_t kLongLine = 40;
 constexpr int64_t kMostLinesBytes = 32 << 20;
 // Channels of pixels that are split or joined, with a stride of 2, faster than they are packed.
 constexpr int64_t kMostLineChannelsApart = 4;
-// Bytes beyond a band's first rows that are prefetched, of the result too, where tensors come from
-// far away: rows are taken side by side, which the processor does not foresee.
+// Bytes beyond a band's first rows that are prefetched, of the result too, where planes come from
+// far away: short rows are taken side by side, which the processor does not foresee. A fifth to a
+// half faster from memory, a tenth slower from a cache.
 constexpr int64_t kLinesAheadBytes = 4096;
 // Bytes. The ring of rows stays in L2.
 constexpr int64_t kLinesBytes = 256 << 10;
