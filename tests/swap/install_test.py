@@ -1,6 +1,8 @@
 """`install` and `uninstall`: from any thread, and nothing is left."""
 
 import sys
+import unittest.mock
+import warnings
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from swap_cases import (
     names_of,
 )
 from tf_dwbp import swap
+from tf_dwbp.swap import grouped
 
 
 class InstallTest(SwapTestCase):
@@ -89,6 +92,18 @@ class InstallTest(SwapTestCase):
         kernel = tf.reshape(FILTER, [3, 3, 1, 6])
         self.assertAllClose(keras_nn.conv(IMAGE, kernel), original(IMAGE, kernel))
         keras_nn.conv = original
+
+    def test_a_keras_that_has_its_convolutions_elsewhere(self):
+        with (
+            unittest.mock.patch.object(grouped, "BACKENDS", ["keras.nowhere"]),
+            self.assertWarnsRegex(UserWarning, "keras.* those with groups are left to stock"),
+        ):
+            swap.install()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            swap.uninstall()
+            with swap.installed():
+                pass
 
     def test_threads(self):
         stocks = all_three()

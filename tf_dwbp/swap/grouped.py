@@ -8,6 +8,7 @@ then swapped like any other.
 
 import functools
 import sys
+import warnings
 
 import tensorflow as tf
 
@@ -81,14 +82,27 @@ def _layer_class(module):
     return getattr(module, "Conv", None)
 
 
+def _warn_unless_known(backend):
+    """Says that a Keras to come has `conv` elsewhere; into its package nothing is put."""
+    if plug_in.selected() and not any(name in sys.modules for name in BACKENDS):
+        warnings.warn(
+            f"{backend.__name__} has its convolutions where tf_dwbp does not look for them: those "
+            "with groups are left to stock",
+            stacklevel=2,
+        )
+
+
 _LEGACY = "layers.convolutional.base_conv"
 
-# The module that has `conv` of Keras's TensorFlow backend: from Keras 3.16 on, and before.
-BACKENDS = ("keras.src.backend.tensorflow.ops.nn", "keras.src.backend.tensorflow.nn")
+# The module that has `conv` of Keras's TensorFlow backend: from Keras 3.16 on, and before. Each is
+# imported with the package `_BACKEND`.
+_BACKEND = "keras.src.backend.tensorflow"
+BACKENDS = (f"{_BACKEND}.ops.nn", f"{_BACKEND}.nn")
 
 _stand_ins = StandIns(
     {
-        **{backend: Place(_itself, "conv", _keras_stand_in) for backend in BACKENDS},
+        **{module: Place(_itself, "conv", _keras_stand_in) for module in BACKENDS},
+        _BACKEND: Place(_warn_unless_known, "conv", _keras_stand_in),
         **{
             f"{package}.{_LEGACY}": Place(
                 _layer_class, "_jit_compiled_convolution_op", _legacy_stand_in
