@@ -37,7 +37,13 @@ from build_support import native
 from build_support.mutation_bench import DIRECTORY, Bench, Mutant, Original
 
 # Besides all of cc/conv: what cc/cpu does, but for what is compiled for each instruction set.
-_PLANNERS = ["cc/cpu/*.cc", "cc/cpu/*_worker.h", "cc/cpu/workspace.h", "cc/cpu/runtime/*.cc"]
+_PLANNERS = [
+    "cc/cpu/*.cc",
+    "cc/cpu/*_worker.h",
+    "cc/cpu/lines_*.h",
+    "cc/cpu/workspace.h",
+    "cc/cpu/runtime/*.cc",
+]
 _RULES = ["universal.rules", "c_like.rules", "cpp.rules"]
 # What is no code, or is the compiler's business alone.
 _NO_CODE = re.compile(r"^\s*(//|#|namespace\b|using\b|}\s*(//.*)?$|template\b.*;|$)|static_assert")

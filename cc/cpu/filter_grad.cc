@@ -4,6 +4,7 @@
 #include "cc/cpu/filter_grad_plan.h"
 #include "cc/cpu/filter_grad_worker.h"
 #include "cc/cpu/run_items.h"
+#include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tensor_strides.h"

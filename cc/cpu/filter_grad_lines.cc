@@ -2,16 +2,23 @@
 // not fill a vector.
 
 #include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
 
 #include "cc/cpu/cost.h"
 #include "cc/cpu/filter_grad.h"
 #include "cc/cpu/filter_grad_lines_plan.h"
 #include "cc/cpu/filter_grad_lines_worker.h"
 #include "cc/cpu/lines.h"
+#include "cc/cpu/lines_source.h"
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/run_items.h"
+#include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/runtime/paths.h"
+#include "cc/cpu/tuning.h"
+#include "cc/cpu/workspace.h"
 
 namespace tf_dwbp::cpu {
 namespace {
@@ -30,7 +37,7 @@ class FilterGradLines : public Plan {
         plan_(g_, lanes<T>(), sizeof(Acc), workers),
         scratch_(plan_, &worker_layout_),
         sums_(layout_.add<Acc>(plan_.parts() * plan_.part_stride)),
-        worker_parts_(worker_layout_, workers, &layout_) {
+        worker_parts_(worker_layout_, std::min(workers, plan_.items()), &layout_) {
     workspace_bytes = layout_.bytes();
   }
 
@@ -59,11 +66,11 @@ class FilterGradLines : public Plan {
 
   std::string describe() const override {
     return "lines of " + std::to_string(plan_.lines.phases[0].elements) + " elements, sums of " +
-           std::to_string(plan_.period) + " lanes; bands of " +
+           std::to_string(plan_.sum_lanes) + " lanes; bands of " +
            std::to_string(plan_.lines.band_rows) + " rows x " +
            std::to_string(plan_.column_blocks) + " blocks of columns; " +
            std::to_string(plan_.items()) + " items: " + std::to_string(plan_.image_parts) +
-           " parts of the images x " + std::to_string(plan_.lines.row_blocks) + " of rows x " +
+           " parts of the images x " + std::to_string(plan_.row_parts) + " of rows x " +
            std::to_string(plan_.chunks) + " chunks of channels";
   }
 
@@ -98,7 +105,14 @@ class FilterGradLines : public Plan {
 
 }  // namespace
 
-std::string filter_grad_lines_declines(const Problem& problem) { return lines_declines(problem); }
+std::string filter_grad_lines_declines(const Problem& problem) {
+  std::string none = lines_declines(problem);
+  if (!none.empty()) return none;
+  const int64_t bytes =
+      FilterGradLinesPlan::sum_bytes(gathering_of(problem), accumulator_bytes_of(problem.dtype));
+  if (bytes <= kMostLinesSumBytes) return "";
+  return "sums of " + std::to_string(bytes) + " bytes are too large for a cache";
+}
 
 PlanPointer plan_filter_grad_lines(const Problem& problem, int64_t workers) {
   return with_dtype(problem.dtype, [&](auto t) -> PlanPointer {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cc/cpu/filter_grad_plan.h"
 #include "cc/cpu/kernels/jobs.h"
 #include "cc/cpu/tuning.h"
 
@@ -12,37 +13,49 @@ namespace {
 using conv::ceil_div;
 using conv::Gathering;
 
-// Parts of the work: as many as there may be sums for, of so many elements of out_backprop at
-// least.
-int64_t parts_wanted(const Gathering& g, int64_t accumulator_bytes) {
-  const int64_t filter = g.height.taps() * g.width.taps() * g.channels;
-  const int64_t wanted =
-      std::clamp<int64_t>(g.result_elements() / kElementsOfLinesPart, 1, kMostParts);
-  return std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes * filter), 1, wanted);
+int64_t filter_elements_of(const Gathering& g) {
+  return g.height.taps() * g.width.taps() * g.channels;
+}
+
+// Whole pixels that fill the widest vectors.
+int64_t sum_lanes_of(int64_t channels, int64_t accumulator_bytes) {
+  return std::lcm(channels, kWidestVectorBytes / accumulator_bytes);
 }
 
 }  // namespace
 
+int64_t FilterGradLinesPlan::sum_bytes(const Gathering& g, int64_t accumulator_bytes) {
+  const int64_t channels = g.layout == conv::Layout::kNCHW ? 1 : g.channels;
+  return conv::product_or_most({g.height.taps(), g.width.taps(),
+                                sum_lanes_of(channels, accumulator_bytes), accumulator_bytes});
+}
+
 FilterGradLinesPlan::FilterGradLinesPlan(const Gathering& g, int64_t lanes,
                                          int64_t accumulator_bytes, int64_t workers)
-    : lines(g, lanes, accumulator_bytes, parts_wanted(g, accumulator_bytes)),
+    : FilterGradLinesPlan(g, lanes, accumulator_bytes, workers,
+                          parts_of(g.result_elements() / kElementsOfLinesPart,
+                                   filter_elements_of(g), accumulator_bytes)) {}
+
+FilterGradLinesPlan::FilterGradLinesPlan(const Gathering& g, int64_t lanes,
+                                         int64_t accumulator_bytes, int64_t workers,
+                                         int64_t wanted_parts)
+    : lines(g, lanes, accumulator_bytes, wanted_parts),
       groups(lines.plane ? g.channels : 1),
       group(lines.channels),
-      filter_elements(g.height.taps() * g.width.taps() * g.channels) {
-  const int64_t widest = kWidestVectorBytes / accumulator_bytes;
-  period = group / std::gcd(group, widest) * widest;
-  periods_ = ceil_div(g.width.result() * group, period);
-  column_blocks = ceil_div(periods_ * kLinesOfTile, kVisitTerms);
+      sum_lanes(sum_lanes_of(group, accumulator_bytes)),
+      filter_elements(filter_elements_of(g)),
+      line_sums_(ceil_div(g.width.result() * group, sum_lanes)) {
+  column_blocks = ceil_div(line_sums_ * kLinesOfTile, kVisitTerms);
 
-  image_parts = std::clamp<int64_t>(
-      parts_wanted(g, accumulator_bytes) / (groups * lines.row_blocks), 1, g.batch);
-  sum_row_stride = g.width.taps() * period;
+  row_parts = std::min(lines.row_blocks, wanted_parts);
+  image_parts = std::clamp<int64_t>(wanted_parts / row_parts / groups, 1, g.batch);
+  sum_row_stride = g.width.taps() * sum_lanes;
   sum_group_stride = g.height.taps() * sum_row_stride;
   part_stride = 2 * ceil_div(filter_elements, lanes) * lanes;
   out_stride = lines.sum_phase_stride;
 
   chunks = std::clamp<int64_t>(items_wanted(workers) / parts(), 1, groups);
-  const int64_t held = kLinesSumBytes / (sum_group_stride * accumulator_bytes);
+  const int64_t held = kLinesSumBytes / sum_bytes(g, accumulator_bytes);
   chunks = std::max(chunks, ceil_div(groups, std::max<int64_t>(1, held)));
   most_groups = ceil_div(groups, chunks);
 }

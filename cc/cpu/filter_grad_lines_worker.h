@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "cc/conv/math.h"
 #include "cc/cpu/filter_grad_lines_plan.h"
@@ -56,7 +57,7 @@ class ListFilterGradLineSteps {
       step->job.gather = make_line_gather<Acc>(g, plan.lines, plan.lines.phases[0], some, rows, 0,
                                                in_place_, call_.source.strides);
       step->job.sum_row_stride = plan.sum_row_stride;
-      step->job.sum_column_stride = plan.period;
+      step->job.sum_column_stride = plan.sum_lanes;
       if (some.count > 0) {
         step->kernels = kernels<T>().dwconv_filter_grad_lines[g.height.shift() - 1][some.count - 1];
         // All horizontal taps, as many at a time as there are registers for.
@@ -132,16 +133,19 @@ class FilterGradLinesWorker {
   void run(int64_t item) {
     const int64_t chunk = item % plan_.chunks;
     const int64_t part = item / plan_.chunks;
-    const int64_t row_block = part % plan_.lines.row_blocks;
-    const int64_t images = part / plan_.lines.row_blocks;
+    const int64_t rows = part % plan_.row_parts;
+    const int64_t images = part / plan_.row_parts;
     part_sums_ = call_.sums + part * plan_.part_stride;
     first_group_ = conv::begin_of_part(plan_.groups, plan_.chunks, chunk);
     const int64_t groups =
         conv::begin_of_part(plan_.groups, plan_.chunks, chunk + 1) - first_group_;
+    const int64_t first = conv::begin_of_part(g_.batch, plan_.image_parts, images);
     const int64_t end = conv::begin_of_part(g_.batch, plan_.image_parts, images + 1);
-    for (int64_t image = conv::begin_of_part(g_.batch, plan_.image_parts, images); image < end;
-         ++image) {
-      for (int64_t group = 0; group < groups; ++group) sum_plane(image, group, row_block);
+    const int64_t row_blocks = plan_.lines.row_blocks;
+    for (int64_t row_block = conv::begin_of_part(row_blocks, plan_.row_parts, rows);
+         row_block < conv::begin_of_part(row_blocks, plan_.row_parts, rows + 1); ++row_block) {
+      for (int64_t image = first; image < end; ++image)
+        for (int64_t group = 0; group < groups; ++group) sum_plane(image, group, row_block);
     }
     for (int64_t group = 0; group < groups; ++group) fold(group);
   }
@@ -159,7 +163,7 @@ class FilterGradLinesWorker {
     const LineBands<Step>& bands = in_place ? in_place_ : in_ring_;
     const TensorStrides& out_strides = call_.out.strides;
     const int64_t out = image * out_strides.image + channel * out_strides.channel;
-    const int64_t period = plan_.period / lanes_;
+    const int64_t sum_vectors = plan_.sum_lanes / lanes_;
     Step* step = bands.steps();
     for (const LineBand& band : bands) {
       if (!in_place) source_.pack(source, band);
@@ -171,16 +175,16 @@ class FilterGradLinesWorker {
       const Rows rows = out_rows(out + band.first * out_strides.row, band.rows);
       Step* const band_end = bands.steps() + band.step_end;
       for (int64_t block = 0; block < plan_.column_blocks; ++block) {
-        const int64_t first = plan_.first_period(block), last = plan_.first_period(block + 1);
+        const int64_t first = plan_.first_of(block), last = plan_.first_of(block + 1);
         count_terms(group, band.rows * (last - first));
         for (Step* each = step; each < band_end; ++each) {
           FilterGradLinesJob<Acc>& job = each->job;
           job.gather.source = in_place ? source_.in_place(source) : source_.ring();
           job.out = rows.first;
           job.out_row_stride = rows.stride;
-          job.period = period;
-          job.begin = first * period;
-          job.end = std::min(last * period, job.gather.vectors);
+          job.sum_vectors = sum_vectors;
+          job.begin = first * sum_vectors;
+          job.end = std::min(last * sum_vectors, job.gather.vectors);
           job.sums = sums_ + group * plan_.sum_group_stride + each->sums;
           run_sets(each);
         }
@@ -231,7 +235,7 @@ class FilterGradLinesWorker {
     const int64_t taps = g_.height.taps() * g_.width.taps();
     terms_[group] = 0;
     kernels<T>().fold_lines(
-        {sums_ + group * plan_.sum_group_stride, taps, plan_.period, plan_.group, part_sums_,
+        {sums_ + group * plan_.sum_group_stride, taps, plan_.sum_lanes, plan_.group, part_sums_,
          (taps - 1) * g_.channels + (first_group_ + group) * plan_.group, -g_.channels});
   }
 

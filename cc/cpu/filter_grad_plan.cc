@@ -105,10 +105,9 @@ FilterGradPlan::FilterGradPlan(Mode mode, const Geometry& g, const Dispatch& ker
   for (const TapSet& set : horizontal) most = std::max(most, set.count);
   vertical = even_sets(g.height.filter, kernels.filter_grad_rows[most - 1]);
 
-  parts = std::clamp<int64_t>(g.batch * g.height.out * g.width.out / kTermsOfPart, 1, kMostParts);
-  parts = std::min(parts, few_channels ? g.batch : ceil_div(rows, visit_rows));
-  parts =
-      std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes * g.filter_elements()), 1, parts);
+  parts = std::min<int64_t>(g.batch * g.height.out * g.width.out / kTermsOfPart,
+                            few_channels ? g.batch : ceil_div(rows, visit_rows));
+  parts = parts_of(parts, g.filter_elements(), accumulator_bytes);
   // As many for each thread: most machines have a power of two.
   while ((parts & (parts - 1)) != 0) parts &= parts - 1;
 

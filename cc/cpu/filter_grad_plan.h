@@ -14,6 +14,13 @@
 
 namespace tf_dwbp::cpu {
 
+// Parts of the work, each with sums of the whole filter (and what rounding took): as many as wanted
+// if they are few enough.
+inline int64_t parts_of(int64_t wanted, int64_t filter_elements, int64_t accumulator_bytes) {
+  return std::clamp<int64_t>(kPartsBytes / (2 * accumulator_bytes) / filter_elements, 1,
+                             std::clamp<int64_t>(wanted, 1, kMostParts));
+}
+
 // The rows of out_backprop, of all images, are taken a few at a time. Such a *visit* has at most
 // kVisitTerms positions: so long a sum is kept without compensation. Visits are cut into parts,
 // which may be different threads', as chunks of channels are. What a sum is, and in which order,

@@ -6,7 +6,9 @@
 #include "cc/cpu/cost.h"
 #include "cc/cpu/far.h"
 #include "cc/cpu/lines_worker.h"
+#include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/run_items.h"
+#include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tuning.h"
 #include "cc/cpu/zeros.h"
@@ -182,8 +184,8 @@ std::string lines_declines(const Problem& problem) {
   }
   const double moved = moved_bytes(problem.geometry, bytes_of(problem.dtype));
   if (plane && !narrow && elements >= kLongLine && moved >= kMostLinesBytes) {
-    return "planes of long rows come from memory: " + std::to_string(static_cast<int64_t>(moved)) +
-           " bytes";
+    return "planes of long rows come from memory: both tensors have " +
+           std::to_string(kMostLinesBytes) + " bytes or more";
   }
   return "";
 }

@@ -1,5 +1,6 @@
-// The forward op and the input gradient on rows as they lie in memory, whatever their channels: for
-// NCHW, and for NHWC with channels that do not fill a vector.
+// The forward op and the input gradient (and, in filter_grad.h, the filter gradient) on rows as
+// they lie in memory, whatever their channels: for NCHW, and for NHWC with channels that do not
+// fill a vector.
 #pragma once
 
 #include <string>

@@ -103,6 +103,8 @@ LineGather<Acc> make_line_gather(const conv::Gathering& g, const LinesPlan& plan
   LineGather<Acc> gather{};
   const int64_t needed = taps.count == 0 ? 0 : (rows - 1) * g.height.shift() + taps.count;
   for (int64_t e = 0; e < needed; ++e) {
+    // With fewer taps than the shift, some rows in between meet none.
+    if (e % g.height.shift() >= taps.count) continue;
     const int64_t row = taps.source + (e - (taps.count - 1)) * g.height.source_step();
     if (row < 0 || row >= g.height.source()) continue;
     gather.present |= uint32_t{1} << e;

@@ -14,11 +14,10 @@
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/tensor_strides.h"
 #include "cc/cpu/tuning.h"
-#include "cc/cpu/workspace.h"
 
 namespace tf_dwbp::cpu {
 
-// The source of a call.
+// A tensor of a call.
 template <typename T>
 struct LineTensor {
   const T* first;
@@ -31,13 +30,13 @@ inline bool lines_prefetch(const conv::Problem& problem, const LinesPlan& plan) 
   return plan.plane && come_from_far(problem.geometry, bytes_of(problem.dtype));
 }
 
-// Asks for what follows rows that are worked on now, which begin here and have so many bytes.
+// Asks for as many bytes as rows have that are worked on now and begin here, kLinesAheadBytes on.
 inline void prefetch_after_rows(const void* rows, int64_t bytes) {
   const char* from = static_cast<const char*>(rows) + kLinesAheadBytes;
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
 }
 
-// A worker's view of it.
+// The source of a call, as a worker reads it.
 template <typename T>
 class LineSource {
   using Acc = AccumulatorOf<T>;

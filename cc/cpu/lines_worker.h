@@ -9,7 +9,6 @@
 #include "cc/cpu/lines_plan.h"
 #include "cc/cpu/lines_source.h"
 #include "cc/cpu/lines_steps.h"
-#include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/workspace.h"

@@ -4,6 +4,7 @@
 #include "cc/cpu/packed_epilogue.h"
 #include "cc/cpu/packed_worker.h"
 #include "cc/cpu/run_items.h"
+#include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/zeros.h"
 

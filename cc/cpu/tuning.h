@@ -1,6 +1,6 @@
 // Each number that was tuned, with its unit and its reason. Measured on Intel Xeons and AMD EPYCs
-// (Zen 4) with AVX-512, two cores, 1 to 2 MB of L2 a core. None decides what a result is, but for
-// those that say so.
+// (Zen 4) with AVX-512, two cores, 1 to 2 MB of L2 a core. Those that differ between instruction
+// sets decide on no result; others may decide on the order of the filter gradient's sums.
 #pragma once
 
 #include <cstdint>
@@ -132,8 +132,7 @@ constexpr int kFilterGradColumns = 4;
 constexpr int kFilterGradRows[] = {7, 4, 3, 2, 2, 1, 1};
 constexpr int kFilterGradLineColumns[] = {3, 3, 3, 2, 2, 1, 1};
 #endif
-// Positions of out_backprop. So long a sum is kept without compensation. Decides on the order of
-// sums, as the next four and kFarBytes do, and so is the same for every instruction set.
+// Positions of out_backprop. So long a sum is kept without compensation.
 constexpr int64_t kVisitTerms = 256;
 // Bytes. A visit reads so many, or so many for each byte of a sum.
 constexpr int64_t kVisitBytes = 256 << 10;
@@ -153,11 +152,11 @@ constexpr int64_t kPartsBytes = 1 << 20;
 // Bytes. The packed tiles of an item stay in L2.
 constexpr int64_t kFilterGradPackedBytes = 192 << 10;
 
-// Lines. Elements of out_backprop that are worth sums of their own, at least. Decides on the order
-// of sums.
+// Lines. Elements of out_backprop that are worth sums of their own, at least.
 constexpr int64_t kElementsOfLinesPart = 4096;
-// Bytes. Sums of an item's groups of channels stay in L2.
+// Bytes. Sums of an item's groups of channels stay in L2; those of one group at the least.
 constexpr int64_t kLinesSumBytes = 64 << 10;
+constexpr int64_t kMostLinesSumBytes = 1 << 20;
 
 // On Eigen
 

@@ -1,6 +1,7 @@
 // A workspace and its parts. Sizes are counted, and pointers found, by the same object.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cc/conv/math.h"
@@ -25,12 +26,15 @@ class WorkspaceLayout {
   Part<E> add(int64_t count) {
     const Part<E> part{bytes_, count};
     constexpr int64_t kAlignment = 64;
-    bytes_ += conv::ceil_div(count * int64_t{sizeof(E)}, kAlignment) * kAlignment;
+    const int64_t bytes = std::min(kMostBytes, conv::product_or_most({count, sizeof(E)}));
+    bytes_ = std::min(kMostBytes, bytes_ + conv::ceil_div(bytes, kAlignment) * kAlignment);
     return part;
   }
   int64_t bytes() const { return bytes_; }
 
  private:
+  // No machine has as many.
+  static constexpr int64_t kMostBytes = int64_t{1} << 60;
   int64_t bytes_ = 0;
 };
 
@@ -41,7 +45,8 @@ struct WorkerParts {
 
   WorkerParts() = default;
   WorkerParts(const WorkspaceLayout& worker, int64_t workers, WorkspaceLayout* layout)
-      : all(layout->add<char>(worker.bytes() * workers)), bytes_of_worker(worker.bytes()) {}
+      : all(layout->add<char>(conv::product_or_most({worker.bytes(), workers}))),
+        bytes_of_worker(worker.bytes()) {}
 
   // The worker's own workspace.
   void* of(int64_t worker, void* workspace) const {

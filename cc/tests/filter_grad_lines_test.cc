@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "cc/cpu/filter_grad_lines_worker.h"
-#include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tuning.h"
 #include "cc/tests/compare.h"
 #include "cc/tests/planned.h"
@@ -107,6 +106,18 @@ TF_DWBP_TEST(filter_grad_lines_of_any_length) {
   compare_lines({Layout::kNCHW, 40, 16, 1, {40, 40, 3, 1, 2, 2}, {40, 40, 3, 1, 1, 1}});
 }
 
+// Strides of two with fewer taps than that: rows in between are met by none, nor read.
+TF_DWBP_TEST(filter_grad_lines_skip_rows) {
+  for (int64_t rows = 2; rows < 10; ++rows)
+    for (const int64_t after : {0, 1, 2}) {
+      const Axis height{2 * rows - after, rows, 1, 2, 1, 0};
+      for (const Layout layout : kLayouts) {
+        compare_lines({layout, 1, 1, 1, height, {40, 40, 3, 1, 1, 1}});
+        compare_lines({layout, 1, 1, 1, height, {41, 40, 2, 1, 1, 0}});
+      }
+    }
+}
+
 // What a plan lists, for sources in the ring and in place.
 void check_lists(const Geometry& g, int64_t workers) {
   using Acc = float;
@@ -127,14 +138,14 @@ void check_lists(const Geometry& g, int64_t workers) {
   // No thread and no instruction set decides on sums.
   for (const int64_t others : {4, 8, 16}) {
     const cpu::FilterGradLinesPlan other(gathering, others, sizeof(Acc), workers + 6);
-    check(other.parts() == plan.parts() && other.period == plan.period &&
+    check(other.parts() == plan.parts() && other.sum_lanes == plan.sum_lanes &&
               other.column_blocks == plan.column_blocks &&
               other.lines.band_rows == plan.lines.band_rows &&
               other.lines.row_blocks == plan.lines.row_blocks,
           text + "the same for all");
   }
-  check(plan.period % std::lcm<int64_t>(plan.group, 16) == 0, text + "whole pixels, whole vectors");
-  check(plan.parts() <= cpu::kMostParts * 2, text + "few parts");
+  check(plan.sum_lanes == std::lcm<int64_t>(plan.group, 16), text + "whole pixels, whole vectors");
+  check(plan.parts() <= cpu::kMostParts, text + "few parts");
 
   std::vector<cpu::LineBand> bands(plan.lines.bands);
   std::vector<Step> steps(plan.lines.steps);
@@ -152,8 +163,8 @@ void check_lists(const Geometry& g, int64_t workers) {
       int64_t at = 0;
       for (const cpu::LineBand& band : listed) {
         for (int64_t column = 0; column < plan.column_blocks; ++column) {
-          const int64_t periods = plan.first_period(column + 1) - plan.first_period(column);
-          few &= band.rows * periods <= cpu::kVisitTerms;
+          const int64_t terms = band.rows * (plan.first_of(column + 1) - plan.first_of(column));
+          few &= terms <= cpu::kVisitTerms;
         }
         for (; at < band.step_end; ++at) {
           const cpu::LineGather<Acc>& job = steps[at].job.gather;
@@ -161,7 +172,9 @@ void check_lists(const Geometry& g, int64_t workers) {
           for (int e = 0; e < cpu::kMostLineSources; ++e) {
             for (int64_t k = 0; (job.present >> e & 1) != 0 && k < job.tap_count; ++k) {
               const int64_t from = job.sources[e] + job.taps[k].source;
-              inside &= in_place || (from >= 0 && from + job.vectors * lanes <= plan.lines.ring);
+              const int64_t row = job.sources[e] / call.source.strides.row;
+              inside &= in_place ? row >= listed.source_begin() && row < listed.source_end()
+                                 : from >= 0 && from + job.vectors * lanes <= plan.lines.ring;
             }
           }
           // Taps of the step, as kernels are chosen by it.
@@ -194,6 +207,27 @@ TF_DWBP_TEST(filter_grad_lines_plans_hold_what_is_needed) {
             for (const int64_t workers : {1, 3}) {
               if (sampled()) check_lists({layout, 2, channels, multiplier, height, width}, workers);
             }
+}
+
+TF_DWBP_TEST(filter_grad_lines_plans_are_small) {
+  const auto plan_of = [](const Geometry& g, int64_t workers) {
+    return cpu::FilterGradLinesPlan(conv::Gathering::forward(g), 16, sizeof(float), workers);
+  };
+  const Axis axis{40, 40, 3, 1, 1, 1};
+  // Blocks of 256 rows that share their sums.
+  const cpu::FilterGradLinesPlan tall =
+      plan_of({Layout::kNHWC, 1, 12, 1, {160000, 160000, 3, 1, 1, 1}, {1, 1, 1, 1, 1, 0}}, 2);
+  check(tall.lines.row_blocks == 625 && tall.parts() == cpu::kMostParts, "a tall image");
+  // Sums of 256 channels are 144 KB.
+  check(plan_of({Layout::kNCHW, 8, 256, 1, axis, axis}, 1).chunks == 3, "chunks of channels");
+  const auto why = [](const Axis& height, int64_t width, int64_t channels) {
+    const Axis columns{60, 60, width, 1, 1, width / 2};
+    return lines().declines(
+        {Op::kFilterGrad, Dtype::kFloat, {Layout::kNHWC, 1, channels, 1, height, columns}});
+  };
+  check(why({60, 60, 31, 1, 1, 15}, 31, 15).empty(), "31x31");
+  check(contains(why({60, 60, 51, 1, 1, 25}, 51, 15), "sums of 2496960 bytes"), "51x51");
+  check(!why({60, 60, int64_t{1} << 40, 1, 1, 0}, 51, 15).empty(), "a filter beyond any memory");
 }
 
 TF_DWBP_TEST(filter_grad_lines_tell_what_they_are) {

@@ -309,6 +309,13 @@ TF_DWBP_TEST(parts_of_a_workspace_lie_beside_each_other) {
   for (int64_t i = 0; i < 3; ++i) {
     check(parts.of(i, memory.data()) == memory.data() + before + 128 * i, "a worker's own");
   }
+  // Beyond what 63 bits can count.
+  cpu::WorkspaceLayout huge;
+  for (int i = 0; i < 20; ++i) {
+    huge.add<double>(int64_t{1} << 61);
+    const cpu::WorkerParts all(huge, 1 << 20, &huge);
+    check(huge.bytes() == int64_t{1} << 60, "more than there is");
+  }
   const cpu::WorkerParts none;
   check(none.bytes_of_worker == 0 && none.all.count == 0, "no worker");
 }

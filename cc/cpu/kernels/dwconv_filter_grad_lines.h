@@ -4,13 +4,14 @@
 //     for e in the sources, ascending, for row in the rows, i in the vertical taps that link them:
 //       for k in the horizontal taps:
 //         if the lane's column gathers from inside through tap k:
-//           sums[i][k][lane of v % period] += out_backprop[row][lane] * source[e][lane, k]
+//           sums[i][k][lane of v % sum_vectors] += out_backprop[row][lane] * source[e][lane, k]
 #pragma once
 
 #include "cc/cpu/kernels/dwconv_filter_grad.h"
 #include "cc/cpu/kernels/jobs.h"
 #include "cc/cpu/kernels/masks.h"
 #include "cc/cpu/kernels/simd.h"
+#include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {
 namespace {
@@ -72,9 +73,8 @@ inline __attribute__((always_inline)) void add_rows(const FilterGradLinesJob<Acc
                                                     const LineVector<kColumns, Acc>& at,
                                                     V (&sums)[kTaps][kColumns]) {
   const unsigned reach = static_cast<unsigned>(job.gather.rows) * kShift;
-  // Rows inside the source follow each other.
-  const int end = 32 - __builtin_clz(job.gather.present);
-  for (int e = __builtin_ctz(job.gather.present); e < end; ++e) {
+  for (uint32_t present = job.gather.present; present != 0; present &= present - 1) {
+    const int e = __builtin_ctz(present);
     V held[kColumns];
 #pragma GCC unroll 8
     for (int k = 0; k < kColumns; ++k) {
@@ -110,7 +110,7 @@ void dwconv_filter_grad_lines(const FilterGradLinesJob<Acc>& job) {
   constexpr int kLanes = Lanes<Acc>::kCount;
   const LineGather<Acc>& gather = job.gather;
   if (gather.present == 0) return;
-  for (int64_t residue = 0; residue < job.period; ++residue) {
+  for (int64_t residue = 0; residue < job.sum_vectors; ++residue) {
     V sums[kTaps][kColumns];
     Acc* to[kColumns];
 #pragma GCC unroll 8
@@ -124,7 +124,7 @@ void dwconv_filter_grad_lines(const FilterGradLinesJob<Acc>& job) {
       for (int k = 0; k < kColumns; ++k) {
         sums[i][k] = Lanes<Acc>::load(to[k] + i * job.sum_row_stride);
       }
-    for (int64_t v = job.begin + residue; v < job.end; v += job.period) {
+    for (int64_t v = job.begin + residue; v < job.end; v += job.sum_vectors) {
       const bool whole = v >= gather.whole && v < gather.whole_end;
       const int64_t masked = v < gather.whole ? v : v - (gather.whole_end - gather.whole);
       LineVector<kColumns, Acc> at;
@@ -151,13 +151,13 @@ void dwconv_filter_grad_lines(const FilterGradLinesJob<Acc>& job) {
   }
 }
 
-// The sum of 64 bytes of lanes, the upper half being added to the lower one again and again, which
-// makes it the same for all instruction sets.
+// The sum of kWidestVectorBytes of lanes, the upper half being added to the lower one again and
+// again, which makes it the same for all instruction sets.
 template <typename Acc>
 inline Acc sum_of_lanes(const Acc* lanes) {
   using V = typename Lanes<Acc>::Vector;
   constexpr int kLanes = Lanes<Acc>::kCount;
-  constexpr int kVectors = 64 / kVectorBytes;
+  constexpr int kVectors = kWidestVectorBytes / kVectorBytes;
   V sums[kVectors];
 #pragma GCC unroll 4
   for (int i = 0; i < kVectors; ++i) sums[i] = Lanes<Acc>::load(lanes + i * kLanes);

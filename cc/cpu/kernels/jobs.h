@@ -274,17 +274,17 @@ constexpr int kMostLineColumns = 3;
 // Adds what these lines gather, times out_backprop, to sums of the filter's gradient: for one set
 // of vertical taps, and kMostLineColumns horizontal ones or fewer.
 //
-// Sums of a tap are `period` vectors: the lines' elements are added to each of their lanes in turn,
-// so that all that come to a lane are of one channel.
+// Sums of a tap are `sum_vectors` vectors: the lines' elements are added to each of their lanes in
+// turn, so that all that come to a lane are of one channel.
 template <typename Acc>
 struct FilterGradLinesJob {
   LineGather<Acc> gather;  // its result is out_backprop
   int64_t first_tap;       // of gather.taps
   const Acc* out;          // out_backprop, column 0 of the first row
   int64_t out_row_stride;
-  int64_t begin;  // vectors of the lines, from a multiple of `period` on
+  int64_t begin;  // vectors of the lines, from a multiple of `sum_vectors` on
   int64_t end;
-  int64_t period;
+  int64_t sum_vectors;
   Acc* sums;                  // of the first vertical tap
   int64_t sum_row_stride;     // from a vertical tap to the next
   int64_t sum_column_stride;  // from a horizontal tap to the next

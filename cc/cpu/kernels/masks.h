@@ -1,6 +1,8 @@
 // Multiply-adds in some lanes of a vector.
 #pragma once
 
+#include <type_traits>  // types alone
+
 #include "cc/cpu/kernels/simd.h"
 
 namespace tf_dwbp::cpu {
