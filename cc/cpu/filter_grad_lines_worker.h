@@ -8,6 +8,7 @@
 #include "cc/conv/math.h"
 #include "cc/cpu/filter_grad_lines_plan.h"
 #include "cc/cpu/lines_bands.h"
+#include "cc/cpu/lines_planes.h"
 #include "cc/cpu/lines_source.h"
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/cpu/tensor_strides.h"
@@ -78,28 +79,17 @@ class ListFilterGradLineSteps {
 template <typename T>
 struct FilterGradLinesScratch {
   using Acc = AccumulatorOf<T>;
-  using Step = FilterGradLineStep<Acc>;
 
   FilterGradLinesScratch(const FilterGradLinesPlan& plan, WorkspaceLayout* layout)
-      : ring(layout->add<Acc>(plan.lines.ring)),
+      : planes(plan.lines, layout),
         out(layout->add<Acc>(plan.out_stride * kLinesOfTile)),
         sums(layout->add<Acc>(plan.sum_group_stride * plan.most_groups)),
-        terms(layout->add<int64_t>(plan.most_groups)),
-        bands(layout->add<LineBand>(plan.lines.bands)),
-        steps(layout->add<Step>(plan.lines.steps)),
-        bands_in_place(
-            layout->add<LineBand>(LineSource<T>::may_stay(plan.lines) ? plan.lines.bands : 0)),
-        steps_in_place(
-            layout->add<Step>(LineSource<T>::may_stay(plan.lines) ? plan.lines.steps : 0)) {}
+        terms(layout->add<int64_t>(plan.most_groups)) {}
 
-  Part<Acc> ring;
+  LinePlanesScratch<T, FilterGradLineStep<Acc>> planes;
   Part<Acc> out;
   Part<Acc> sums;
   Part<int64_t> terms;  // that each group's lanes have, at most
-  Part<LineBand> bands;
-  Part<Step> steps;
-  Part<LineBand> bands_in_place;
-  Part<Step> steps_in_place;
 };
 
 // Does the items of one worker, one after the other.
@@ -115,15 +105,10 @@ class FilterGradLinesWorker {
         g_(call.gathering),
         plan_(call.plan),
         lanes_(lanes<T>()),
-        source_(call.gathering, call.plan.lines, call.source, scratch.ring.in(workspace)),
+        planes_(g_, plan_.lines, call.source, call.prefetches, scratch.planes, workspace),
         out_(scratch.out.in(workspace)),
         sums_(scratch.sums.in(workspace)),
-        terms_(scratch.terms.in(workspace)),
-        list_in_ring_(call, false),
-        list_in_place_(call, true),
-        in_ring_(g_, plan_.lines, scratch.bands.in(workspace), scratch.steps.in(workspace)),
-        in_place_(g_, plan_.lines, scratch.bands_in_place.in(workspace),
-                  scratch.steps_in_place.in(workspace)) {
+        terms_(scratch.terms.in(workspace)) {
     std::fill_n(sums_, scratch.sums.count, Acc{0});
     std::fill_n(terms_, scratch.terms.count, 0);
     // Whole vectors of a copied line are read: what is beyond its end is masked out.
@@ -153,33 +138,24 @@ class FilterGradLinesWorker {
  private:
   void sum_plane(int64_t image, int64_t group, int64_t row_block) {
     const int64_t channel = (first_group_ + group) * plan_.group;
-    const int64_t source = source_.plane(image, channel);
-    bool in_place = LineSource<T>::may_stay(plan_.lines);
-    if (in_place) {
-      in_place_.list(row_block, list_in_place_);
-      in_place = source_.stays(source, in_place_.source_begin(), in_place_.source_end());
-    }
-    if (!in_place) in_ring_.list(row_block, list_in_ring_);
-    const LineBands<Step>& bands = in_place ? in_place_ : in_ring_;
+    const LineBands<Step>& bands = planes_.begin(image, channel, row_block, [this](bool in_place) {
+      return ListFilterGradLineSteps<T>(call_, in_place);
+    });
     const TensorStrides& out_strides = call_.out.strides;
     const int64_t out = image * out_strides.image + channel * out_strides.channel;
     const int64_t sum_vectors = plan_.sum_lanes / lanes_;
     Step* step = bands.steps();
     for (const LineBand& band : bands) {
-      if (!in_place) source_.pack(source, band);
-      if (call_.prefetches && band.pack_begin < band.pack_end) {
-        if (in_place) source_.prefetch_after(source, band);
-        prefetch_after_rows(call_.out.first + out + band.first * out_strides.row,
-                            plan_.lines.band_rows * out_strides.row * int64_t{sizeof(T)});
-      }
-      const Rows rows = out_rows(out + band.first * out_strides.row, band.rows);
+      const int64_t out_first = out + band.first * out_strides.row;
+      const Acc* const source = planes_.take(band, call_.out.first + out_first, out_strides.row);
+      const Rows rows = out_rows(out_first, band.rows);
       Step* const band_end = bands.steps() + band.step_end;
       for (int64_t block = 0; block < plan_.column_blocks; ++block) {
         const int64_t first = plan_.first_of(block), last = plan_.first_of(block + 1);
         count_terms(group, band.rows * (last - first));
         for (Step* each = step; each < band_end; ++each) {
           FilterGradLinesJob<Acc>& job = each->job;
-          job.gather.source = in_place ? source_.in_place(source) : source_.ring();
+          job.gather.source = source;
           job.out = rows.first;
           job.out_row_stride = rows.stride;
           job.sum_vectors = sum_vectors;
@@ -243,15 +219,10 @@ class FilterGradLinesWorker {
   const conv::Gathering& g_;
   const FilterGradLinesPlan& plan_;
   const int64_t lanes_;
-  LineSource<T> source_;
+  LinePlanes<T, Step> planes_;
   Acc* const out_;
   Acc* const sums_;  // [group][vertical tap][horizontal tap][lane]
   int64_t* const terms_;
-
-  const ListFilterGradLineSteps<T> list_in_ring_;
-  const ListFilterGradLineSteps<T> list_in_place_;
-  LineBands<Step> in_ring_;
-  LineBands<Step> in_place_;
 
   Acc* part_sums_ = nullptr;
   int64_t first_group_ = 0;

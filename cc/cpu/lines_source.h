@@ -56,10 +56,9 @@ class LineSource {
            channel / g_.repeat * g_.multiplier * tensor_.strides.channel;
   }
 
-  // Whether the plane's rows [begin, end) may be read where they are: what kernels read before and
-  // after them, to mask it out, has to be inside the tensor.
+  // Where rows may be read in place at all, whether those of the plane from `begin` to `end` may:
+  // what kernels read before and after them, to mask it out, has to be inside the tensor.
   bool stays(int64_t plane, int64_t begin, int64_t end) const {
-    if (!may_stay(plan_)) return false;
     const int64_t first = plane + begin * tensor_.strides.row;
     const int64_t last = plane + std::max<int64_t>(0, end - 1) * tensor_.strides.row +
                          (g_.multiplier - 1) * tensor_.strides.channel;

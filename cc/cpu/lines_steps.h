@@ -60,13 +60,12 @@ class ListLineSteps {
 
  public:
   // `epilogue`: of the plane.
-  ListLineSteps(const LinesCall<T>& call, bool in_place, const Acc* ring, Acc* sums,
+  ListLineSteps(const LinesCall<T>& call, bool in_place, Acc* sums,
                 const EpilogueJob<Acc>* epilogue)
       : call_(call),
         g_(call.gathering),
         plan_(call.plan),
         in_place_(in_place),
-        ring_(ring),
         sums_(sums),
         epilogue_(epilogue) {}
 
@@ -113,7 +112,6 @@ class ListLineSteps {
     LinesJob<Acc>& job = step.job;
     job.gather =
         make_line_gather<Acc>(g_, plan_, phase, taps, rows, m, in_place_, call_.source.strides);
-    job.gather.source = ring_;
     step.filter = m * call_.filter.multiplier_stride + taps.tap * call_.filter.row_stride;
     job.filter_row_stride =
         std::min(g_.height.tap_step(), g_.height.taps()) * call_.filter.row_stride;
@@ -131,7 +129,6 @@ class ListLineSteps {
   const conv::Gathering& g_;
   const LinesPlan& plan_;
   const bool in_place_;
-  const Acc* const ring_;
   Acc* const sums_;
   const EpilogueJob<Acc>* const epilogue_;
 };

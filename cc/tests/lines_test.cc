@@ -161,7 +161,7 @@ void check_lists(Op op, const Geometry& g, int64_t workers) {
   bool fits = true, inside = true, packed = true;
   for (const bool in_place : {false, true}) {
     if (in_place && !plan.in_place) continue;
-    const cpu::ListLineSteps<float> list(call, in_place, nullptr, nullptr, nullptr);
+    const cpu::ListLineSteps<float> list(call, in_place, nullptr, nullptr);
     cpu::LineBands<cpu::LineStep<Acc>> listed(gathering, plan, bands.data(), steps.data());
     for (int64_t block = 0; block < plan.row_blocks; ++block) {
       listed.list(block, list);
