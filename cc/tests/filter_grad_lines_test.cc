@@ -17,7 +17,6 @@ namespace {
 const cpu::Implementation& lines() { return implementation(Op::kFilterGrad, "lines"); }
 
 void compare_lines(const Geometry& g, How how = as_asked()) {
-  if (!sampled()) return;
   const Example example(Op::kFilterGrad, g);
   how.implementation = &lines();
   for (const Dtype dtype : {Dtype::kHalf, Dtype::kBfloat16, Dtype::kFloat, Dtype::kDouble}) {
@@ -26,6 +25,11 @@ void compare_lines(const Geometry& g, How how = as_asked()) {
     if (!why.empty()) continue;
     with_dtype(dtype, [&](auto t) { compare<decltype(t)>(example, how); });
   }
+}
+
+// In tests of many cases.
+void sample_lines(const Geometry& g) {
+  if (sampled()) compare_lines(g);
 }
 
 // Any number of vertical and horizontal taps: one set of them, more than one, of the same size and
@@ -37,11 +41,11 @@ TF_DWBP_TEST(filter_grad_line_kernels) {
         for (const int64_t columns : {1, 2, 3, 4, 5, 7, 8}) {
           const Axis height{14 * stride, 14, taps, stride, 1, taps / 2};
           const Axis width{41, 41, columns, 1, 1, columns / 2};
-          compare_lines({layout, 2, 3, 1, height, width});
+          sample_lines({layout, 2, 3, 1, height, width});
         }
       for (int64_t rows = 1; rows < 20; ++rows) {
         const Axis height{rows * stride, rows, 3, stride, 1, 1};
-        compare_lines({layout, 2, 3, 1, height, {40, 40, 3, 1, 1, 1}});
+        sample_lines({layout, 2, 3, 1, height, {40, 40, 3, 1, 1, 1}});
       }
     }
 }
@@ -52,7 +56,7 @@ TF_DWBP_TEST(filter_grad_lines_have_ends) {
     for (const Layout layout : kLayouts)
       for (const int64_t channels : {1, 3}) {
         const auto of = [&](int64_t batch, const Axis& height, const Axis& columns) {
-          compare_lines({layout, batch, channels, 1, height, columns});
+          sample_lines({layout, batch, channels, 1, height, columns});
         };
         of(2, {9, 9, 3, 1, 1, 1}, {width, width, 5, 1, 1, 2});
         of(1, {3, 3, 1, 1, 1, 0}, {width, width, 9, 1, 7, 28});
@@ -68,12 +72,12 @@ TF_DWBP_TEST(filter_grad_of_few_channels_in_lines) {
   for (int64_t channels = 1; channels < 8; ++channels)
     for (const int64_t multiplier : {1, 2, 3}) {
       const int64_t result = channels * multiplier;
-      compare_lines({Layout::kNCHW, 2, channels, multiplier, same, wide});
+      sample_lines({Layout::kNCHW, 2, channels, multiplier, same, wide});
       if (result >= 8) continue;
       for (const Axis& width :
            {wide, Axis{60, 30, 5, 2, 1, 2}, Axis{40, 18, 3, 2, 2, 0}, Axis{31, 29, 3, 1, 3, 2}}) {
         if (width.stride == 2 && result > cpu::kMostLineChannelsApart) continue;
-        compare_lines({Layout::kNHWC, 2, channels, multiplier, same, width});
+        sample_lines({Layout::kNHWC, 2, channels, multiplier, same, width});
       }
     }
   // Of float alone: of double they fill a vector.
@@ -112,8 +116,8 @@ TF_DWBP_TEST(filter_grad_lines_skip_rows) {
     for (const int64_t after : {0, 1, 2}) {
       const Axis height{2 * rows - after, rows, 1, 2, 1, 0};
       for (const Layout layout : kLayouts) {
-        compare_lines({layout, 1, 1, 1, height, {40, 40, 3, 1, 1, 1}});
-        compare_lines({layout, 1, 1, 1, height, {41, 40, 2, 1, 1, 0}});
+        sample_lines({layout, 1, 1, 1, height, {40, 40, 3, 1, 1, 1}});
+        sample_lines({layout, 1, 1, 1, height, {41, 40, 2, 1, 1, 0}});
       }
     }
 }
