@@ -108,6 +108,13 @@ TF_DWBP_TEST(filter_grad_lines_of_any_length) {
     }
   compare_lines({Layout::kNHWC, 4, 3, 1, {160, 160, 3, 1, 1, 1}, {160, 160, 3, 1, 1, 1}});
   compare_lines({Layout::kNCHW, 40, 16, 1, {40, 40, 3, 1, 2, 2}, {40, 40, 3, 1, 1, 1}});
+  // More blocks of rows than parts.
+  How how = as_asked();
+  how.implementation = &lines();
+  for (const Layout layout : kLayouts) {
+    compare<float>(Op::kFilterGrad, {layout, 1, 1, 1, {600, 600, 3, 1, 1, 1}, {12, 12, 3, 1, 1, 1}},
+                   how);
+  }
 }
 
 // Strides of two with fewer taps than that: rows in between are met by none, nor read.
