@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "cc/cpu/filter_grad_plan.h"
-#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/line_jobs.h"
 #include "cc/cpu/tuning.h"
 
 namespace tf_dwbp::cpu {

@@ -7,7 +7,7 @@
 
 #include "cc/conv/gather.h"
 #include "cc/conv/math.h"
-#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/line_jobs.h"
 
 namespace tf_dwbp::cpu {
 

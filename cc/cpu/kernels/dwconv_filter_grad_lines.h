@@ -1,4 +1,4 @@
-// The filter gradient, lines at a time (see jobs.h). The scalar loop is
+// The filter gradient, lines at a time (see line_jobs.h). The scalar loop is
 //
 //   for v in the vectors of a line, for each of their lanes:
 //     for e in the sources, ascending, for row in the rows, i in the vertical taps that link them:
@@ -8,7 +8,7 @@
 #pragma once
 
 #include "cc/cpu/kernels/dwconv_filter_grad.h"
-#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/line_jobs.h"
 #include "cc/cpu/kernels/masks.h"
 #include "cc/cpu/kernels/simd.h"
 #include "cc/cpu/tuning.h"

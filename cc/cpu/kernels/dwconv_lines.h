@@ -1,4 +1,4 @@
-// The forward op and the input gradient, lines at a time (see jobs.h). The scalar loop for one
+// The forward op and the input gradient, lines at a time (see line_jobs.h). The scalar loop for one
 // element of a line is
 //
 //   sum = begun[element]
@@ -10,7 +10,7 @@
 #pragma once
 
 #include "cc/cpu/kernels/finish.h"
-#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/line_jobs.h"
 #include "cc/cpu/kernels/masks.h"
 #include "cc/cpu/kernels/simd.h"
 

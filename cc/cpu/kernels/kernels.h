@@ -3,6 +3,7 @@
 
 #include "cc/conv/dtype.h"
 #include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/line_jobs.h"
 #include "cc/cpu/runtime/isa.h"
 
 namespace tf_dwbp::cpu {

@@ -1,5 +1,5 @@
 // Widen and spread: rows of a line's elements, copied as they are or collected in a pattern (see
-// jobs.h). The scalar loops are
+// line_jobs.h). The scalar loops are
 //
 //   for row, i in the elements:
 //     to[slot of row][i] = To(from[row][i])
@@ -7,7 +7,7 @@
 #pragma once
 
 #include "cc/cpu/kernels/finish.h"
-#include "cc/cpu/kernels/jobs.h"
+#include "cc/cpu/kernels/line_jobs.h"
 #include "cc/cpu/kernels/simd.h"
 #include "cc/cpu/tuning.h"
 
