@@ -37,7 +37,7 @@ class FilterGradLines : public Plan {
         plan_(g_, lanes<T>(), sizeof(Acc), workers),
         scratch_(plan_, &worker_layout_),
         sums_(layout_.add<Acc>(plan_.parts() * plan_.part_stride)),
-        worker_parts_(worker_layout_, std::min(workers, plan_.items()), &layout_) {
+        worker_parts_(worker_layout_, workers, &layout_) {
     workspace_bytes = layout_.bytes();
   }
 

@@ -53,6 +53,7 @@ FilterGradLinesPlan::FilterGradLinesPlan(const Gathering& g, int64_t lanes,
   sum_group_stride = g.height.taps() * sum_row_stride;
   part_stride = 2 * ceil_div(filter_elements, lanes) * lanes;
   out_stride = lines.sum_phase_stride;
+  out = out_stride * kLinesOfTile;
 
   chunks = std::clamp<int64_t>(items_wanted(workers) / parts(), 1, groups);
   const int64_t held = kLinesSumBytes / sum_bytes(g, accumulator_bytes);

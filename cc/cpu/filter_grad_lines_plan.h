@@ -40,7 +40,8 @@ struct FilterGradLinesPlan {
   int64_t sum_row_stride;    // from a vertical tap to the next
   int64_t sum_group_stride;  // from a group to the next
   int64_t part_stride;       // of sums of the whole filter, with what rounding took
-  int64_t out_stride;        // of rows of out_backprop that are copied
+  int64_t out_stride;        // of rows of out_backprop that are copied, ...
+  int64_t out;               // ... a band's
   int64_t filter_elements;
 
   // A line has so many times the sums' lanes before a block of its columns.

@@ -82,7 +82,7 @@ struct FilterGradLinesScratch {
 
   FilterGradLinesScratch(const FilterGradLinesPlan& plan, WorkspaceLayout* layout)
       : planes(plan.lines, layout),
-        out(layout->add<Acc>(plan.out_stride * kLinesOfTile)),
+        out(layout->add<Acc>(plan.out)),
         sums(layout->add<Acc>(plan.sum_group_stride * plan.most_groups)),
         terms(layout->add<int64_t>(plan.most_groups)) {}
 
@@ -111,8 +111,6 @@ class FilterGradLinesWorker {
         terms_(scratch.terms.in(workspace)) {
     std::fill_n(sums_, scratch.sums.count, Acc{0});
     std::fill_n(terms_, scratch.terms.count, 0);
-    // Whole vectors of a copied line are read: what is beyond its end is masked out.
-    std::fill_n(out_, scratch.out.count, Acc{0});
   }
 
   void run(int64_t item) {
@@ -186,7 +184,7 @@ class FilterGradLinesWorker {
 
   // So many rows of out_backprop, a period apart, the first so many elements from its first: where
   // they are, if kernels may read whole vectors there, or copied.
-  Rows out_rows(int64_t first, int64_t rows) const {
+  Rows out_rows(int64_t first, int64_t rows) {
     const int64_t stride = plan_.lines.period * call_.out.strides.row;
     const int64_t elements = g_.result_elements();
     if constexpr (std::is_same_v<T, Acc>) {
@@ -194,6 +192,9 @@ class FilterGradLinesWorker {
         return {call_.out.first + first, stride};
       }
     }
+    // Whole vectors of a copied line are read: what is beyond its end is masked out.
+    if (!out_cleared_) std::fill_n(out_, plan_.out, Acc{0});
+    out_cleared_ = true;
     kernels<T>().widen({call_.out.first + first, stride, elements - first, out_, plan_.out_stride,
                         0, rows, rows, g_.width.result() * plan_.group, plan_.out_stride});
     return {out_, plan_.out_stride};
@@ -224,6 +225,7 @@ class FilterGradLinesWorker {
   Acc* const sums_;  // [group][vertical tap][horizontal tap][lane]
   int64_t* const terms_;
 
+  bool out_cleared_ = false;
   Acc* part_sums_ = nullptr;
   int64_t first_group_ = 0;
 };

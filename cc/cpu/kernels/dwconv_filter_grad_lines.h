@@ -24,6 +24,12 @@ struct LineVector {
   const Acc* source[kColumns];
   decltype(mask_of(V{}, 0)) mask[kColumns];
 
+  // What each tap meets in a row of the source.
+  inline __attribute__((always_inline)) void load(int64_t row, V (&held)[kColumns]) const {
+#pragma GCC unroll 8
+    for (int k = 0; k < kColumns; ++k) held[k] = Lanes<Acc>::load(source[k] + row);
+  }
+
   // sums[k] += value * held[k]
   template <bool kWhole>
   inline __attribute__((always_inline)) void add(V value, const V (&held)[kColumns],
@@ -54,10 +60,7 @@ inline __attribute__((always_inline)) void add_tile(const FilterGradLinesJob<Acc
   for (int e = 0; e < (kRows - 1) * kShift + kTaps; ++e) {
     if ((present >> e & 1) == 0) continue;
     V held[kColumns];
-#pragma GCC unroll 8
-    for (int k = 0; k < kColumns; ++k) {
-      held[k] = Lanes<Acc>::load(at.source[k] + job.gather.sources[e]);
-    }
+    at.load(job.gather.sources[e], held);
 #pragma GCC unroll 8
     for (int i = 0; i < kTaps; ++i) {
       const int shifted = e - (kTaps - 1) + i;
@@ -76,10 +79,7 @@ inline __attribute__((always_inline)) void add_rows(const FilterGradLinesJob<Acc
   for (uint32_t present = job.gather.present; present != 0; present &= present - 1) {
     const int e = __builtin_ctz(present);
     V held[kColumns];
-#pragma GCC unroll 8
-    for (int k = 0; k < kColumns; ++k) {
-      held[k] = Lanes<Acc>::load(at.source[k] + job.gather.sources[e]);
-    }
+    at.load(job.gather.sources[e], held);
 #pragma GCC unroll 8
     for (int i = 0; i < kTaps; ++i) {
       const unsigned shifted = static_cast<unsigned>(e - (kTaps - 1) + i);
