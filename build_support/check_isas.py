@@ -14,9 +14,9 @@ _WEAK = set("WwVvu")
 
 
 def main() -> str | None:
-    definers = collections.defaultdict(list)
+    definers = collections.defaultdict(set)
     kernels = native.library_kernels()
-    for isa, unit in kernels.items():
+    for isa, unit in ((isa, unit) for isa, units in kernels.items() for unit in units):
         if not unit.object.exists():
             return f"no {unit.object}: build the library first."
         listing = subprocess.run(
@@ -30,11 +30,11 @@ def main() -> str | None:
             # name (may hold spaces), kind, value and perhaps size
             name, kind = line.rsplit(maxsplit=3)[:2] if line else ("", "")
             if kind in _WEAK:
-                definers[name].append(isa)
+                definers[name].add(isa)
     shared = {name: isas for name, isas in definers.items() if len(isas) > 1}
     if shared:
         return "weak symbols in several isas' kernels:\n" + "\n".join(
-            f"  {name}: {', '.join(isas)}" for name, isas in sorted(shared.items())
+            f"  {name}: {', '.join(sorted(isas))}" for name, isas in sorted(shared.items())
         )
     print(f"no weak symbol is shared between {', '.join(kernels)}")
     return None

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import pathlib
 import platform
@@ -66,15 +67,28 @@ def cpu_isas(machine: str = platform.machine()) -> dict[str, list[str]]:
 
 def kernel_units(
     flags: list[str], directory: pathlib.Path, machine: str = platform.machine()
-) -> dict[str, Unit]:
-    """Instruction set -> the kernels for it."""
+) -> dict[str, list[Unit]]:
+    """Instruction set -> the kernels for it, once for each type."""
     source = read_sources()["KERNEL_SOURCE"]
-    stem = source.rpartition(".")[0]
     flags = [*flags, *have(machine)]
     return {
-        name: Unit(source, directory / f"{stem}.{name}.o", [*flags, *own, f"-DTF_DWBP_ISA={name}"])
+        name: _by_type(source, f".{name}", directory, [*flags, *own, f"-DTF_DWBP_ISA={name}"])
         for name, own in cpu_isas(machine).items()
     }
+
+
+def _by_type(
+    source: str,
+    what: str,
+    directory: pathlib.Path,
+    flags: list[str],
+    nvcc: CudaToolkit | None = None,
+) -> list[Unit]:
+    stem = source.rpartition(".")[0]
+    return [
+        Unit(source, directory / f"{stem}{what}.{name}.o", [*flags, f"-DTF_DWBP_TYPE={name}"], nvcc)
+        for name in read_sources()["TYPES"]
+    ]
 
 
 def have(machine: str = platform.machine()) -> list[str]:
@@ -89,31 +103,19 @@ def plain_units(sources: list[str], flags: list[str], directory: pathlib.Path) -
 
 def gpu_kernel_units(directory: pathlib.Path, cuda: CudaToolkit) -> list[Unit]:
     """The GPU kernels, once for each type, for a GPU."""
-    flags = [*read_sources()["GPU_FLAGS"], "-I.", *cuda.flags, PTXAS_ACCOUNT]
-    return _by_type(directory, flags, cuda)
+    sources = read_sources()
+    flags = [*sources["GPU_FLAGS"], "-I.", *cuda.flags, PTXAS_ACCOUNT]
+    return _by_type(sources["GPU_KERNEL_SOURCE"], "", directory, flags, cuda)
 
 
 def emulated_kernel_units(directory: pathlib.Path, flags: list[str]) -> list[Unit]:
     """The GPU kernels, once for each type, for the emulator."""
-    return _by_type(directory, [*flags, *_EMULATED_FLAGS], None)
+    source = read_sources()["GPU_KERNEL_SOURCE"]
+    return _by_type(source, "", directory, [*flags, *_EMULATED_FLAGS])
 
 
-def _by_type(directory, flags, nvcc):
-    sources = read_sources()
-    source = sources["GPU_KERNEL_SOURCE"]
-    return [
-        Unit(
-            source,
-            directory / f"{source.removesuffix('.cu')}.{name}.o",
-            [*flags, f"-DTF_DWBP_GPU_TYPE={name}"],
-            nvcc,
-        )
-        for name in sources["GPU_TYPES"]
-    ]
-
-
-def library_kernels() -> dict[str, Unit]:
-    """Instruction set -> the kernels of the op library."""
+def library_kernels() -> dict[str, list[Unit]]:
+    """Instruction set -> the kernels of the op library, once for each type."""
     return kernel_units(_LIBRARY_FLAGS, BUILD / "library")
 
 
@@ -166,7 +168,10 @@ def library_units(
     core_units = plain_units(core, [*_LIBRARY_FLAGS, *have()], BUILD / "library")
     return [
         (gpu_kernels, Headers()),
-        ([*library_kernels().values(), *core_units], eigen_headers(wheel, [_PREFIX_MAP])),
+        (
+            [*itertools.chain(*library_kernels().values()), *core_units],
+            eigen_headers(wheel, [_PREFIX_MAP]),
+        ),
         (
             plain_units(rest, [*_LIBRARY_FLAGS, *have()], _directory_of(wheel)),
             # What headers of TensorFlow's eager runtime include from there.

@@ -1,5 +1,6 @@
 """Builds the programs that test the C++ code without TensorFlow."""
 
+import itertools
 import pathlib
 import platform
 import subprocess
@@ -118,12 +119,12 @@ def core_test_units(
 ) -> list[native.Unit]:
     """The kernels, and sources of the driver or of tests, as build_core_test() has them."""
     directory, flags = core_test_directory(flavour, machine), test_flags(flavour)
-    kernels = _kernels(flavour, machine).values()
+    kernels = itertools.chain(*_kernels(flavour, machine).values())
     return [*kernels, *_plain(sources, [*flags, *native.have(machine)], directory)]
 
 
 def _kernels(flavour, machine):
-    """Instruction set -> the kernels for it."""
+    """Instruction set -> the kernels for it, once for each type."""
     directory, flags = core_test_directory(flavour, machine), test_flags(flavour)
     if flavour in ("plain", "tsan") and not _unless_native(machine):
         # What is tested is what the op library has. With ThreadSanitizer compiling the kernels

@@ -38,7 +38,15 @@ CORE_SOURCES = [
     "cc/cpu/zeros.cc",
 ]
 
-# Compiled once for each of CPU_ISAS, with -DTF_DWBP_ISA=<name>.
+# The types of cc/conv/dtype.h, in C++. Without one of them no library links.
+TYPES = [
+    "Half",
+    "Bfloat16",
+    "float",
+    "double",
+]
+
+# Compiled once for each of CPU_ISAS and TYPES, with -DTF_DWBP_ISA=<name> -DTF_DWBP_TYPE=<type>.
 KERNEL_SOURCE = "cc/cpu/kernels/kernels.cc"
 
 # Name of an instruction set -> its compiler flags. All but the baseline are for x86-64 and
@@ -71,7 +79,7 @@ GPU_CORE_SOURCES = [
     "cc/gpu/zeros.cc",
 ]
 
-# Compiled once for each of GPU_TYPES, with -DTF_DWBP_GPU_TYPE=<name>: by nvcc, or, for a program
+# Compiled once for each of TYPES, with -DTF_DWBP_TYPE=<name>: by nvcc, or, for a program
 # that emulates a GPU, as C++.
 GPU_KERNEL_SOURCE = "cc/gpu/kernels/kernels.cu"
 
@@ -80,14 +88,6 @@ EMULATOR_SOURCES = [
     "cc/gpu/device/emulated_rounding.cc",
     "cc/gpu/device/emulator.cc",
     "cc/gpu/device/watched_memory.cc",
-]
-
-# The types of cc/conv/dtype.h, in C++. Without one of them nothing links that has GPU kernels.
-GPU_TYPES = [
-    "Half",
-    "Bfloat16",
-    "float",
-    "double",
 ]
 
 # nvcc's flags apart from the architectures. Kernels call constexpr functions of cc/conv.

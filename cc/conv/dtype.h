@@ -1,6 +1,6 @@
 // THE list of the types that elements may have. All that depends on it is made from it: kernels,
-// their dispatch, the ops' attribute T, their registration. A new type is a line here, a GPU type
-// in cc/sources.bzl, and its conversions: cc/cpu/kernels/simd.h, cc/cpu/eigen_packets.h,
+// their dispatch, the ops' attribute T, their registration. A new type is a line here, one in
+// cc/sources.bzl, and its conversions: cc/cpu/kernels/simd.h, cc/cpu/eigen_packets.h,
 // cc/gpu/device/, cc/tensorflow/dtype.h and DTYPES in tf_dwbp/tools/problem.py.
 #pragma once
 

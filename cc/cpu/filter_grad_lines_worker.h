@@ -60,7 +60,7 @@ class ListFilterGradLineSteps {
       step->job.sum_row_stride = plan.sum_row_stride;
       step->job.sum_column_stride = plan.sum_lanes;
       if (some.count > 0) {
-        step->kernels = kernels<T>().dwconv_filter_grad_lines[g.height.shift() - 1][some.count - 1];
+        step->kernels = kernels<Acc>().dwconv_filter_grad_lines[g.height.shift() - 1][some.count - 1];
         // All horizontal taps, as many at a time as there are registers for.
         step->sets = conv::ceil_div(step->job.gather.tap_count,
                                     dispatch().filter_grad_line_columns[some.count - 1]);
@@ -211,7 +211,7 @@ class FilterGradLinesWorker {
   void fold(int64_t group) {
     const int64_t taps = g_.height.taps() * g_.width.taps();
     terms_[group] = 0;
-    kernels<T>().fold_lines(
+    kernels<Acc>().fold_lines(
         {sums_ + group * plan_.sum_group_stride, taps, plan_.sum_lanes, plan_.group, part_sums_,
          (taps - 1) * g_.channels + (first_group_ + group) * plan_.group, -g_.channels});
   }

@@ -58,7 +58,7 @@ class FilterGradWorker {
         images_ = std::min(plan_.images, range.end - image);
         sum(image, {0, plan_.rows}, image_sums_);
         const int64_t vectors = size / (2 * plan_.lanes);
-        kernels<T>().reduce_images({image_sums_, part_sums, vectors, images_, channels_});
+        kernels<Acc>().reduce_images({image_sums_, part_sums, vectors, images_, channels_});
       }
     } else {
       images_ = 1;

@@ -120,7 +120,7 @@ class ListLineSteps {
     job.filter_vectors = plan_.filter_vectors;
     job.elements = phase.elements;
     step.kernel =
-        kernels<T>()
+        kernels<Acc>()
             .dwconv_lines[plan_.plane][g_.height.shift() - 1][std::max<int64_t>(1, taps.count) - 1];
     return step;
   }

@@ -1,6 +1,7 @@
 #include "cc/tests/counted_kernels.h"
 
 #include <atomic>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
@@ -114,13 +115,14 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
   constexpr int kPacked = 2, kDirect = kPacked + 2 * cpu::kMostPackedColumns;
   constexpr int kLong = kDirect + sizeof kernels->dwconv_direct / sizeof(void*);
   constexpr int kPairs = kLong + sizeof kernels->dwconv_direct_long / sizeof(void*);
-  constexpr int kLines = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
-  constexpr int kSpread = kLines + sizeof kernels->dwconv_lines / sizeof(void*);
-  constexpr int kFilterGradLines = kSpread + 3;
-  constexpr int kFold = kFilterGradLines + sizeof kernels->dwconv_filter_grad_lines / sizeof(void*);
-  constexpr int kFilterGrad = kFold + 1;
+  constexpr int kSpread = kPairs + sizeof kernels->dwconv_direct_pairs / sizeof(void*);
+  constexpr int kFilterGrad = kSpread + 3;
   constexpr int kReduce = kFilterGrad + sizeof kernels->dwconv_filter_grad / sizeof(void*);
-  static_assert(sizeof *kernels == (kReduce + 2) * sizeof(void*), "no kernel is left out");
+  constexpr int kLines = kReduce + 2;
+  constexpr int kFilterGradLines = kLines + sizeof kernels->dwconv_lines / sizeof(void*);
+  constexpr int kFold = kFilterGradLines + sizeof kernels->dwconv_filter_grad_lines / sizeof(void*);
+  static_assert(sizeof *kernels - offsetof(cpu::Kernels<T>, pack) == (kFold + 1) * sizeof(void*),
+                "no kernel is left out");
   put_in_place<0, T>(&kernels->pack, "pack");
   put_in_place<1, T>(&kernels->unpack, "unpack");
   put_in_place<kPacked, T>(&kernels->dwconv_packed, "dwconv_packed");
@@ -160,7 +162,10 @@ void put_all_in_place(cpu::Kernels<T>* kernels) {
 
 cpu::Dispatch counted_table() {
   cpu::Dispatch table = *cpu::isa().kernels;
-#define TF_DWBP_PUT_IN_PLACE(kind, T, name) put_all_in_place(&table.kind);
+#define TF_DWBP_PUT_IN_PLACE(kind, T, name)         \
+  static cpu::Kernels<T> counted_##T = *table.kind; \
+  put_all_in_place(&counted_##T);                   \
+  table.kind = &counted_##T;
   TF_DWBP_DTYPES(TF_DWBP_PUT_IN_PLACE)
 #undef TF_DWBP_PUT_IN_PLACE
   return table;

@@ -119,7 +119,7 @@ def test_no_kernel_in_the_table_spills_and_none_is_missing():
     # In either layout, by tiles and by strips; in NHWC the latter for a part of them. And three
     # kernels for whatever fits none.
     kernels = 3 * (len(gather) + len(filter_grad)) + sum(int(taps) > 3 for taps in gather) + 3
-    assert len(rows) == len(native.read_sources()["GPU_TYPES"]) * kernels
+    assert len(rows) == len(native.read_sources()["TYPES"]) * kernels
 
 
 def test_the_build_is_what_the_table_says():

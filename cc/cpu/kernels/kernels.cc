@@ -1,5 +1,6 @@
-// The micro-kernels of all ops. This file is compiled once for each instruction set, so it takes no
-// Eigen and no functions of the standard library, nothing that instruction sets would share.
+// The micro-kernels of all ops. This file is compiled once for each instruction set and type, so it
+// takes no Eigen and no functions of the standard library, nothing that instruction sets would
+// share.
 
 #include "cc/cpu/kernels/kernels.h"
 
@@ -14,8 +15,8 @@
 #include "cc/cpu/kernels/unpack.h"
 #include "cc/cpu/tuning.h"
 
-#if !defined(TF_DWBP_ISA)
-#error "Compile with -DTF_DWBP_ISA=<a name from CPU_ISAS in cc/sources.bzl>"
+#if !defined(TF_DWBP_ISA) || !defined(TF_DWBP_TYPE)
+#error "Compile with -DTF_DWBP_ISA=<of CPU_ISAS in cc/sources.bzl> -DTF_DWBP_TYPE=<of TYPES there>"
 #endif
 
 namespace tf_dwbp::cpu {
@@ -82,26 +83,43 @@ constexpr void set_filter_grads(Kernels<T>* kernels, std::integer_sequence<int, 
    ...);
 }
 
+constexpr Registers kRegisters = {
+    kVectorBytes,
+    {kDirectColumns[0], kDirectColumns[1]},
+    kDirectPairs,
+    kFilterGradColumns,
+    {kFilterGradRows[0], kFilterGradRows[1], kFilterGradRows[2], kFilterGradRows[3],
+     kFilterGradRows[4], kFilterGradRows[5], kFilterGradRows[6]},
+    {kFilterGradLineColumns[0], kFilterGradLineColumns[1], kFilterGradLineColumns[2],
+     kFilterGradLineColumns[3], kFilterGradLineColumns[4], kFilterGradLineColumns[5],
+     kFilterGradLineColumns[6]}};
+
+// What works on accumulators.
+template <typename T>
+constexpr void set_sums(Kernels<T>* kernels) {
+  constexpr auto kLineTaps = std::make_integer_sequence<int, kMostLineTaps[0]>{};
+  constexpr auto kApartLineTaps = std::make_integer_sequence<int, kMostLineTaps[1]>{};
+  set_lines<false, 1>(kernels, kLineTaps);
+  set_lines<false, 2>(kernels, kApartLineTaps);
+  set_lines<true, 1>(kernels, kLineTaps);
+  set_lines<true, 2>(kernels, kApartLineTaps);
+  set_filter_grad_lines_of<1>(kernels, kLineTaps);
+  set_filter_grad_lines_of<2>(kernels, kApartLineTaps);
+  kernels->fold_lines = fold_lines<T>;
+  kernels->reduce_images = reduce_images<T>;
+}
+
 template <typename T>
 constexpr Kernels<T> kernels() {
   using Acc = AccumulatorOf<T>;
   Kernels<T> made{};
+  made.registers = kRegisters;
   made.pack = pack<T>;
   made.unpack = unpack<T>;
   made.widen = widen<T>;
   made.spread_in = spread<T, Acc>;
   made.spread_out = spread<Acc, T>;
-  made.reduce_images = reduce_images<Acc>;
   made.reduce_parts = reduce_parts<T>;
-  constexpr auto kLineTaps = std::make_integer_sequence<int, kMostLineTaps[0]>{};
-  constexpr auto kApartLineTaps = std::make_integer_sequence<int, kMostLineTaps[1]>{};
-  set_lines<false, 1>(&made, kLineTaps);
-  set_lines<false, 2>(&made, kApartLineTaps);
-  set_lines<true, 1>(&made, kLineTaps);
-  set_lines<true, 2>(&made, kApartLineTaps);
-  set_filter_grad_lines_of<1>(&made, kLineTaps);
-  set_filter_grad_lines_of<2>(&made, kApartLineTaps);
-  made.fold_lines = fold_lines<Acc>;
   constexpr auto kColumns = std::make_integer_sequence<int, kMostPackedColumns>{};
   set_packed<false>(&made, kColumns);
   set_packed<true>(&made, kColumns);
@@ -113,26 +131,16 @@ constexpr Kernels<T> kernels() {
   set_pairs<7>(&made, kPairs);
   set_filter_grads<1>(&made, std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 7>{});
   set_filter_grads<2>(&made, std::integer_sequence<int, 3, 5, 7>{});
+  if constexpr (std::is_same_v<T, Acc>) set_sums(&made);
   return made;
 }
 
 }  // namespace
 
-// One table of all types: the only symbol that this file gives to the linker.
+// The only symbol that this file gives to the linker.
 #define TF_DWBP_CONCAT_(a, b) a##b
 #define TF_DWBP_CONCAT(a, b) TF_DWBP_CONCAT_(a, b)
-#define TF_DWBP_KERNELS(kind, T, name) kernels<T>(),
-extern const Dispatch TF_DWBP_CONCAT(kDispatch_, TF_DWBP_ISA) = {
-    kVectorBytes,
-    {kDirectColumns[0], kDirectColumns[1]},
-    kDirectPairs,
-    kFilterGradColumns,
-    {kFilterGradRows[0], kFilterGradRows[1], kFilterGradRows[2], kFilterGradRows[3],
-     kFilterGradRows[4], kFilterGradRows[5], kFilterGradRows[6]},
-    {kFilterGradLineColumns[0], kFilterGradLineColumns[1], kFilterGradLineColumns[2],
-     kFilterGradLineColumns[3], kFilterGradLineColumns[4], kFilterGradLineColumns[5],
-     kFilterGradLineColumns[6]},
-    TF_DWBP_DTYPES(TF_DWBP_KERNELS)};
-#undef TF_DWBP_KERNELS
+extern const Kernels<TF_DWBP_TYPE> TF_DWBP_ISA::TF_DWBP_CONCAT(kKernels_, TF_DWBP_TYPE) =
+    kernels<TF_DWBP_TYPE>();
 
 }  // namespace tf_dwbp::cpu

@@ -1,4 +1,4 @@
-// Launches the kernels of one type, TF_DWBP_GPU_TYPE; compiled once for each of cc/conv/dtype.h.
+// Launches the kernels of one type, TF_DWBP_TYPE; compiled once for each of cc/conv/dtype.h.
 
 #include <iterator>
 #include <utility>
@@ -24,7 +24,7 @@ using conv::ceil_div;
 using conv::Error;
 using conv::Layout;
 
-using T = TF_DWBP_GPU_TYPE;
+using T = TF_DWBP_TYPE;
 using Sum = AccumulatorOf<T>;
 
 // A table of a kernel's instances for all indices of a list of configurations.
