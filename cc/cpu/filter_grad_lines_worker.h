@@ -60,7 +60,8 @@ class ListFilterGradLineSteps {
       step->job.sum_row_stride = plan.sum_row_stride;
       step->job.sum_column_stride = plan.sum_lanes;
       if (some.count > 0) {
-        step->kernels = kernels<Acc>().dwconv_filter_grad_lines[g.height.shift() - 1][some.count - 1];
+        step->kernels =
+            kernels<Acc>().dwconv_filter_grad_lines[g.height.shift() - 1][some.count - 1];
         // All horizontal taps, as many at a time as there are registers for.
         step->sets = conv::ceil_div(step->job.gather.tap_count,
                                     dispatch().filter_grad_line_columns[some.count - 1]);
