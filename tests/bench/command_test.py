@@ -22,8 +22,9 @@ from absl.testing import parameterized
 import lone_worker
 from bench_cases import DILATED, MACHINE, PLAIN, PLAN, skip_without
 from tf_dwbp import cli
-from tf_dwbp.bench import runner, shapes
+from tf_dwbp.bench import measure, peers, runner, shapes, worker
 from tf_dwbp.bench.call import OPS
+from tf_dwbp.bench.contender import Contender
 from tf_dwbp.bench.results import Row, Run
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -168,6 +169,28 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(run.plan.op, op)
         self.assertIn(f"{op}, float32 NHWC", text)
 
+    @parameterized.parameters((["--peer", "copy"],), (["--cold"],))
+    def test_epilogue(self, options):
+        arguments = ["--op", "forward", "--epilogue", "bias+relu6", "--shapes", self.SHAPE]
+        text, run = self._measure(*arguments, *options)
+        self.assertEqual(run.plan.epilogue, "bias+relu6")
+        self.assertEqual(run.rows[0].refusals, {})
+        self.assertIn("forward with bias+relu6, float32 NHWC", text)
+
+    def test_epilogue_of_a_case(self):
+        _, run = self._measure("--case", f"{_TEXT}:relu", "--peer", "copy")
+        self.assertEqual(run.plan.epilogue, "relu")
+
+    def test_seconds_are_those_of_one_call(self):
+        plan = dataclasses.replace(PLAN, op="forward", epilogue="bias", rounds=1, peer="copy")
+        contender = Contender(lambda: [], lambda _: [], calls=4)
+        with (
+            mock.patch.object(peers, "prepare_ours", return_value=contender),
+            mock.patch.object(measure, "alternate", return_value={"ours": [8.0], "copy": [8.0]}),
+        ):
+            row = worker.measure_row(plan, PLAIN)
+        self.assertEqual(row.seconds, {"ours": [2.0], "copy": [8.0]})
+
     @parameterized.parameters("xla", "ours-function")
     @pytest.mark.xla
     def test_ours_under_jit(self, peer):
@@ -244,6 +267,12 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--case", _TEXT, "--group", "core"], r"not allowed with"),
         (["--case", _TEXT, "--op", "filter_grad"], r"--op has no place beside it"),
         (["--case", _TEXT, "--train"], r"--case has no place beside --train"),
+        (["--epilogue", "bias"], r"--epilogue is the forward op's: add --op forward"),
+        (["--epilogue", "relu7"], r"--epilogue: epilogue must be bias, one of relu, .*'relu7'"),
+        (["--case", f"{_TEXT}:relu", "--peer", "ort"], r"--peer ort has no op with an epilogue"),
+        (["--case", f"{_TEXT}:relu", "--execution", "jit"], r"--execution has no place beside"),
+        (["--case", _TEXT, "--epilogue", "bias"], r"--epilogue has no place beside it"),
+        (["--epilogue", "bias", "--train"], r"--epilogue has no place beside --train"),
         (["--group", "all"], r"--group: invalid choice: 'all' .*core.*quick"),
         (["--quick", "--group", "core"], r"not allowed with"),
         (["--threads", "0"], r"--threads: '0' is not a whole number of at least 1"),

@@ -128,6 +128,8 @@ def test_figures_by_hand(measurement):
     )
     assert cold[5].startswith("| float 3x3, batch 32 (14 shapes) | share of a copy of the same ")
     assert cold[5].endswith(" | 80 % / 80 % | 80 % / 80 % | 80 % / 80 % |")
+    epilogues = docs.epilogues_table(measurement).splitlines()
+    assert epilogues[3] == "| float32, bias + relu6 | 2.32 | 0.60 |"
     assert "2.3 times as long as ours" in docs.readme_text(measurement)
 
 
@@ -166,6 +168,7 @@ def test_a_small_measurement(clone, drawing, monkeypatch):
     monkeypatch.setattr(docs, "INPUT_GRADIENT", docs.INPUT_GRADIENT[:1])
     monkeypatch.setattr(docs, "OTHERS", ())
     monkeypatch.setattr(docs, "COLD", ())
+    monkeypatch.setattr(docs, "EPILOGUES", ())
     monkeypatch.setattr(docs, "_IN_README", [docs.Figure("onednn")] * 3)
     two = shapes.select(["few_channels", "k3-s1"])[:2]
     monkeypatch.setattr(shapes, "SHAPES", two)

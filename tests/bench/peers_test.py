@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 from absl.testing import parameterized
 
+import executed
 from bench_cases import DILATED, MULTIPLIER, PLAIN, PLAN, STRIDED, assert_right, reference_of
+from tf_dwbp import family
 from tf_dwbp.bench import call as call_module
 from tf_dwbp.bench import peers, shapes, worker
 from tf_dwbp.bench.call import DTYPES, OPS, Call
@@ -64,6 +66,45 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
             with mock.patch.object(tf, "function", wraps=tf.function) as function:
                 self._assert_right(prepare, call)
             function.assert_called_once_with(jit_compile=execution == "jit")
+
+    @parameterized.product(
+        name=("ours", "onednn"),
+        text=("bias", "bias+relu6", "bias+elu"),
+        shape=(PLAIN, MULTIPLIER),
+        dtype=("float32", "bfloat16"),
+    )
+    def test_epilogues_in_a_graph(self, name, text, shape, dtype):
+        prepare = peers.prepare_ours if name == "ours" else peers.PEERS[name].prepare
+        call = Call(shape, dtype, "NHWC", "forward", epilogue=text)
+        contender = prepare(call, 1)
+        ran = executed.in_graphs(contender.run)
+        names = {"ours": family.OUR_FUSED, "onednn": family.FUSED}
+        self.assertEqual(ran, {names[name]: peers.CALLS_IN_GRAPH})
+        self.assertEqual(contender.calls, peers.CALLS_IN_GRAPH)
+        assert_right(contender, call)
+
+    def test_cold_epilogues_take_each_tensor_once(self):
+        call = Call(PLAIN, "float32", "NHWC", "forward", cold=True, epilogue="bias")
+        with mock.patch.object(call_module, "MOST_COPIES", 3):
+            contender = peers.prepare_ours(call, 1)
+            self.assertEqual(contender.calls, 3)
+            assert_right(contender, call)
+            given = [peers._tensors(copy)[0]["bias"] for copy in call.copies]
+        self.assertLen({id(tensor) for tensor in given}, 3)
+
+    @parameterized.parameters(
+        ("forward:float:NHWC:b1:5x5x3m1:k3x3:s1x1:d2x2:SAME:bias", Refused, "ignore dilations"),
+        (
+            "forward:float:NHWC:b1:5x5x3m1:k3x3:s1x1:d1x1:SAME:gelu",
+            NotImplementedError,
+            "stock fuses no gelu",
+        ),
+    )
+    def test_epilogues_that_stock_does_not_have(self, text, error, why):
+        call = Call(shapes.Given(text), "float32", "NHWC", "forward")
+        assert_right(peers.prepare_ours(call, 1), call)
+        with self.assertRaisesRegex(error, why):
+            peers.PEERS["onednn"].prepare(call, 1)
 
     def test_what_cannot_be_compiled_is_known_before(self):
         with mock.patch.object(peers, "build_info", return_value={"why_no_xla": "a reason"}):

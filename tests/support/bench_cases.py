@@ -1,5 +1,6 @@
 """What the tests of the benchmark measure and report."""
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tf_dwbp.bench.call import DTYPES
 from tf_dwbp.bench.results import Plan
 from tf_dwbp.bench.shapes import Shape
-from tf_dwbp.tools import reference
+from tf_dwbp.tools import epilogue, reference
 
 PLAIN = Shape("plain", 2, 6, 7, 5, 3)
 STRIDED = Shape("strided", 2, 6, 7, 5, 3, 2)  # SAME pads an even size unevenly
@@ -37,6 +38,10 @@ def reference_of(call):
     """What each step must compute."""
     tensors = {role: array.astype(np.float64) for role, array in call.tensors().items()}
     sizes = {"input": call.input_sizes, "filter": call.filter_shape}
+    if finish := call.problem.epilogue:
+        plain = dataclasses.replace(call.problem, epilogue=epilogue.Epilogue())
+        sums = reference.forward(**plain.arguments(tensors))
+        return [epilogue.apply(finish, sums, tensors.get("bias"), call.layout)]
     return [getattr(reference, step)(**call.arguments(step, tensors, sizes)) for step in call.steps]
 
 

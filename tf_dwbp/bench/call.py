@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from tf_dwbp.bench.shapes import AnyShape
+from tf_dwbp.tools import epilogue as epilogues
 from tf_dwbp.tools import problem
 from tf_dwbp.tools.problem import Problem
 
@@ -43,6 +44,7 @@ class Call:
     op: str = "input_grad"
     cold: bool = False  # takes other tensors each time, as a network's layers do
     copy: int = 0  # tells calls apart that have the same values in tensors of their own
+    epilogue: str = ""  # the forward op's, where the shape's text has none
 
     @property
     def copies(self) -> list["Call"]:
@@ -69,7 +71,10 @@ class Call:
 
     def problem_of(self, step: str) -> Problem:
         """What one of the ops has to compute."""
-        return self.shape.problem(step, _NAMES[self.dtype], self.layout)
+        found = self.shape.problem(step, _NAMES[self.dtype], self.layout)
+        if not self.epilogue:
+            return found
+        return dataclasses.replace(found, epilogue=epilogues.parse(self.epilogue))
 
     @functools.cached_property
     def problem(self) -> Problem:
@@ -111,7 +116,7 @@ class Call:
         return self.problem_of(step).products_each
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Input, filter and output (`out_backprop`) by role: random, the same each time."""
+        """Input, filter, output (`out_backprop`) and bias by role: random, the same each time."""
         random = np.random.default_rng(0)
         return {
             role: random.standard_normal(shape, np.float32).astype(self.numpy_dtype)

@@ -6,7 +6,7 @@ from tf_dwbp import _library
 from tf_dwbp.bench import call, docs, peers, runner, shapes
 from tf_dwbp.bench.results import Plan, Run
 from tf_dwbp.bench.training import TrainingPlan, TrainingRun
-from tf_dwbp.tools import console, digits, problem, process, run_files, targets
+from tf_dwbp.tools import console, digits, epilogue, problem, process, run_files, targets
 from tf_dwbp.tools.models import MODELS, POLICIES
 
 _DESCRIPTION = """\
@@ -21,8 +21,9 @@ depthwise ops have in them; on handwritten digits that scikit-learn brings along
 those of `tf-dwbp train`."""
 
 # What only one of the two kinds of benchmark takes.
-_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "cold", "shapes", "group", "case")
-_OF_CASES = ("op", "dtype", "layout", "shapes")  # what a problem says
+_OF_OPS = ("op", "dtype", "layout", "peer", "execution", "cold", "epilogue")
+_OF_OPS += ("shapes", "group", "case")
+_OF_CASES = ("op", "dtype", "layout", "epilogue", "shapes")  # what a problem says
 _OF_TRAINING = ("model", "policy", "image_size", "batch", "batch_norm")
 
 _EPILOG = """\
@@ -60,6 +61,14 @@ def configure(parser) -> None:
         action="store_true",
         help="each call takes other tensors, so that it finds nothing in the caches, as in a "
         "network; the copy as well",
+    )
+    parser.add_argument(
+        "--epilogue",
+        type=epilogue.argument,
+        metavar="TEXT",
+        help="give the forward op a bias, an activation or both, such as bias+relu6. It is called "
+        f"{peers.CALLS_IN_GRAPH} times, with --cold with all tensors, in a tf.function; stock's is "
+        "its fused op, which it has in graphs alone",
     )
     parser.add_argument(
         "--shapes",
@@ -210,8 +219,12 @@ def _measure_ops(parser, arguments):
                 parser.error(f"--case says all of a call: --{name} has no place beside it")
         vars(arguments).update(call.fields_of(arguments.case))
         selected = [shapes.Given(str(arguments.case))]
+        vars(arguments).update(epilogue=str(arguments.case.epilogue))
     else:
         selected = shapes.select(arguments.shapes, arguments.group)
+    arguments.epilogue = arguments.epilogue or ""  # as a plan has it
+    if arguments.epilogue:
+        _check_epilogue(parser, arguments)
     if not selected:
         models = ", ".join(dict.fromkeys(shape.model for shape in shapes.SHAPES))
         parser.error(
@@ -226,11 +239,23 @@ def _measure_ops(parser, arguments):
         left_out = len(selected) - len(dilated)
         print(f"{left_out} shapes without dilation are left out", file=sys.stderr)
         selected = dilated
-    names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution", "cold")
+    names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution", "cold", "epilogue")
     plan = Plan(**{name: getattr(arguments, name) for name in names})
     _library.load_or_exit()
     with console.Progress("shapes") as progress:
         return runner.run(plan, selected, progress.update)
+
+
+def _check_epilogue(parser, arguments):
+    if arguments.op != "forward":
+        parser.error(f"--epilogue is the forward op's: add --op forward, not {arguments.op}")
+    if arguments.execution != targets.EAGER:
+        parser.error(
+            "an op with an epilogue is called from a tf.function: --execution has no place beside"
+        )
+    if arguments.peer not in peers.FOR_EPILOGUES:
+        names = ", ".join(peers.FOR_EPILOGUES)
+        parser.error(f"--peer {arguments.peer} has no op with an epilogue: choose from {names}")
 
 
 def _from_json(saved):

@@ -21,6 +21,7 @@ class Contender:
     run: Callable[[], list]  # the results of the call's steps
     # Makes arrays, in the call's layout, out of what `run` returns.
     to_arrays: Callable[[list], list[np.ndarray]] = lambda results: [*map(np.asarray, results)]
+    calls: int = 1  # that `run` makes, one after the other
 
     @classmethod
     def of(cls, functions: Iterable[Callable[[], object]]) -> "Contender":

@@ -1,4 +1,4 @@
-"""What docs/speed.md and the README tell of speed: what is measured for it, and the texts."""
+"""What the README and the pages of docs/ tell of speed: what is measured for it, and the texts."""
 
 import argparse
 import dataclasses
@@ -30,12 +30,15 @@ class Figure:
     group: str | None = shapes.CORE  # None: all shapes
     of_copy: bool = False  # the copy's time divided by ours, not the peer's
     cold: bool = False
+    epilogue: str = ""
 
     @property
-    def run_key(self) -> tuple[str, str, str, str, bool]:
-        """What figures of one run have in common."""
-        return self.peer, self.op, self.dtype, self.layout, self.cold
+    def run_key(self) -> tuple:
+        """What figures of one run have in common: these fields of a Plan."""
+        return tuple(getattr(self, name) for name in _OF_RUN)
 
+
+_OF_RUN = ("peer", "op", "dtype", "layout", "cold", "epilogue")
 
 DRAWN = Figure("onednn", group=None)
 
@@ -116,6 +119,12 @@ COLD = (
         Figure("onednn", group="3x3-b32", of_copy=True, cold=True),
     ),
 )
+# The rows of the table of stock's fused ops.
+EPILOGUES = tuple(
+    Figure("onednn", "forward", dtype, epilogue=epilogue)
+    for dtype in ("float32", "bfloat16")
+    for epilogue in ("bias", "bias+relu6", "bias+elu")
+)
 # What the README tells, in its order.
 _IN_README = tuple(Figure("onednn", dtype=dtype) for dtype in ("float32", "bfloat16", "float16"))
 
@@ -124,7 +133,7 @@ def figures() -> list[Figure]:
     """All figures of the pages and the picture."""
     others = [dataclasses.replace(row[2], op=op) for row in OTHERS for op in row[3]]
     cold = [dataclasses.replace(row[2], op=op) for row in COLD for op in COLD_OPS]
-    return [DRAWN, *(row[2] for row in INPUT_GRADIENT), *others, *cold, *_IN_README]
+    return [DRAWN, *(row[2] for row in INPUT_GRADIENT), *others, *cold, *EPILOGUES, *_IN_README]
 
 
 @dataclasses.dataclass
@@ -143,8 +152,7 @@ class Measurement:
     def run(self, figure: Figure) -> Run:
         """The run that has a figure. Raises LookupError if there is none."""
         for run in self.runs:
-            plan = run.plan
-            if (plan.peer, plan.op, plan.dtype, plan.layout, plan.cold) == figure.run_key:
+            if tuple(getattr(run.plan, name) for name in _OF_RUN) == figure.run_key:
                 return run
         raise LookupError(f"no run has {figure}")
 
@@ -180,13 +188,13 @@ def measure(threads: int, rounds: int, quick: bool, progress: runner.Progress) -
     total = sum(map(len, selected.values()))
     done = 0
     runs = []
-    for (peer, op, dtype, layout, cold), chosen in selected.items():
+    for key, chosen in selected.items():
         before = done
 
         def hear(what, of_this, _, before=before):
             progress(what, before + of_this, total)
 
-        plan = Plan(peer, dtype, layout, threads, rounds, op, cold=cold)
+        plan = Plan(threads=threads, rounds=rounds, **dict(zip(_OF_RUN, key, strict=True)))
         runs.append(runner.run(plan, chosen, hear))
         done += len(chosen)
     return Measurement(datetime.date.today().isoformat(), __version__, quick, runs)
@@ -252,6 +260,17 @@ def cold_table(found: Measurement) -> str:
     return "\n".join(lines)
 
 
+def epilogues_table(found: Measurement) -> str:
+    """Stock's fused ops."""
+    lines = ["| | geometric mean | worst layer |", "|---|---:|---:|"]
+    for figure in EPILOGUES:
+        summary = found.summary(figure)
+        shown = (_ratio(summary.mean), _ratio(summary.worst)) if summary else ("–", "–")
+        title = f"{figure.dtype}, {figure.epilogue.replace('+', ' + ')}"
+        lines.append(f"| {title} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
 def readme_text(found: Measurement) -> str:
     """The README's sentence."""
     summaries = [found.summary(figure) for figure in _IN_README]
@@ -274,6 +293,7 @@ PARTS: dict[str, dict[str, Callable[[Measurement], str]]] = {
         "the other ops": other_ops_table,
         "other tensors each time": cold_table,
     },
+    "docs/epilogues.md": {"measured": measured_text, "stock's fused ops": epilogues_table},
     "README.md": {"speed": readme_text},
 }
 

@@ -3,11 +3,14 @@
 Each prepares what it needs once, and gives back a function that makes one call: what is timed is
 what a user waits for, overhead included. Ours is called by its public name, stock's through
 `tf.raw_ops`, which does as little as any call of TensorFlow's can; eagerly, or from a tf.function.
+An op with an epilogue, which stock has in graphs alone, is called many times in one.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
+
+import numpy as np
 
 from tf_dwbp import build_info
 from tf_dwbp.bench import elsewhere
@@ -37,9 +40,19 @@ class Peer:
         return {"TF_ENABLE_ONEDNN_OPTS": "1" if self.onednn else "0"}
 
 
-@with_copies
+# So often a graph has an op with an epilogue: what a call of the graph costs weighs little then.
+CALLS_IN_GRAPH = 16
+
+
 def prepare_ours(call: Call, threads: int, execution: str = EAGER) -> Contender:
-    """Our ops, called in one of `targets.EXECUTIONS`."""
+    """Our ops, called in one of `targets.EXECUTIONS`; in a graph if there is an epilogue."""
+    if call.problem.epilogue:
+        return _in_graph(call, targets.OURS)
+    return _prepare_ours(call, threads, execution)
+
+
+@with_copies
+def _prepare_ours(call, threads, execution):
     del threads  # set for the whole process
     if execution == EAGER:
         return _one_by_one(call, targets.load(targets.OURS))
@@ -50,12 +63,43 @@ def _ours(execution):
     return functools.partial(prepare_ours, execution=execution)
 
 
-@with_copies
 def _prepare_stock(call, threads):
     del threads
     if (call.problem.dilation_y, call.problem.dilation_x) != (1, 1):
         raise Refused("stock's ops ignore dilations on CPU, so their results are wrong")
-    return _one_by_one(call, targets.load(targets.STOCK))
+    prepare = _in_graph if call.problem.epilogue else _eagerly
+    return prepare(call, targets.STOCK)
+
+
+@with_copies
+def _eagerly(call, target):
+    return _one_by_one(call, targets.load(target))
+
+
+def _in_graph(call, target):
+    """Calls a forward op again and again from one tf.function; a cold one with all its copies."""
+    import tensorflow as tf
+
+    forward = targets.load(target)["forward"]
+
+    @tf.function(autograph=False)
+    def program(tensors_of_calls):
+        ends = []
+        for tensors in tensors_of_calls:
+            with tf.control_dependencies(ends[-1:]):  # one after the other
+                result = forward(**call.arguments("forward", tensors, {}))
+            # An element, without which TensorFlow would leave the op out. The result itself would
+            # occupy memory until the end.
+            begin = tf.zeros([4], tf.int32)
+            ends.append(tf.raw_ops.Slice(input=result, begin=begin, size=tf.ones_like(begin)))
+        return result, ends
+
+    tensors = [_tensors(copy)[0] for copy in call.copies]
+    tensors *= 1 if call.cold else CALLS_IN_GRAPH
+    run = program.get_concrete_function(tensors)
+    return Contender(
+        lambda: run(tensors), lambda results: [np.asarray(results[0])], calls=len(tensors)
+    )
 
 
 def _one_by_one(call, functions):
@@ -163,6 +207,9 @@ def _tensors_of_copies(call):
 
 
 COPY = "copy"
+
+# What ops with an epilogue can be compared with.
+FOR_EPILOGUES = ("onednn", "eigen", COPY)
 
 PEERS = {
     "onednn": Peer("TensorFlow (oneDNN on)", _prepare_stock),

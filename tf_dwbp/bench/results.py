@@ -70,6 +70,7 @@ class Plan:
     op: str = "input_grad"
     execution: str = EAGER  # how ours is called
     cold: bool = False  # each call takes other tensors
+    epilogue: str = ""  # the forward op's
 
     @property
     def peer_title(self) -> str:
@@ -83,7 +84,8 @@ class Plan:
     def title(self) -> str:
         contenders = f"{self.our_title} and {self.peer_title}"
         tensors = ", other tensors each time" if self.cold else ""
-        return f"{self.op}, {self.dtype} {self.layout}{tensors}: {contenders}"
+        op = f"{self.op} with {self.epilogue}" if self.epilogue else self.op
+        return f"{op}, {self.dtype} {self.layout}{tensors}: {contenders}"
 
 
 @dataclasses.dataclass

@@ -40,32 +40,35 @@ def main(send, plan, names):
 
 def measure_row(plan: Plan, shape: shapes.AnyShape) -> Row:
     """Times all contenders that can compute the shape, once the peer's answer agrees with ours."""
-    call = Call(shape, plan.dtype, plan.layout, plan.op, plan.cold)
+    call = Call(shape, plan.dtype, plan.layout, plan.op, plan.cold, epilogue=plan.epilogue)
     peer = peers.PEERS.get(plan.peer)  # none where that is the copy
-    functions, refusals = _prepare(plan, call, peer)
+    contenders, refusals = _prepare(plan, call, peer)
+    functions = {name: contender.run for name, contender in contenders.items()}
     functions[COPY] = limits.prepare_copy(call.moved_bytes, plan.threads, len(call.copies))
-    lead_in = peer.lead_in if peer else 0
-    return Row(shape, measure.alternate(functions, plan.rounds, lead_in), refusals)
+    seconds = measure.alternate(functions, plan.rounds, peer.lead_in if peer else 0)
+    for name, contender in contenders.items():
+        seconds[name] = [each / contender.calls for each in seconds[name]]
+    return Row(shape, seconds, refusals)
 
 
 def _prepare(plan, call, peer):
-    """Both contenders' functions, and why there is none where one cannot compute what it should."""
-    functions, answers, refusals = {}, {}, {}
+    """Both contenders, and why there is none where one cannot compute what it should."""
+    contenders, answers, refusals = {}, {}, {}
     prepare_ours = functools.partial(peers.prepare_ours, execution=plan.execution)
     prepare = {OURS: prepare_ours} | ({plan.peer: peer.prepare} if peer else {})
     for name, prepare_one in prepare.items():
         try:
             contender = prepare_one(call, plan.threads)
             answers[name] = contender.to_arrays(contender.run())
-            functions[name] = contender.run
+            contenders[name] = contender
         except Refused as error:
             refusals[name] = str(error)
         except Exception as error:  # whatever an implementation raises
             refusals[name] = console.one_line(error)
     if len(answers) == 2 and (reason := disagreement(call, *answers.values())):
         refusals[plan.peer] = reason
-        del functions[plan.peer]
-    return functions, refusals
+        del contenders[plan.peer]
+    return contenders, refusals
 
 
 def disagreement(call: Call, ours: list[np.ndarray], theirs: list[np.ndarray]) -> str | None:

@@ -5,6 +5,7 @@ Its text follows a problem's: `bias`, an activation's name, or both, such as `bi
 activations' formulas, and accepts and refuses the same texts.
 """
 
+import argparse
 import dataclasses
 import math
 import re
@@ -124,6 +125,14 @@ def parse(text: str) -> Epilogue:
         if not is_zero and not 0 < abs(alpha) < math.inf:
             raise ValueError(_refusal(text))
     return Epilogue(match["bias"] is not None, activation, alpha)
+
+
+def argument(text: str) -> str:
+    """The text of an epilogue, as `str` makes it, for `argparse`."""
+    try:
+        return str(parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _refusal(text):
