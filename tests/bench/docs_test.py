@@ -89,9 +89,9 @@ def _part(root, page, part):
 
 def _form(text):
     """A text without its figures, its names of processors, and its lines' ends."""
-    text = text.replace("AMD EPYC", "a processor")
-    text = re.sub(r"\d[\d.-]*", "#", re.sub(r" +", " ", text))
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    text = re.sub(r"AMD EPYC|Intel\(R\) Xeon\(R\) Processor", "a processor", text)
+    return re.sub(r"\d[\d.-]*(\+cpu)?", "#", text)
 
 
 @pytest.mark.parametrize(
