@@ -29,9 +29,13 @@ OPS = {
 
 
 def fields_of(given: Problem) -> dict[str, str]:
-    """Op, dtype and layout of a problem, as a call names them."""
-    dtype = problem.DTYPES[given.dtype].name
-    return {"op": given.op, "dtype": dtype, "layout": given.layout}
+    """Op, dtype, layout and epilogue of a problem, as a call names them."""
+    return {
+        "op": given.op,
+        "dtype": problem.DTYPES[given.dtype].name,
+        "layout": given.layout,
+        "epilogue": str(given.epilogue),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -219,7 +219,6 @@ def _measure_ops(parser, arguments):
                 parser.error(f"--case says all of a call: --{name} has no place beside it")
         vars(arguments).update(call.fields_of(arguments.case))
         selected = [shapes.Given(str(arguments.case))]
-        vars(arguments).update(epilogue=str(arguments.case.epilogue))
     else:
         selected = shapes.select(arguments.shapes, arguments.group)
     arguments.epilogue = arguments.epilogue or ""  # as a plan has it

@@ -32,13 +32,14 @@ class Figure:
     cold: bool = False
     epilogue: str = ""
 
-    @property
-    def run_key(self) -> tuple:
-        """What figures of one run have in common: these fields of a Plan."""
-        return tuple(getattr(self, name) for name in _OF_RUN)
 
-
+# What figures of one run have in common; a Plan has the same fields.
 _OF_RUN = ("peer", "op", "dtype", "layout", "cold", "epilogue")
+
+
+def _run_key(of: Figure | Plan) -> tuple:
+    return tuple(getattr(of, name) for name in _OF_RUN)
+
 
 DRAWN = Figure("onednn", group=None)
 
@@ -152,7 +153,7 @@ class Measurement:
     def run(self, figure: Figure) -> Run:
         """The run that has a figure. Raises LookupError if there is none."""
         for run in self.runs:
-            if tuple(getattr(run.plan, name) for name in _OF_RUN) == figure.run_key:
+            if _run_key(run.plan) == _run_key(figure):
                 return run
         raise LookupError(f"no run has {figure}")
 
@@ -181,7 +182,7 @@ def measure(threads: int, rounds: int, quick: bool, progress: runner.Progress) -
     """Measures all figures. `progress` hears of shapes as that of `runner.run` does."""
     selected: dict[tuple, list[shapes.AnyShape]] = {}
     for figure in figures():
-        found = selected.setdefault(figure.run_key, [])
+        found = selected.setdefault(_run_key(figure), [])
         for shape in shapes.select(group=figure.group):
             if shape not in found and (not quick or shapes.QUICK in shape.groups):
                 found.append(shape)

@@ -10,8 +10,6 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-import numpy as np
-
 from tf_dwbp import build_info
 from tf_dwbp.bench import elsewhere
 from tf_dwbp.bench.call import Call
@@ -46,16 +44,11 @@ CALLS_IN_GRAPH = 16
 
 def prepare_ours(call: Call, threads: int, execution: str = EAGER) -> Contender:
     """Our ops, called in one of `targets.EXECUTIONS`; in a graph if there is an epilogue."""
+    del threads  # set for the whole process
     if call.problem.epilogue:
         return _in_graph(call, targets.OURS)
-    return _prepare_ours(call, threads, execution)
-
-
-@with_copies
-def _prepare_ours(call, threads, execution):
-    del threads  # set for the whole process
     if execution == EAGER:
-        return _one_by_one(call, targets.load(targets.OURS))
+        return _one_by_one(call, targets.OURS)
     return _together(call, targets.OURS, jit_compile=execution == JIT)
 
 
@@ -67,13 +60,8 @@ def _prepare_stock(call, threads):
     del threads
     if (call.problem.dilation_y, call.problem.dilation_x) != (1, 1):
         raise Refused("stock's ops ignore dilations on CPU, so their results are wrong")
-    prepare = _in_graph if call.problem.epilogue else _eagerly
+    prepare = _in_graph if call.problem.epilogue else _one_by_one
     return prepare(call, targets.STOCK)
-
-
-@with_copies
-def _eagerly(call, target):
-    return _one_by_one(call, targets.load(target))
 
 
 def _in_graph(call, target):
@@ -85,24 +73,24 @@ def _in_graph(call, target):
     @tf.function(autograph=False)
     def program(tensors_of_calls):
         ends = []
+        first, one = tf.zeros([4], tf.int32), tf.ones([4], tf.int32)
         for tensors in tensors_of_calls:
             with tf.control_dependencies(ends[-1:]):  # one after the other
                 result = forward(**call.arguments("forward", tensors, {}))
             # An element, without which TensorFlow would leave the op out. The result itself would
             # occupy memory until the end.
-            begin = tf.zeros([4], tf.int32)
-            ends.append(tf.raw_ops.Slice(input=result, begin=begin, size=tf.ones_like(begin)))
+            ends.append(tf.raw_ops.Slice(input=result, begin=first, size=one))
         return result, ends
 
     tensors = [_tensors(copy)[0] for copy in call.copies]
     tensors *= 1 if call.cold else CALLS_IN_GRAPH
     run = program.get_concrete_function(tensors)
-    return Contender(
-        lambda: run(tensors), lambda results: [np.asarray(results[0])], calls=len(tensors)
-    )
+    return Contender(lambda: run(tensors)[:1], calls=len(tensors))
 
 
-def _one_by_one(call, functions):
+@with_copies
+def _one_by_one(call, target):
+    functions = targets.load(target)
     tensors, sizes = _tensors(call)
     return Contender.of(
         functools.partial(functions[step], **call.arguments(step, tensors, sizes))
@@ -110,13 +98,13 @@ def _one_by_one(call, functions):
     )
 
 
-@with_copies
 def _prepare_xla(call, threads):
     """Stock's ops compiled: the only ones of stock's that heed dilations."""
     del threads
     return _together(call, targets.STOCK, jit_compile=True)
 
 
+@with_copies
 def _together(call, target, jit_compile):
     tensors, _ = _tensors(call)
     return Contender(functools.partial(_program(call.first, target, jit_compile), tensors))
