@@ -22,7 +22,7 @@ from absl.testing import parameterized
 import lone_worker
 from bench_cases import DILATED, MACHINE, PLAIN, PLAN, skip_without
 from tf_dwbp import cli
-from tf_dwbp.bench import measure, peers, runner, shapes, worker
+from tf_dwbp.bench import frameworks, measure, peers, runner, shapes, worker
 from tf_dwbp.bench.call import OPS
 from tf_dwbp.bench.contender import Contender
 from tf_dwbp.bench.results import Row, Run
@@ -286,7 +286,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--load", __file__], r"--load: .*command_test.py is not what --json writes"),
     )
     def test_usage_errors(self, arguments, pattern):
-        self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)
+        # The same error also where none of the peers is installed.
+        with mock.patch.object(frameworks, "_is_there", return_value=False):
+            self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)
 
     def test_json_of_something_else_is_refused(self):
         for number, data in enumerate(([], {}, {"plan": {}}, {"plan": 1})):

@@ -21,6 +21,7 @@ from tf_dwbp import cli
 from tf_dwbp.bench import runner, share, train_worker
 from tf_dwbp.bench.training import TrainingPlan, TrainingRow, TrainingRun
 from tf_dwbp.swap import batch_norm, plug_in
+from tf_dwbp.tools import digits
 
 PLAN = TrainingPlan(threads=1, rounds=2, policy="float32", image_size=32, batch=4)
 
@@ -162,7 +163,9 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
         (["--train", "--batch", "0"], "--batch: '0' is not a whole number of at least 1"),
     )
     def test_usage_errors(self, arguments, pattern):
-        self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)
+        # The same error also where there are no images.
+        with mock.patch.object(digits, "missing", return_value="no images"):
+            self.assertRegex(self._usage_error(*arguments).replace("\n", " "), pattern)
 
     def test_the_missing_extra_is_named(self):
         with mock.patch.object(

@@ -181,8 +181,6 @@ def _measure(parser, arguments):
 
 
 def _measure_training(parser, arguments):
-    if reason := digits.missing():
-        parser.error(reason)
     names = ("threads", "rounds", "policy", "image_size", "batch", "batch_norm")
     plan = TrainingPlan(**{name: getattr(arguments, name) for name in names})
     models = list(dict.fromkeys(arguments.model or MODELS))
@@ -190,6 +188,8 @@ def _measure_training(parser, arguments):
         image_size, batch = plan.sizes(name)
         if reason := MODELS[name].refusal(image_size, batch):
             parser.error(reason)
+    if reason := digits.missing():
+        parser.error(reason)
     _library.load_or_exit()
     with console.Progress("models") as progress:
         return runner.run_training(plan, models, progress.update)
@@ -210,9 +210,6 @@ def _measure_docs(parser, arguments):
 
 
 def _measure_ops(parser, arguments):
-    if reason := peers.missing(arguments.peer, arguments.execution):
-        with_jit = " with --execution jit" if arguments.execution == targets.JIT else ""
-        parser.error(f"cannot use --peer {arguments.peer}{with_jit}: {reason}")
     if arguments.case:
         for name in _OF_CASES:
             if getattr(arguments, name) != parser.get_default(name):
@@ -238,6 +235,10 @@ def _measure_ops(parser, arguments):
         left_out = len(selected) - len(dilated)
         print(f"{left_out} shapes without dilation are left out", file=sys.stderr)
         selected = dilated
+    # Last: a call that makes no sense is refused alike wherever it is made.
+    if reason := peers.missing(arguments.peer, arguments.execution):
+        with_jit = " with --execution jit" if arguments.execution == targets.JIT else ""
+        parser.error(f"cannot use --peer {arguments.peer}{with_jit}: {reason}")
     names = ("peer", "dtype", "layout", "threads", "rounds", "op", "execution", "cold", "epilogue")
     plan = Plan(**{name: getattr(arguments, name) for name in names})
     _library.load_or_exit()
