@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import sys
 import warnings
 
@@ -99,6 +100,18 @@ def check_cpu_isa(asked: str | None, built: list[str]) -> None:
     if asked and asked not in built:
         raise ValueError(
             f"TF_DWBP_CPU_ISA is {asked!r}, but the kernels were built for {', '.join(built)}."
+        )
+
+
+def check_l3_mb(asked: str | None) -> None:
+    """Raises ValueError unless the size of the L3 cache that is told is a number of MB.
+
+    Args:
+      asked: the value of TF_DWBP_L3_MB; None or "" leaves it to the system to tell.
+    """
+    if asked and not re.fullmatch(r"[0-9]{1,7}", asked):
+        raise ValueError(
+            f"TF_DWBP_L3_MB is {asked!r}, but has to be a whole number, of at most seven digits."
         )
 
 
@@ -231,7 +244,7 @@ def load():
       ImportError: when the installation has no library, is not whole, is for another TensorFlow or
         machine, or when another copy of the package has been imported; the text says what to do.
       ValueError: when TF_DWBP_CPU_ISA asks for an instruction set that there are no kernels for,
-        or TF_DWBP_IMPL for an implementation that there is none of.
+        or TF_DWBP_IMPL for an implementation that there is none of, or TF_DWBP_L3_MB is no number.
     """
     check_built()
     tensorflow = _import_tensorflow()
@@ -262,6 +275,7 @@ def _check_all(version):
         check_version(built, version)
     info = build_info()
     check_cpu_isa(os.environ.get("TF_DWBP_CPU_ISA"), info["cpu_isas"])
+    check_l3_mb(os.environ.get("TF_DWBP_L3_MB"))
     _check_library(LIBRARY_PATH)
     if info["xla"]:
         _check_library(XLA_LIBRARY_PATH)

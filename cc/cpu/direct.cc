@@ -14,6 +14,7 @@
 #include "cc/cpu/packed_filter.h"
 #include "cc/cpu/runtime/denormals.h"
 #include "cc/cpu/runtime/dispatch.h"
+#include "cc/cpu/runtime/memory.h"
 #include "cc/cpu/runtime/paths.h"
 #include "cc/cpu/tuning.h"
 #include "cc/cpu/workspace.h"
@@ -92,6 +93,7 @@ class Direct : public Plan {
   int64_t column_blocks_;
   int64_t chunks_;
   bool prefetch_;
+  bool past_caches_;
 };
 
 template <typename T>
@@ -108,6 +110,9 @@ Direct<T>::Direct(const Problem& problem, int64_t workers)
   workspace_bytes = layout_.bytes();
   cut();
   prefetch_ = chunks_ == 1 && come_from_far(problem.geometry, sizeof(T));
+  const double result = static_cast<double>(g_.result_elements()) * sizeof(T);
+  const double source = moved_bytes(problem.geometry, sizeof(T)) - result;
+  past_caches_ = chunks_ == 1 && goes_past_caches(result, source, sizeof(T), l3_bytes());
 }
 
 template <typename T>
@@ -132,8 +137,7 @@ void Direct<T>::run(const Tensors& tensors, const Parallel& parallel) const {
   const int64_t pixel_bytes = g_.channels * int64_t{sizeof(T)};
   const bool aligned = reinterpret_cast<uintptr_t>(call.result) % vector_bytes == 0 &&
                        pixel_bytes % vector_bytes == 0;
-  call.non_temporal =
-      chunks_ == 1 && aligned && g_.result_elements() * int64_t{sizeof(T)} >= kNonTemporalBytes;
+  call.non_temporal = past_caches_ && aligned;
   call.write_buffer =
       call.non_temporal || (!tiles_.pairs && tiles_.period * pixel_bytes % kAliasingBytes == 0);
   call.downwards = !call.write_buffer && stores_meet_loads(call);
@@ -163,7 +167,8 @@ std::string Direct<T>::describe() const {
   return "tiles of two rows: " + tiles + "; " + std::to_string(items()) +
          " items: " + std::to_string(g_.batch) + " images x " + std::to_string(row_blocks_) +
          " blocks of rows x " + std::to_string(column_blocks_) + " of columns x " +
-         std::to_string(chunks_) + " of channels" + (prefetch_ ? "; prefetches rows" : "");
+         std::to_string(chunks_) + " of channels" + (prefetch_ ? "; prefetches rows" : "") +
+         (past_caches_ ? "; stores past the caches" : "");
 }
 
 // Whether the channel blocks' vectors of a few steps on would be loaded from where, modulo

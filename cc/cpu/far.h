@@ -1,6 +1,7 @@
-// Where tensors come from.
+// Where tensors come from, and where they go.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cc/conv/geometry.h"
@@ -19,6 +20,17 @@ inline double moved_bytes(const conv::Geometry& g, int64_t element_bytes) {
 // last op has left them.
 inline bool come_from_far(const conv::Geometry& g, int64_t element_bytes) {
   return moved_bytes(g, element_bytes) >= kFarBytes;
+}
+
+// Whether a result of so many bytes should be stored past the caches, the last of which has
+// `l3_bytes`, 0 if nobody knows.
+inline bool goes_past_caches(double result_bytes, double source_bytes, int64_t element_bytes,
+                             int64_t l3_bytes) {
+  const bool narrow = element_bytes < int64_t{sizeof(float)};
+  const int64_t share = l3_bytes / (narrow ? kNarrowNonTemporalShareOfL3 : kNonTemporalShareOfL3);
+  const bool mostly_stores = !narrow && result_bytes >= kMostlyStores * source_bytes;
+  return result_bytes >= static_cast<double>(mostly_stores ? kNonTemporalBytes
+                                                           : std::max(kNonTemporalBytes, share));
 }
 
 }  // namespace tf_dwbp::cpu

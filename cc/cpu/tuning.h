@@ -92,6 +92,16 @@ constexpr int64_t kDirectCacheBytes = 640 << 10;
 // Bytes. A result this large would leave the caches before anybody reads it: non-temporal stores
 // spare reading it first. (At 26 MB neutral, at 13 MB a loss.)
 constexpr int64_t kNonTemporalBytes = 32 << 20;
+// Where this share of L3 is more, a result has to be that large. (With 480 MB of L3, results of
+// 51 MB take 1.25 times as long past the caches where tensors are in L3, and as long where not.)
+constexpr int64_t kNonTemporalShareOfL3 = 8;
+// The share for 16-bit types, whose conversions hide what stores wait for (1.15 to 1.35, and 1.15).
+constexpr int64_t kNarrowNonTemporalShareOfL3 = 1;
+// Results of so many times the source are little but stores: L3 does not matter. (0.8 to 0.85 from
+// memory; 1.15 from L3.)
+constexpr int64_t kMostlyStores = 2;
+// MB of L3 that can be told at most: far above any machine's.
+constexpr int64_t kMostL3Megabytes = 1 << 20;
 // Bytes. 4K aliasing: columns this far apart share few sets of the caches, and evict each other
 // less when written in longer pieces; and a load waits for an earlier store whose address is equal
 // modulo this.

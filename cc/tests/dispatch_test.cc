@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cc/cpu/depthwise.h"
+#include "cc/cpu/far.h"
 #include "cc/cpu/runtime/isa.h"
 #include "cc/cpu/runtime/memory.h"
 #include "cc/cpu/runtime/paths.h"
@@ -52,6 +53,39 @@ TF_DWBP_TEST(tensors_that_no_machine_holds) {
   check(cpu::check_memory("x", two, 4) ==
             "x " + conv::to_string(two) + " asks for " + std::to_string(8 * machine) + text,
         "eight times the memory");
+}
+
+TF_DWBP_TEST(the_size_of_the_last_cache) {
+  check(cpu::l3_bytes_of("0") == 0, "none");
+  check(cpu::l3_bytes_of("480") == int64_t{480} << 20, "480 MB");
+  check(cpu::l3_bytes_of("9999999") == int64_t{1} << 40, "more than there is");
+  check(cpu::l3_bytes_of(nullptr) >= 0 && cpu::l3_bytes_of("") == cpu::l3_bytes_of(nullptr),
+        "what the system says");
+}
+
+// By a result's MB: float, where it is as large as the source, and where it is four times that;
+// half.
+TF_DWBP_TEST(results_past_the_caches) {
+  const auto least = [](double source_share, int64_t element_bytes, int64_t l3_megabytes) {
+    int64_t megabytes = 1;
+    const auto goes = [&] {
+      const double bytes = static_cast<double>(megabytes) * (1 << 20);
+      return cpu::goes_past_caches(bytes, bytes * source_share, element_bytes, l3_megabytes << 20);
+    };
+    while (!goes()) ++megabytes;
+    return megabytes;
+  };
+  for (const int64_t unknown_or_small : {0, 16, 32}) {
+    for (const int64_t element_bytes : {2, 4, 8})
+      for (const double share : {0.25, 1.0, 4.0})
+        check(least(share, element_bytes, unknown_or_small) == 32, "small caches");
+  }
+  for (const int64_t element_bytes : {4, 8}) {
+    check(least(1, element_bytes, 480) == 60, "an eighth of a large L3");
+    check(least(0.51, element_bytes, 480) == 60, "nearly two of the result");
+    check(least(0.5, element_bytes, 480) == 32, "mostly stores");
+  }
+  check(least(1, 2, 480) == 480 && least(0.25, 2, 480) == 480, "half");
 }
 
 // The kernel tells in which mappings large pages are wanted: "hg" among a mapping's flags.

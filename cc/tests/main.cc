@@ -122,6 +122,8 @@ std::vector<Test>& tests() {
 
 int main(int count, char** arguments) {
   using namespace tf_dwbp::testing;
+  // Tests expect stores past the caches from the same size on everywhere.
+  setenv("TF_DWBP_L3_MB", "0", 0);
   std::vector<std::string> parts;
   bool stop = false;
   asked.workers = integer_in("TF_DWBP_TEST_WORKERS", 1);

@@ -86,6 +86,15 @@ class LibraryTest(tf.test.TestCase, parameterized.TestCase):
         root = pathlib.Path(tf_dwbp.__file__).parent.parent
         self.assertIn("'sse9'", _import_error(root, TF_DWBP_CPU_ISA="sse9"))
 
+    def test_a_size_of_l3_that_is_none_is_refused(self):
+        for asked in ("much", "-1", "1.5", "32MB", "12345678"):
+            with self.assertRaisesRegex(ValueError, f"TF_DWBP_L3_MB is '{asked}', .*whole number"):
+                _library.check_l3_mb(asked)
+        for asked in (None, "", "0", "480"):
+            _library.check_l3_mb(asked)
+        root = pathlib.Path(tf_dwbp.__file__).parent.parent
+        self.assertIn("TF_DWBP_L3_MB is 'all'", _import_error(root, TF_DWBP_L3_MB="all"))
+
     def test_an_implementation_that_there_is_none_of_is_refused(self):
         known = {"forward": ("direct", "packed"), "filter_grad": ("packed", "tapwise")}
         error = "TF_DWBP_IMPL is 'best', but the implementations are direct, packed, tapwise."

@@ -25,6 +25,7 @@ def describe(threads: int, peer: str = "") -> dict:
         "threads": threads,
         "cpu_isas": _library.build_info()["cpu_isas"],
         "forced_cpu_isa": os.environ.get("TF_DWBP_CPU_ISA"),
+        "told_l3_mb": os.environ.get("TF_DWBP_L3_MB"),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # on by default on x86-64
         "tensorflow": tf.__version__,
         "python": platform.python_version(),

@@ -32,6 +32,8 @@ def machine_text(machine: dict) -> str:
         software += f", {machine['peer']}"
     if machine["forced_cpu_isa"]:
         software += f", TF_DWBP_CPU_ISA={machine['forced_cpu_isa']}"
+    if told := machine.get("told_l3_mb"):
+        software += f", TF_DWBP_L3_MB={told}"
     return f"{machine['cpu']}, {machine['threads']} threads; {software}"
 
 

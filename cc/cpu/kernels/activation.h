@@ -31,8 +31,9 @@ struct Curve<FloatVector> {
   static constexpr int kMantissa = 23;
   static constexpr uint32_t kSign = 0x80000000u;
   static constexpr uint32_t kUpperHalf =
-      0xfffff000u;                            // 12 bits of the mantissa, with the hidden one
-  static constexpr float kRound = 0x1.8p23f;  // a sum with it is rounded to an integer
+      0xfffff000u;  // 12 bits of the mantissa, with the hidden one
+  // A sum with it is rounded to an integer, whose low bits, with the exponent's bias, it then has.
+  static constexpr float kRound = 0x1.8p23f + 127;
   static constexpr float kLog2E = 0x1.715476p+0f;
   static constexpr float kLn2High = 0x1.63p-1f;  // exact in products with integers below 2^12
   static constexpr float kLn2Low = -0x1.bd0106p-13f;
@@ -55,7 +56,7 @@ struct Curve<DoubleVector> {
   static constexpr int kMantissa = 52;
   static constexpr uint64_t kSign = 0x8000000000000000u;
   static constexpr uint64_t kUpperHalf = 0xfffffffff8000000u;
-  static constexpr double kRound = 0x1.8p52;
+  static constexpr double kRound = 0x1.8p52 + 1023;
   static constexpr double kLog2E = 0x1.71547652b82fep+0;
   static constexpr double kLn2High = 0x1.62e42feep-1;
   static constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
@@ -82,27 +83,52 @@ inline V polynomial(const Acc (&coefficients)[kCount], V x) {
   return sum;
 }
 
-// exp(a + b) = (1 + fraction) * scale * other. Two scales, since one would not do for denormals.
+// 2^n, where that is no denormal, of kRound and n: its low bits are n and the exponent's bias.
+template <typename V>
+inline V power_of_two(V shifted) {
+  using C = Curve<V>;
+  return bit_cast<V>(bit_cast<typename C::Bits>(shifted) << C::kMantissa);
+}
+
+// x = n * ln(2) + r, with an integer n.
+template <typename V>
+struct Reduced {
+  V shifted;  // kRound and n
+  V n, r;
+  // exp(r) - 1.
+  V fraction() const { return r + r * r * polynomial(Curve<V>::kPower, r); }
+};
+
+template <typename V>
+inline Reduced<V> reduce(V x) {
+  using C = Curve<V>;
+  const V shifted = x * C::kLog2E + C::kRound;
+  const V n = shifted - C::kRound;
+  return {shifted, n, (x - n * C::kLn2High) - n * C::kLn2Low};
+}
+
+// Of a + b, where b is what rounding took from a.
+template <typename V>
+inline Reduced<V> reduce(V a, V b) {
+  using C = Curve<V>;
+  const V shifted = (a + b) * C::kLog2E + C::kRound;
+  const V n = shifted - C::kRound;
+  return {shifted, n, ((a - n * C::kLn2High) + b) - n * C::kLn2Low};
+}
+
+// exp(x) = (1 + fraction) * scale * other. Two scales, since one would not do for denormals.
 template <typename V>
 struct Power {
   V fraction, scale, other;
 };
 
-// b is what rounding took from a; a is not so low that its power's square root would be denormal.
+// x is not so low that its power's square root would be denormal.
 template <typename V>
-inline Power<V> power(V a, V b) {
+inline Power<V> power(const Reduced<V>& x) {
   using C = Curve<V>;
-  using Acc = typename C::Acc;
-  using Bits = typename C::Bits;
-  const V n = ((a + b) * C::kLog2E + C::kRound) - C::kRound;
-  const V r = ((a - n * C::kLn2High) + b) - n * C::kLn2Low;
-  const V half = n * Acc{0.5} + C::kRound;
-  const V rest = (n - (half - C::kRound)) + C::kRound;
-  // The low bits of such sums are the integers.
-  const Bits one = bit_cast<Bits>(V{} + Acc{1});
-  return {r + r * r * polynomial(C::kPower, r),
-          bit_cast<V>((bit_cast<Bits>(half) << C::kMantissa) + one),
-          bit_cast<V>((bit_cast<Bits>(rest) << C::kMantissa) + one)};
+  const V half = x.n * typename C::Acc{0.5} + C::kRound;
+  const V rest = (x.n - (half - C::kRound)) + C::kRound;
+  return {x.fraction(), power_of_two(half), power_of_two(rest)};
 }
 
 // |x|, or the limit if that is less. NaN stays NaN.
@@ -116,9 +142,12 @@ inline V magnitude(V x, Acc limit) {
 template <typename V>
 inline V elu(V x) {
   const V low = V{} + Curve<V>::kEluLimit;
-  const Power<V> e = power(x < low ? low : x, V{});
-  const V scale = e.scale * e.other;
-  return x < V{} ? scale * e.fraction + (scale - 1) : x;
+  const V cut = x < low ? low : x;
+  const Reduced<V> e = reduce(cut > V{} ? V{} : cut);
+  const V scale = power_of_two(e.shifted);
+  const V below = scale * e.fraction() + (scale - 1);
+  // exp(x) - 1 is above x below 0, and 0 was put in where x is above.
+  return x < below ? below : x;
 }
 
 // x / (1 + exp(-z)), where z has the sign of x, and exp(-|z|) is given. On the negative side that
@@ -134,7 +163,7 @@ inline V logistic(V x, V t, const Power<V>& e) {
 template <typename V>
 inline V silu(V x) {
   const V t = magnitude(x, Curve<V>::kSiluLimit);
-  return logistic(x, t, power(-t, V{}));
+  return logistic(x, t, power(reduce(-t)));
 }
 
 template <typename V>
@@ -149,7 +178,7 @@ inline V gelu_tanh(V x) {
   const Wide z = -wide * (wide * wide * kThree + kOne);
   const V a = __builtin_convertvector(z, V);
   const V b = __builtin_convertvector(z - __builtin_convertvector(a, Wide), V);
-  return logistic(x, t, power(a, b));
+  return logistic(x, t, power(reduce(a, b)));
 }
 
 template <typename V>
@@ -160,7 +189,7 @@ inline V gelu(V x) {
   const V t = magnitude(x, C::kGeluLimit);
   // t^2 / 2 in two parts, the first one exact.
   const V high = bit_cast<V>(bit_cast<Bits>(t) & (Bits{} + C::kUpperHalf));
-  const Power<V> e = power(high * high * kMinusHalf, (t + high) * (t - high) * kMinusHalf);
+  const Power<V> e = power(reduce(high * high * kMinusHalf, (t + high) * (t - high) * kMinusHalf));
   const V inverse = 1 / (t + C::kShift);
   const V tail = (1 + e.fraction) * inverse * polynomial(C::kTail, 1 - 2 * C::kShift * inverse);
   return x < V{} ? -t * tail * e.scale * e.other : x * (1 - tail * (e.scale * e.other));

@@ -244,8 +244,7 @@ inline __attribute__((always_inline)) void direct_tile(const DirectJob<T>& job,
       }
       if constexpr (kOthers == 0) {  // pairs are the input gradient's alone
         if (__builtin_expect(job.epilogue != nullptr, 0)) {
-          apply_epilogue(*job.epilogue, channel_block, sums[0]);
-          apply_epilogue(*job.epilogue, channel_block, sums[1]);
+          apply_epilogue(*job.epilogue, channel_block, sums, rows.result[1] == nullptr ? 1 : 2);
         }
       }
       *prefetched += kBytes;

@@ -74,13 +74,15 @@ inline void store_tile(const LinesJob<AccumulatorOf<T>>& job, int64_t first, con
 template <typename Acc, typename V>
 __attribute__((noinline)) void finish_tile(const LinesJob<Acc>& job, int64_t first,
                                            int64_t of_filter, V* copies) {
-  V(&sums)[kLinesOfTile] = *reinterpret_cast<V(*)[kLinesOfTile]>(copies);
-  if (job.epilogue != nullptr) apply_epilogue(*job.epilogue, of_filter, sums);
-  if constexpr (sizeof(Acc) == sizeof(float)) {
-    if (job.dtype == Dtype::kHalf) return store_tile<Half>(job, first, sums);
-    if (job.dtype == Dtype::kBfloat16) return store_tile<Bfloat16>(job, first, sums);
+  if (job.epilogue != nullptr) {
+    V(&sums)[kLinesOfTile][1] = *reinterpret_cast<V(*)[kLinesOfTile][1]>(copies);
+    apply_epilogue(*job.epilogue, of_filter, sums, static_cast<int>(job.gather.rows));
   }
-  store_tile<Acc>(job, first, sums);
+  if constexpr (sizeof(Acc) == sizeof(float)) {
+    if (job.dtype == Dtype::kHalf) return store_tile<Half>(job, first, copies);
+    if (job.dtype == Dtype::kBfloat16) return store_tile<Bfloat16>(job, first, copies);
+  }
+  store_tile<Acc>(job, first, copies);
 }
 
 // kPlane: all elements of a line have one channel.

@@ -41,13 +41,13 @@ void dwconv_packed(const PackedJob<T>& job) {
       for (int64_t t = 0; t < job.tile_count; ++t) {
         const ColumnTile tile = job.tiles[t];
         T* result = result_row + tile.column * job.result_column_stride;
-        V sums[kColumns];
+        V sums[1][kColumns];
 #pragma GCC unroll 16
-        for (int x = 0; x < kColumns; ++x) sums[x] = V{};
+        for (int x = 0; x < kColumns; ++x) sums[0][x] = V{};
         if (job.accumulate) {
 #pragma GCC unroll 16
           for (int x = 0; x < kColumns; ++x) {
-            sums[x] = Lanes<T>::load(result + x * job.result_tile_stride);
+            sums[0][x] = Lanes<T>::load(result + x * job.result_tile_stride);
           }
         }
         const uint32_t* masks = tile.first_mask < 0 ? nullptr : job.masks + tile.first_mask;
@@ -68,14 +68,14 @@ void dwconv_packed(const PackedJob<T>& job) {
 #pragma GCC unroll 16
                 for (int x = 0; x < kColumns; ++x) {
                   const int64_t column = kAdjacent ? x * kLanes : x * job.packed_tile_stride;
-                  sums[x] += tap * Lanes<Acc>::load(packed_row + (from + column));
+                  sums[0][x] += tap * Lanes<Acc>::load(packed_row + (from + column));
                 }
               } else {
 #pragma GCC unroll 16
                 for (int x = 0; x < kColumns; ++x) {
                   const int64_t column = kAdjacent ? x * kLanes : x * job.packed_tile_stride;
                   if ((mask >> x & 1) == 0) continue;
-                  sums[x] += tap * Lanes<Acc>::load(packed_row + (from + column));
+                  sums[0][x] += tap * Lanes<Acc>::load(packed_row + (from + column));
                 }
               }
               filter += filter_horizontal;
@@ -87,11 +87,11 @@ void dwconv_packed(const PackedJob<T>& job) {
           }
         }
         if (__builtin_expect(job.epilogue != nullptr, 0)) {
-          apply_epilogue(*job.epilogue, block, sums);
+          apply_epilogue(*job.epilogue, block, sums, 1);
         }
 #pragma GCC unroll 16
         for (int x = 0; x < kColumns; ++x) {
-          Finish<T>::vector(result + x * job.result_tile_stride, sums[x]);
+          Finish<T>::vector(result + x * job.result_tile_stride, sums[0][x]);
         }
       }
     }

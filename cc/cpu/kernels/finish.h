@@ -11,32 +11,34 @@
 namespace tf_dwbp::cpu {
 namespace {
 
-// The epilogue of a channel block's sums. What is only added or cut off stays in registers.
-template <typename Acc, int kCount, typename V>
+// The epilogue of a channel block's sums, of a tile's first `rows` rows. What is only added or cut
+// off stays in registers.
+template <typename Acc, int kRows, int kCount, typename V>
 inline __attribute__((always_inline)) void apply_epilogue(const EpilogueJob<Acc>& epilogue,
                                                           int64_t channel_block,
-                                                          V (&sums)[kCount]) {
+                                                          V (&sums)[kRows][kCount], int rows) {
   if (epilogue.bias != nullptr) {
     const V bias = Lanes<Acc>::load(epilogue.bias + channel_block * Lanes<Acc>::kCount);
-#pragma GCC unroll 16
-    for (int x = 0; x < kCount; ++x) sums[x] += bias;
+#pragma GCC unroll 32
+    for (int i = 0; i < kRows * kCount; ++i) sums[i / kCount][i % kCount] += bias;
   }
   if (is_cut(epilogue.activation)) {
     const V low = V{} + epilogue.low, high = V{} + epilogue.high;
-#pragma GCC unroll 16
-    for (int x = 0; x < kCount; ++x) {
-      sums[x] = sums[x] < low ? low : sums[x];
-      sums[x] = sums[x] > high ? high : sums[x];
+#pragma GCC unroll 32
+    for (int i = 0; i < kRows * kCount; ++i) {
+      V& sum = sums[i / kCount][i % kCount];
+      sum = sum < low ? low : sum;
+      sum = sum > high ? high : sum;
     }
     return;
   }
   // A copy, since sums whose address a function knows would be kept in memory all the time.
-  V copies[kCount];
-#pragma GCC unroll 16
-  for (int x = 0; x < kCount; ++x) copies[x] = sums[x];
-  activate(epilogue, copies, kCount);
-#pragma GCC unroll 16
-  for (int x = 0; x < kCount; ++x) sums[x] = copies[x];
+  V copies[kRows * kCount];
+#pragma GCC unroll 32
+  for (int i = 0; i < kRows * kCount; ++i) copies[i] = sums[i / kCount][i % kCount];
+  activate(epilogue, copies, rows * kCount);
+#pragma GCC unroll 32
+  for (int i = 0; i < kRows * kCount; ++i) sums[i / kCount][i % kCount] = copies[i];
 }
 
 template <typename T>

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "cc/cpu/tuning.h"
@@ -31,6 +33,23 @@ void want_huge_pages(void* data, int64_t bytes) {
 #else
   (void)data, (void)bytes;
 #endif
+}
+
+int64_t l3_bytes_of(const char* asked) {
+  // Python has checked that it is a number of MB.
+  if (asked != nullptr && *asked != '\0') {
+    return std::clamp<int64_t>(std::strtoll(asked, nullptr, 10), 0, kMostL3Megabytes) << 20;
+  }
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  return std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);
+#else
+  return 0;
+#endif
+}
+
+int64_t l3_bytes() {
+  static const int64_t found = l3_bytes_of(std::getenv("TF_DWBP_L3_MB"));
+  return found;
 }
 
 }  // namespace tf_dwbp::cpu
