@@ -143,6 +143,7 @@ class CommandTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(
         ("onednn", {"ours", "onednn", "copy"}, "1"),
         ("eigen", {"ours", "eigen", "copy"}, "0"),
+        ("relu", {"ours", "relu", "copy"}, "1"),
         ("copy", {"ours", "copy"}, "1"),
     )
     def test_end_to_end(self, peer, contenders, onednn):

@@ -163,6 +163,35 @@ def test_pages_from_a_saved_measurement(measurement, clone, drawing, tmp_path):
     assert (clone / docs.PICTURE).stat().st_size > 0
 
 
+def test_what_was_measured_before_it_was_cut_off_is_kept(clone, drawing, tmp_path, monkeypatch):
+    made = []
+
+    def cut_off(plan, selected, progress):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(plan)
+        return _measured(plan, selected, progress)
+
+    saved = tmp_path / "saved.json"
+    monkeypatch.setattr(runner, "run", cut_off)
+    monkeypatch.setattr(peers, "missing", lambda *_: None)
+    before = [(clone / page).read_text(encoding="utf-8") for page in docs.PARTS]
+    with contextlib.suppress(KeyboardInterrupt):
+        _bench("--docs", clone, "--json", saved)
+    runs = json.loads(saved.read_text(encoding="utf-8"))["runs"]
+    assert [run["plan"]["dtype"] for run in runs] == [plan.dtype for plan in made]
+    status, stdout, _ = _bench("--load", saved)
+    assert status == 0
+    missing = len({docs._run_key(figure) for figure in docs.figures()}) - 3
+    assert f"cut off before the last {missing} runs" in " ".join(stdout.split())
+    assert "| float NHWC | TensorFlow with oneDNN, its default | 2." in stdout
+    assert "| float NHWC | TensorFlow's XLA | – | – |" in stdout
+    status, _, stderr = _bench("--docs", clone, "--load", saved)
+    assert status == 2
+    assert f"{missing} runs are missing, since --docs was cut off" in " ".join(stderr.split())
+    assert before == [(clone / page).read_text(encoding="utf-8") for page in docs.PARTS]
+
+
 def test_a_small_measurement(clone, drawing, monkeypatch):
     """As a user runs it, but of one call, with a list of two shapes, of which one is quick."""
     monkeypatch.setattr(docs, "INPUT_GRADIENT", docs.INPUT_GRADIENT[:1])

@@ -113,6 +113,15 @@ class PeersTest(tf.test.TestCase, parameterized.TestCase):
             self.assertIsNone(peers.missing("ours-function", "eager"))
             self.assertIsNone(peers.missing("xla"))
 
+    @parameterized.product(shape=(PLAIN, STRIDED), dtype=list(DTYPES), op=list(OPS))
+    def test_relu_moves_as_many_bytes(self, shape, dtype, op):
+        for cold in (False, True):
+            call = Call(shape, dtype, "NHWC", op, cold)
+            [answer] = peers.PEERS["relu"].prepare(call, 1).run()
+            self.assertEqual(answer.dtype, tf.as_dtype(dtype))
+            moved = 2 * answer.shape.num_elements() * answer.dtype.size  # read and written
+            self.assertBetween(call.moved_bytes - moved, 0, answer.dtype.size)
+
     @parameterized.product(
         shape=(PLAIN, STRIDED, MULTIPLIER), dtype=("float32", "float64"), op=list(OPS)
     )

@@ -31,9 +31,10 @@ Peers: onednn, eigen: stock TensorFlow with its oneDNN switch on or off, for our
 stock TensorFlow's ops compiled by XLA. torch: PyTorch, channels_last for NHWC. litert (NHWC), ort
 and openvino (NCHW, whatever --layout says of ours): LiteRT, ONNX Runtime and OpenVINO, of the
 forward op, the filter packed in advance. These four are called in a process of their own. copy:
-memory. dilated: tf.nn.depthwise_conv2d with dilations, or its gradient, which go through
-SpaceToBatch. ours-eager, ours-function, ours-jit: our ops, called in that way whatever --execution
-says. The op backward is input_grad and filter_grad, one after the other."""
+memory. relu: TensorFlow's simplest op, on a tensor with as many bytes to read and write. dilated:
+tf.nn.depthwise_conv2d with dilations, or its gradient, which go through SpaceToBatch. ours-eager,
+ours-function, ours-jit: our ops, called in that way whatever --execution says. The op backward is
+input_grad and filter_grad, one after the other."""
 
 
 def configure(parser) -> None:
@@ -142,6 +143,8 @@ def _run(parser, arguments):
         parser.error(f"--plot draws one run; --docs draws its own, {docs.PICTURE}")
     if arguments.docs and loaded and not isinstance(loaded, docs.Measurement):
         parser.error("--docs takes of --load what --docs --json wrote, not a single run")
+    if arguments.docs and loaded and loaded.missing:
+        parser.error(f"--load: {loaded.missing} runs are missing, since --docs was cut off")
     run = loaded or _measure(parser, arguments)
     # Here, since a usage error is to be said at once.
     from tf_dwbp.bench import plot, report
@@ -206,7 +209,13 @@ def _measure_docs(parser, arguments):
     _library.load_or_exit()
     quick = arguments.group == shapes.QUICK
     with console.Progress("shapes") as progress:
-        return docs.measure(arguments.threads, arguments.rounds, quick, progress.update)
+        return docs.measure(
+            arguments.threads,
+            arguments.rounds,
+            quick,
+            progress.update,
+            lambda found: arguments.json and found.save(arguments.json),
+        )
 
 
 def _measure_ops(parser, arguments):

@@ -150,6 +150,11 @@ class Measurement:
     def failed(self) -> bool:
         return any(run.failed for run in self.runs)
 
+    @property
+    def missing(self) -> int:
+        """Runs that were not made, since it was cut off."""
+        return len({_run_key(figure) for figure in figures()}) - len(self.runs)
+
     def run(self, figure: Figure) -> Run:
         """The run that has a figure. Raises LookupError if there is none."""
         for run in self.runs:
@@ -158,8 +163,11 @@ class Measurement:
         raise LookupError(f"no run has {figure}")
 
     def summary(self, figure: Figure) -> Summary | None:
-        """The figure; None where nothing could be compared."""
-        run = self.run(figure)
+        """The figure; None where nothing could be compared, or was measured."""
+        try:
+            run = self.run(figure)
+        except LookupError:
+            return None
         return run.summary(COPY if figure.of_copy else figure.peer, figure.group)
 
     def to_json(self) -> dict:
@@ -170,16 +178,29 @@ class Measurement:
     def from_json(cls, data: dict) -> "Measurement":
         """Raises KeyError, TypeError or LookupError if the data are not a measurement's."""
         found = cls(**data["docs"], runs=[Run.from_json(run) for run in data["runs"]])
-        for figure in figures():
-            found.run(figure)
+        found.run(DRAWN)  # the first
         return found
 
     def save(self, path: pathlib.Path) -> None:
         files.write(path, json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")
 
 
-def measure(threads: int, rounds: int, quick: bool, progress: runner.Progress) -> Measurement:
-    """Measures all figures. `progress` hears of shapes as that of `runner.run` does."""
+def measure(
+    threads: int,
+    rounds: int,
+    quick: bool,
+    progress: runner.Progress,
+    keep: Callable[[Measurement], None] = lambda _: None,
+) -> Measurement:
+    """Measures all figures.
+
+    Args:
+      threads: as a plan has it.
+      rounds: as a plan has it.
+      quick: measure a few shapes of each group alone.
+      progress: hears of shapes as that of `runner.run` does.
+      keep: gets what there is after each run. All of them take half an hour.
+    """
     selected: dict[tuple, list[shapes.AnyShape]] = {}
     for figure in figures():
         found = selected.setdefault(_run_key(figure), [])
@@ -188,7 +209,7 @@ def measure(threads: int, rounds: int, quick: bool, progress: runner.Progress) -
                 found.append(shape)
     total = sum(map(len, selected.values()))
     done = 0
-    runs = []
+    found = Measurement(datetime.date.today().isoformat(), __version__, quick, [])
     for key, chosen in selected.items():
         before = done
 
@@ -196,9 +217,10 @@ def measure(threads: int, rounds: int, quick: bool, progress: runner.Progress) -
             progress(what, before + of_this, total)
 
         plan = Plan(threads=threads, rounds=rounds, **dict(zip(_OF_RUN, key, strict=True)))
-        runs.append(runner.run(plan, chosen, hear))
+        found.runs.append(runner.run(plan, chosen, hear))
         done += len(chosen)
-    return Measurement(datetime.date.today().isoformat(), __version__, quick, runs)
+        keep(found)
+    return found
 
 
 def measured_text(found: Measurement) -> str:
@@ -215,6 +237,8 @@ def measured_text(found: Measurement) -> str:
     ]
     if found.quick:
         parts.append("a few shapes of each group alone (`--quick`): no figures to go by")
+    if found.missing:
+        parts.append(f"cut off before the last {found.missing} runs")
     return textwrap.fill(f"{'; '.join(parts)}.", width=100)
 
 

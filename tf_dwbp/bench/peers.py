@@ -29,6 +29,7 @@ class Peer:
     prepare: Callable[[Call, int], Contender]  # for a number of threads; raises Refused
     onednn: bool = True  # TensorFlow's switch in the process, for both contenders
     only_dilated: bool = False
+    same_task: bool = True  # its answers are compared with ours
     # Seconds at the start of each block, of either contender, that do not count.
     lead_in: float = 0.0
 
@@ -175,6 +176,20 @@ def _prepare_space_to_batch(call, threads):
     return Contender(run)
 
 
+@with_copies
+def _prepare_relu(call, threads):
+    """An op of TensorFlow's that moves as many bytes, and does next to nothing with them.
+
+    About so much of a call is TensorFlow's and memory's, whatever the op.
+    """
+    import tensorflow as tf
+
+    del threads
+    numbers = call.moved_bytes // call.numpy_dtype.itemsize // 2
+    features = tf.ones([numbers], call.numpy_dtype)
+    return Contender.of([functools.partial(tf.raw_ops.Relu, features=features)])
+
+
 def _tensors(call):
     """The tensors by role, and the sizes of results. Both contenders read the same memory."""
     import tensorflow as tf
@@ -210,6 +225,7 @@ PEERS = {
         for name, framework in FRAMEWORKS.items()
     },
     "dilated": Peer("tf.nn.depthwise_conv2d", _prepare_space_to_batch, only_dilated=True),
+    "relu": Peer("TensorFlow's Relu of as many bytes", _prepare_relu, same_task=False),
     # What our ops' own way of being called costs.
     **{f"ours-{name}": Peer(f"tf_dwbp ({name})", _ours(name)) for name in targets.EXECUTIONS},
 }
