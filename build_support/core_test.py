@@ -10,7 +10,7 @@ kernels are not watched, and what calls them is the same for all.
 
 --random SECONDS: nothing but random calls, for so long with each isa; --seed chooses which. A
 failure's last line is a command that repeats it, for the program that was built.
---isa, --only and --one-of choose isas, tests and a sample of the cases of long tests.
+--isa, --only, --one-of and --first choose isas, tests and a sample of the cases of long tests.
 """
 
 import argparse
@@ -103,9 +103,10 @@ def main() -> None:
     parser.add_argument("--isa", action="append", choices=list(native.cpu_isas()))
     parser.add_argument("--only", action="append", default=[], metavar="PART")
     parser.add_argument("--one-of", type=int, metavar="N")
+    parser.add_argument("--first", type=int, metavar="N")
     options = parser.parse_args()
     arguments = list(options.only)
-    for name in ("random", "seed", "one_of"):
+    for name in ("random", "seed", "one_of", "first"):
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]

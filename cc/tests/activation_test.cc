@@ -7,6 +7,7 @@
 
 #include "cc/tests/compare.h"
 #include "cc/tests/planned.h"
+#include "cc/tests/pool.h"
 #include "cc/tests/random_problem.h"
 
 namespace tf_dwbp::testing {
@@ -170,7 +171,7 @@ TF_DWBP_TEST(curves_cost_cycles) {
     const Memory workspace(plan->workspace_bytes);
     int asked = 0;
     plan->run({input.data(), filter.data(), output.data(), workspace.data()},
-              {64, [&](const std::function<void()>&) { ++asked; }, 4000});
+              counted(64, &asked, 4000));
     return asked;
   };
   for (const char* name : {"direct", "packed"}) {

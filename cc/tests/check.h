@@ -12,7 +12,7 @@ namespace tf_dwbp::testing {
 void check(bool passed, const std::string& what);
 
 // Whether to take one of a long test's cases: all, or one in so many as TF_DWBP_TEST_ONE_OF says,
-// for emulators, which need minutes for what a machine does in seconds.
+// for emulators, which need minutes for what a machine does in seconds. Which one, --first says.
 bool sampled();
 
 // What the program was asked for.
@@ -22,7 +22,8 @@ struct Options {
   int64_t one_case = -1;      // the only random call to make, if not negative
   int64_t workers = 1;        // that tests plan for, and use, where they don't say
   int one_of = 1;             // see sampled()
-  bool plans = false;         // print those of fixed problems
+  int first = 0;
+  bool plans = false;  // print those of fixed problems
 };
 const Options& options();
 

@@ -11,6 +11,7 @@
 #include "cc/cpu/runtime/dispatch.h"
 #include "cc/tests/compare.h"
 #include "cc/tests/planned.h"
+#include "cc/tests/pool.h"
 
 namespace tf_dwbp::testing {
 namespace {
@@ -177,7 +178,7 @@ TF_DWBP_TEST(helpers_are_asked_for_what_the_work_is_worth) {
             int asked = 0;
             plan->run({all[static_cast<int>(a)], all[static_cast<int>(b)],
                        all[static_cast<int>(result_of(op))], workspace.data()},
-                      {8, [&](const std::function<void()>&) { ++asked; }, cycles / worth});
+                      counted(8, &asked, cycles / worth));
             check(asked == helpers, std::string(by.name) + ": " + describe(op, g) + ", worth " +
                                         std::to_string(worth) + ": " + std::to_string(asked));
           }

@@ -4,9 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
 #include <new>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cc/tests/check.h"
@@ -40,19 +45,73 @@ struct Counts {
 
 using testing::check;
 
+// Starts a thread for each function, whoever schedules it.
+class Threads {
+ public:
+  Parallel parallel(int64_t threads) {
+    return {threads,
+            [this](std::function<void()> function) {
+              const std::lock_guard<std::mutex> lock(mutex_);
+              threads_.emplace_back(std::move(function));
+            },
+            1};
+  }
+  // How many were started, once all have ended; then nobody starts more.
+  size_t join() {
+    for (size_t i = 0;; ++i) {
+      std::thread next;
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (i == threads_.size()) return i;
+        next.swap(threads_[i]);
+      }
+      next.join();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::thread> threads_;
+};
+
 TF_DWBP_TEST(others_help) {
   for (int round = 0; round < 50; ++round) {
     Counts counts;
-    std::vector<std::thread> threads;
-    const Parallel parallel{
-        4, [&](std::function<void()> function) { threads.emplace_back(function); }, 1};
-    share(parallel, 4, kItems, kItems, counts.work());
+    Threads threads;
+    share(threads.parallel(4), 4, kItems, kItems, counts.work());
     // No thread may be at work any more.
     const int calls = counts.calls;
     check(counts.each_once(), "each item once");
-    check(threads.size() == 3, "three are asked");
-    for (std::thread& thread : threads) thread.join();
+    const size_t started = threads.join();
+    check(started >= 1 && started <= 3, "three are asked at most");
     check(counts.calls == calls, "nobody begins after the end");
+  }
+}
+
+// Waking threads takes its time: the caller wakes one, and each that comes two more.
+TF_DWBP_TEST(those_who_are_woken_wake_others) {
+  for (const int64_t workers : {2, 3, 4, 7, 40}) {
+    std::map<std::thread::id, int> asked_by;
+    std::mutex mutex;
+    Threads threads;
+    Parallel parallel = threads.parallel(workers);
+    parallel.schedule = [&, start = parallel.schedule](std::function<void()> function) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        ++asked_by[std::this_thread::get_id()];
+      }
+      start(std::move(function));
+    };
+    std::atomic<int64_t> here{0};
+    share(parallel, workers, kItems, kItems, [&](Items* items, int64_t worker) {
+      // There are items until all have come.
+      ++here;
+      while (here < workers) std::this_thread::yield();
+      for (int64_t item; items->take(worker, &item);) continue;
+    });
+    check(threads.join() == static_cast<size_t>(workers - 1), "all are woken");
+    check(asked_by[std::this_thread::get_id()] == 1, "one by the caller");
+    for (const auto& [thread, asked] : asked_by) check(asked <= 2, "two by each at most");
   }
 }
 
@@ -62,7 +121,7 @@ TF_DWBP_TEST(helpers_work_under_numbers_of_their_own) {
   share(parallel, 4, kItems, kItems, counts.work());
   check(counts.each_once(), "each item once");
   check(counts.calls == 4, "all are called");
-  check(counts.of_worker[1] == kItems, "the first that comes does all");
+  check(counts.of_worker[2] == kItems, "the first that comes to it does all");
 }
 
 TF_DWBP_TEST(helpers_that_come_late_do_nothing) {
@@ -74,9 +133,10 @@ TF_DWBP_TEST(helpers_that_come_late_do_nothing) {
     share(parallel, 4, kItems, kItems, counts.work());
     check(counts.each_once() && counts.calls == 1, "the caller does all");
   }
-  // What they would work on is gone: the sanitizers would tell.
-  for (const std::function<void()>& function : scheduled) function();
-  check(scheduled.size() == 3, "three were asked");
+  check(scheduled.size() == 1, "one was asked");
+  // What it would work on is gone, and what it would ask others with: the sanitizers would tell.
+  for (const std::function<void()>& function : std::vector(scheduled)) function();
+  check(scheduled.size() == 1, "nobody else is asked");
 }
 
 TF_DWBP_TEST(nobody_is_woken_for_little) {
@@ -138,9 +198,7 @@ TF_DWBP_TEST(workers_take_neighbours) {
 // An exception that left a thread would end the process.
 TF_DWBP_TEST(exceptions_reach_the_caller) {
   for (const int64_t thrower : {0, 1, 3}) {
-    std::vector<std::thread> threads;
-    const Parallel parallel{
-        4, [&](std::function<void()> function) { threads.emplace_back(function); }, 0};
+    Threads threads;
     std::atomic<int64_t> here{0};
     const auto work = [&](Items* items, int64_t worker) {
       // All come together, so that the one who throws has company.
@@ -151,12 +209,12 @@ TF_DWBP_TEST(exceptions_reach_the_caller) {
     };
     bool thrown = false;
     try {
-      share(parallel, 4, kItems, kItems, work);
+      share(threads.parallel(4), 4, kItems, kItems, work);
     } catch (const std::bad_alloc&) {
       thrown = true;
     }
     check(thrown, "the exception of worker " + std::to_string(thrower));
-    for (std::thread& thread : threads) thread.join();
+    threads.join();
   }
 }
 

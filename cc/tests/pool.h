@@ -75,6 +75,16 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
+// Threads that are all the caller's: what one is asked for is done at once, and counted.
+inline cpu::Parallel counted(int64_t threads, int* asked, double cycles_of_worker) {
+  return {threads,
+          [asked](const std::function<void()>& function) {
+            ++*asked;
+            function();  // which asks others
+          },
+          cycles_of_worker};
+}
+
 // The one that all tests share: of seven threads, and the caller's.
 inline Pool& shared_pool() {
   static Pool pool(7);

@@ -77,8 +77,9 @@ class Work {
 
 // Returns when all items are done. Calls `work` itself, and has others call it too if the items,
 // which cost so many cycles in all, are worth waking a thread; threads that come when all is taken
-// are not waited for. The numbers that `work` is called with are below `workers`, however many
-// threads there are.
+// are not waited for. Waking a thread takes up to 50 microseconds, so the caller wakes one, and
+// each that comes two more. The numbers that `work` is called with are below `workers`, however
+// many threads there are.
 //
 // What `work` throws in any thread is thrown here, once no thread works any more.
 void share(const Parallel& parallel, int64_t workers, int64_t items, double cycles,
