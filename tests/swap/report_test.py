@@ -167,6 +167,8 @@ class ReportTest(SwapTestCase):
             tf.nn.depthwise_conv2d(image, FILTER, [1] * 4, "SAME")
             return image * 2.0
 
+        with swap.installed():  # from now on what becomes of functions is known
+            pass
         function = tf.function(unused)
         function(IMAGE)
         self.assertEmpty(swap.report(function).entries)
