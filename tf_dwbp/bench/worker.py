@@ -65,8 +65,8 @@ def _prepare(plan, call, peer):
             refusals[name] = str(error)
         except Exception as error:  # whatever an implementation raises
             refusals[name] = console.one_line(error)
-    same_task = peer is None or peer.same_task
-    if len(answers) == 2 and same_task and (reason := disagreement(call, *answers.values())):
+    # Where there are two answers there is a peer.
+    if len(answers) == 2 and peer.same_task and (reason := disagreement(call, *answers.values())):
         refusals[plan.peer] = reason
         del contenders[plan.peer]
     return contenders, refusals
