@@ -120,7 +120,7 @@ def main() -> None:
     if options.gpu:
         program = test_programs.build_gpu_test()
         _run([program, *arguments], "The GPU kernels, emulated")
-        for name in ("tiled", "general", "unknown"):
+        for name in ("tiled", "staged", "general", "unknown"):
             what = f"With TF_DWBP_IMPL={name}"
             _run([program, "an_implementation_may_be_forced"], what, TF_DWBP_IMPL=name)
         return

@@ -16,7 +16,8 @@ _NAMED = re.compile(r"'(\w+)' for 'sm_(\d+)")
 _SPILLED = re.compile(r"(\d+) bytes (?:stack frame|spill stores|spill loads)")
 _USED = re.compile(r"Used (\d+) registers([^\n]*)")
 _INSTANCE = re.compile(r"(gather|filter_grad)_(\w+)")
-_KERNEL = re.compile(r"tf_dwbp::gpu::(\w+)<([\w:]+)(?:, (\d+))?>")
+_KERNEL = re.compile(r"tf_dwbp::gpu::(\w+)<([\w:]+)(?:, (\(tf_dwbp::conv::Layout\))?(\d+))?>")
+_LAYOUTS = ("NHWC", "NCHW")  # cc/conv/attributes.h
 _CONFIGURATIONS = re.compile(r"k(\w+)Configurations\[\] = \{(.*?)\};", re.DOTALL)
 
 # Of all architectures that the kernels are built for.
@@ -87,7 +88,9 @@ def parse(text: str) -> list[Account]:
     listed = _configurations()
     made = []
     for entry, (_, arch), name in zip(entries, found, names, strict=True):
-        kernel, dtype, index = _KERNEL.search(name).groups()
+        kernel, dtype, of_layout, index = _KERNEL.search(name).groups()
+        if of_layout:
+            kernel, index = f"{kernel}_{_LAYOUTS[int(index)]}", None
         registers, rest = _USED.search(entry).groups()
         shared = re.search(r"(\d+) bytes smem", rest)
         made.append(

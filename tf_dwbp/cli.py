@@ -57,7 +57,7 @@ EXTRA_MODULES = ("jinja2", "ml_dtypes", "rich")
 # 1 is a verdict: what was judged has failed. Everything else that goes wrong is the user's or the
 # machine's, or ours.
 _FAILED = 2
-_PACKAGE = pathlib.Path(__file__).resolve().parent
+_PACKAGE = pathlib.Path(__file__).absolute().parent
 
 
 def main(arguments: list[str] | None = None) -> int:

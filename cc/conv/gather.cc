@@ -47,13 +47,6 @@ Gather::Gather(const Axis& axis, bool forward)
   shift_ = phase_shift_ * steps / source_step_;
 }
 
-int64_t Gather::lowest_source(int64_t position) const {
-  if (forward_) return std::max<int64_t>(0, position * stride_ - pad_before_);
-  const int64_t padded = position + pad_before_;
-  if (taps_ - 1 > padded / dilation_) return 0;
-  return ceil_div(padded - (taps_ - 1) * dilation_, stride_);
-}
-
 int64_t Gather::reach(int64_t positions) const {
   // In floating point, since the first product may exceed 64 bits with the second.
   double reach = static_cast<double>(taps_ - 1) * dilation_;

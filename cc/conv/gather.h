@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cc/conv/geometry.h"
+#include "cc/conv/math.h"
 
 namespace tf_dwbp::conv {
 
@@ -56,9 +57,10 @@ class Gather {
   int64_t most_taps() const { return (taps_ - 1) / tap_step_ + 1; }
   double average_taps() const { return static_cast<double>(taps_) / phase_stride_; }
 
-  // The lowest source position that positions of the result from this one on may need, and the
-  // length of what `positions` consecutive ones need.
-  int64_t lowest_source(int64_t position) const;
+  // The lowest source position that positions of the result from this one on may need, the highest
+  // that those up to this one may need, and the length of what `positions` consecutive ones need.
+  constexpr int64_t lowest_source(int64_t position) const;
+  constexpr int64_t highest_source(int64_t position) const;
   int64_t reach(int64_t positions) const;
 
  private:
@@ -106,6 +108,22 @@ constexpr TapRange Gather::clip(TapRange range) const {
   const int64_t within = range.source / source_step_ + 1;
   if (within < range.count) range.count = within;
   return range;
+}
+
+constexpr int64_t Gather::lowest_source(int64_t position) const {
+  if (forward_) {
+    const int64_t first = position * stride_ - pad_before_;
+    return first < 0 ? 0 : first;
+  }
+  const int64_t padded = position + pad_before_;
+  if (taps_ - 1 > padded / dilation_) return 0;
+  return ceil_div(padded - (taps_ - 1) * dilation_, stride_);
+}
+
+constexpr int64_t Gather::highest_source(int64_t position) const {
+  const int64_t last = forward_ ? position * stride_ + (taps_ - 1) * dilation_ - pad_before_
+                                : (position + pad_before_) / stride_;
+  return last < source_ ? last : source_ - 1;
 }
 
 // A whole call of the two ops.

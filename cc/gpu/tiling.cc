@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cc/conv/math.h"
+#include "cc/gpu/cuts.h"
 #include "cc/gpu/tuning.h"
 
 namespace tf_dwbp::gpu {
@@ -12,12 +13,6 @@ namespace {
 
 using conv::ceil_div;
 using conv::Layout;
-
-int power_of_two_from(int64_t value, int most) {
-  int power = 1;
-  while (power < value && power < most) power *= 2;
-  return power;
-}
 
 int round_up(int64_t value, int unit) { return static_cast<int>(ceil_div(value, unit)) * unit; }
 
@@ -56,17 +51,6 @@ double traffic(const Windows& w, const Tile& tile) {
 
 // How much longer a device takes that has room for more blocks than there are.
 double idle(double wanted, double blocks) { return std::max(1.0, wanted / blocks); }
-
-// Calls try_size(size) for even cuts of `all`, from the largest allowed to 1.
-template <typename Try>
-void for_each_cut(int64_t all, int most, Try try_size) {
-  int last = 0;
-  for (int64_t cuts = ceil_div(all, most); last != 1; cuts = cuts * 3 / 2 + 1) {
-    const int size = static_cast<int>(ceil_div(all, std::min(cuts, all)));
-    if (size != last) try_size(size);
-    last = size;
-  }
-}
 
 // Calls try_tile(rows, columns) for the sizes, in thread tiles, that are worth a look.
 template <typename Try>

@@ -240,6 +240,35 @@ constexpr int gather_strips_nhwc_blocks(const Configuration& c, int dtype_bytes)
   return values <= 96 ? 2 : 1;
 }
 
+// Staged windows
+
+// Positions that a thread has of a column: the rows of images today are multiples (7, 14, 28, ...).
+inline constexpr int kRun = 7;
+// Taps of a task (order), whose sums a thread has in registers.
+inline constexpr int kTapsOfTask = 4;
+// Of a tile at most (order).
+inline constexpr int kMostStagedRows = 256;
+inline constexpr int kMostStagedColumns = 64;
+// Bytes of the sums of a block's threads at most, and tiles of a part: sums of so many sums are
+// kept without compensation, too (order).
+inline constexpr int kBytesOfTaskSums = 16 << 10;
+inline constexpr int kTilesOfPart = kTermsOfSum;
+// Bytes that memory moves at once.
+inline constexpr int kSectorBytes = 32;
+// Estimates (order), in instructions of a thread: of a window, a tap of it and a run, besides
+// products; of a column and a row of it, for the filter gradient; of a block, which waits for its
+// tile, and of one whose threads' sums are added up. Counted in the source: no GPU has told yet.
+inline constexpr double kCostOfWindow = 34;
+inline constexpr double kCostOfTap = 8;
+inline constexpr double kCostOfRun = 110;
+inline constexpr double kCostOfColumn = 30;
+inline constexpr double kCostOfRow = 12;
+inline constexpr double kCostOfStagedBlock = 400;
+inline constexpr double kCostOfTaskSums = 800;
+// Bytes that memory moves for a multiprocessor while it issues an instruction for each thread of a
+// block.
+inline constexpr double kBytesOfInstruction = 16;
+
 // General gather
 
 // Positions of a row, of one phase, that a thread gathers: the divisions are shared.

@@ -9,21 +9,15 @@ using conv::Op;
 // More taps, or a longer stride, than any list could have.
 constexpr int64_t kMost = 64;
 
-std::string too_many(int64_t value, int64_t most, const std::string& what) {
-  if (value <= most) return "";
-  return std::to_string(value) + what + " are more than the " + std::to_string(most) +
-         " that kernels count";
-}
-
 std::string find_along(Op op, const Axis& a, Configuration* configuration, WindowAxis* axis) {
   if (a.filter > kMost) return std::to_string(a.filter) + " taps are too many for registers";
   if (a.stride > kMost) return "no kernel is compiled for stride " + std::to_string(a.stride);
   if (a.stride > 1 && a.dilation > 1) return "stride and dilation are both above 1";
   for (const int64_t size : {a.in, a.out, a.pad_before}) {
-    const std::string why = too_many(size, kMostPositions, " rows, columns or paddings");
+    const std::string why = beyond_most(size, kMostPositions, " rows, columns or paddings");
     if (!why.empty()) return why;
   }
-  const std::string why = too_many(a.dilation, kMostPhases, " phases of a dilation");
+  const std::string why = beyond_most(a.dilation, kMostPhases, " phases of a dilation");
   if (!why.empty()) return why;
   const int taps = static_cast<int>(a.filter), stride = static_cast<int>(a.stride);
   const int in = static_cast<int>(a.in), out = static_cast<int>(a.out);
@@ -53,6 +47,12 @@ std::string find_along(Op op, const Axis& a, Configuration* configuration, Windo
 }
 
 }  // namespace
+
+std::string beyond_most(int64_t value, int64_t most, const std::string& what) {
+  if (value <= most) return "";
+  return std::to_string(value) + what + " are more than the " + std::to_string(most) +
+         " that kernels count";
+}
 
 std::string find_windows(const conv::Problem& problem, Windows* windows) {
   const conv::Geometry& g = problem.geometry;

@@ -40,6 +40,9 @@ inline constexpr int kMostPhases = 1 << 13;
 static_assert(int64_t{4} * kMostPositions + 2 * int64_t{kMostPhases} * kMostSharedBytes <
               std::numeric_limits<int>::max());
 
+// Why so many `what` are too many; empty if they are not.
+std::string beyond_most(int64_t value, int64_t most, const std::string& what);
+
 struct Windows {
   Configuration configuration;
   WindowAxis height;

@@ -98,11 +98,15 @@ TF_DWBP_TEST(what_positions_reach_is_exact) {
             std::vector<int64_t> reach(kMost + 1, 0);
             for (int64_t first = 0; first < 2 * stride; ++first) {
               int64_t lowest = std::numeric_limits<int64_t>::max();
-              for (int64_t i = first; i <= first + stride * dilation; ++i) {
+              int64_t highest = std::numeric_limits<int64_t>::min();
+              const int64_t last = first + stride * dilation;
+              for (int64_t i = first; i <= last; ++i) {
                 for (const auto& link : links_without_borders(axis, forward, i)) {
                   lowest = std::min(lowest, link.second);
+                  highest = std::max(highest, link.second);
                 }
               }
+              check(gather.highest_source(last) == std::min(size - 1, highest), text + ", highest");
               check(gather.lowest_source(first) == std::max<int64_t>(0, lowest), text + ", lowest");
               for (int64_t i = first; i < first + kMost; ++i) {
                 int64_t& most = reach[i - first + 1];

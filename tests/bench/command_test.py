@@ -27,7 +27,7 @@ from tf_dwbp.bench.call import OPS
 from tf_dwbp.bench.contender import Contender
 from tf_dwbp.bench.results import Row, Run
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 
 _TEXT = "forward:float:NHWC:b1:4x4x2m1:k3x3:s1x1:d1x1:SAME"

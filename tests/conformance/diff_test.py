@@ -18,7 +18,7 @@ from tf_dwbp.conformance.results import Cell, Run
 from tf_dwbp.conformance.verdicts import Outcome, Verdict
 from tf_dwbp.tools.placement import Placement
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _CASE = cases.CASES[0]
 
 

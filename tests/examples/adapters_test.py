@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _FOLDER = _ROOT / "examples" / "targets"
 _LONGEST = 40  # lines
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_dwbp import nn
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _FOLDER = _ROOT / "examples"
 _LONGEST = 55  # lines
 

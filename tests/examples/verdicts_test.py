@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-_SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "verdicts.py"
+_SCRIPT = pathlib.Path(__file__).absolute().parents[2] / "examples" / "verdicts.py"
 
 
 def _run(*arguments):

@@ -18,7 +18,7 @@ from tf_dwbp import _native, cli
 from tf_dwbp.fuzz import runner, shrink
 from tf_dwbp.tools import problem
 
-_SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "support"
+_SUPPORT = pathlib.Path(__file__).absolute().parents[1] / "support"
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-_FOLDER = pathlib.Path(__file__).resolve().parent
+_FOLDER = pathlib.Path(__file__).absolute().parent
 sys.path.insert(0, str(_FOLDER.parent))
 
 from gpu import on_device  # noqa: E402

@@ -31,6 +31,9 @@ ptxas info    : Used 96 registers, used 1 barriers
 ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu18gather_strips_nhwcIdLi8EEEvNS0_25\
 GatherStripsNhwcArgumentsIT_EE' for 'sm_80'
 ptxas info    : Used 80 registers, used 1 barriers
+ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu13gather_stagedIfLNS_4conv6LayoutE1EEEvNS0_21\
+StagedGatherArgumentsIT_EE' for 'sm_90'
+ptxas info    : Used 120 registers, used 1 barriers
 """
 
 
@@ -44,7 +47,7 @@ def _rows():
 
 
 def test_an_account_is_read():
-    first, second, third, fourth = gpu_registers.parse(_PTXAS)
+    first, second, third, fourth, fifth = gpu_registers.parse(_PTXAS)
     words = ("filter grad NHWC", "5x5, stride 1", "float")
     assert first == gpu_registers.Account(90, *words, 128, 40 + 56 + 148, 8)
     assert (first.blocks, first.occupancy) == (4, 0.25)
@@ -59,6 +62,8 @@ def test_an_account_is_read():
     words = ("gather strips NHWC", "7x7, input gradient of stride 2", "double")
     assert fourth == gpu_registers.Account(80, *words, 80, 0, 0)
     assert (fourth.blocks, fourth.occupancy) == (3, 24 / 64)
+    words = ("gather staged NCHW", "any", "float")
+    assert fifth == gpu_registers.Account(90, *words, 120, 0, 0)
     told = gpu_registers.table([first, second])
     assert "| 128: 4, 25%, 244 bytes spilled, 8 bytes shared |  |\n" in told
 
@@ -99,7 +104,7 @@ def test_the_compiler_s_account_is_kept_with_the_object(tmp_path, capsys):
     assert gpu_registers.accounts(tmp_path) == gpu_registers.parse(_PTXAS)
     unit.log.unlink()
     assert compiled(unit) == 1
-    assert len(gpu_registers.accounts(tmp_path)) == 4
+    assert len(gpu_registers.accounts(tmp_path)) == 5
     # A quick build's registers are another matter.
     assert compiled(dataclasses.replace(unit, flags=[*unit.flags, "-Xptxas=-O0"])) == 1
     assert gpu_registers.accounts(tmp_path) == []
@@ -116,9 +121,9 @@ def test_no_kernel_in_the_table_spills_and_none_is_missing():
         re.findall(r"\{(\d+), \d+, \d+\}", part)
         for part in listed.partition("Configurations[] =")[2].split("kFilterGradConfigurations")[:2]
     )
-    # In either layout, by tiles and by strips; in NHWC the latter for a part of them. And three
-    # kernels for whatever fits none.
-    kernels = 3 * (len(gather) + len(filter_grad)) + sum(int(taps) > 3 for taps in gather) + 3
+    # In either layout, by tiles and by strips; in NHWC the latter for a part of them. And for
+    # whatever fits none: two for staged windows in each layout, and three that are general.
+    kernels = 3 * (len(gather) + len(filter_grad)) + sum(int(taps) > 3 for taps in gather) + 7
     assert len(rows) == len(native.read_sources()["TYPES"]) * kernels
 
 

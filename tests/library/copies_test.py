@@ -116,9 +116,11 @@ use(first)
 """,
             copy.parent,
         )
+        # Bazel's files are links, and the system says what they lead to.
+        first = _library.LIBRARY_PATH.resolve()
         self.assertRegex(
             text,
-            f"^tf_dwbp is loaded in this process already, from {_library.LIBRARY_PATH}, and "
+            f"^tf_dwbp is loaded in this process already, from {first}, and "
             f"cannot be loaded from {copy / '_tf_dwbp.so'} too: start Python again",
         )
 

@@ -15,7 +15,7 @@ from tf_dwbp.fuzz import draw
 from tf_dwbp.tools import placement, problem, reference, targets
 from wrong.call import CONFORMANCE, Call
 
-_HERE = pathlib.Path(__file__).resolve().parent
+_HERE = pathlib.Path(__file__).absolute().parent
 _FOUND = {}  # by the exhibit's id: each is looked for once
 
 

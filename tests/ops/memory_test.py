@@ -11,7 +11,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(pathlib.Path(__file__).absolute().parents[2]))
 
 from build_support import compiling  # noqa: E402
 

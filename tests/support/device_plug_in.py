@@ -15,7 +15,7 @@ from build_support import tensorflow_wheel
 
 NAME = "MY_NPU:0"
 FAULT = "MY_NPU_FAULT"  # the environment variable that holds the name of a fault, see faults.h
-_SOURCES = pathlib.Path(__file__).resolve().parents[1] / "device"
+_SOURCES = pathlib.Path(__file__).absolute().parents[1] / "device"
 _LIST = re.compile(r"kNames = \{\n(.*?)\};", re.DOTALL)
 # The list of faults; the first, which is none, has no name.
 FAULTS = tuple(re.findall(r'"(\w+)"', _LIST.search((_SOURCES / "faults.h").read_text("utf-8"))[1]))

@@ -2,7 +2,7 @@
 
 import pathlib
 
-_PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "tf_dwbp"
+_PACKAGE = pathlib.Path(__file__).absolute().parents[2] / "tf_dwbp"
 
 # Under the package's name stands one that loads nothing of itself.
 PREAMBLE = f"""\

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-_SUPPORT = pathlib.Path(__file__).resolve().parent
+_SUPPORT = pathlib.Path(__file__).absolute().parent
 _PACKAGE = _SUPPORT.parents[1] / "tf_dwbp"
 
 # Leaves a trace even where the error is caught.

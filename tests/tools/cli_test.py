@@ -25,7 +25,7 @@ _NARROW = ["--quick", "--dtype", "float", "--layout", "NHWC", "--padding", "SAME
 _EXECUTIONS = targets.EXECUTIONS if _library.build_info()["xla"] else targets.EXECUTIONS[:2]
 _TEXT = "forward:double:NHWC:b1:4x4x2m1:k3x3:s1x1:d1x1:SAME"
 _PROGRAM = [sys.executable, "-m", "tf_dwbp"]
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 
 def _children(process):

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 from absl.testing import absltest
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _FOLDERS = ("tf_dwbp", "build_support", "tests")
 
 

@@ -20,7 +20,7 @@ from tf_dwbp import cli, info
 from tf_dwbp.conformance import cases, runner
 from tf_dwbp.tools import console, files
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _PROGRAM = f"{sys.executable} -m tf_dwbp"
 
 

@@ -16,7 +16,7 @@ from absl.testing import parameterized
 
 from tf_dwbp.tools import files
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 
 class FilesTest(parameterized.TestCase):

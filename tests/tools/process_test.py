@@ -17,7 +17,7 @@ from absl.testing import absltest, parameterized
 import lone_worker
 from tf_dwbp.tools import descendants, machine, process
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 
 _MODULE = """

@@ -26,7 +26,7 @@ from tf_dwbp.tools.trainer import BatchNorms, Ops, Trainer
 from tf_dwbp.train import compare, results
 from tf_dwbp.train.results import CONTROL, STOCK, SWAPPED, Plan, Run, Training
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("sklearn"), reason="scikit-learn is not installed"

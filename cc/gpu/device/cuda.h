@@ -38,6 +38,10 @@ __device__ __forceinline__ void copy_async(void* to, const void* from, bool ther
   __pipeline_memcpy_async(to, from, bytes, there ? 0 : bytes);
 }
 
+// The compiler forgets where the number comes from. What is reached by many equal steps is then not
+// computed for each number of them, all of which it would keep in registers.
+__device__ __forceinline__ void forget(int* value) { asm("" : "+r"(*value)); }
+
 __device__ inline void wait_for_copies() {
   __pipeline_commit();
   __pipeline_wait_prior(0);

@@ -8,9 +8,11 @@
 #include "cc/gpu/device.h"
 #include "cc/gpu/kernels/filter_grad_nchw.cuh"
 #include "cc/gpu/kernels/filter_grad_nhwc.cuh"
+#include "cc/gpu/kernels/filter_grad_staged.cuh"
 #include "cc/gpu/kernels/filter_grad_strips.cuh"
 #include "cc/gpu/kernels/gather_nchw.cuh"
 #include "cc/gpu/kernels/gather_nhwc.cuh"
+#include "cc/gpu/kernels/gather_staged.cuh"
 #include "cc/gpu/kernels/gather_strips.cuh"
 #include "cc/gpu/kernels/gather_strips_nhwc.cuh"
 #include "cc/gpu/kernels/general.cuh"
@@ -172,6 +174,24 @@ Error launch_filter_grad_strips(int configuration, const FilterGradStrips& call,
                       taps * taps * call.channels, cut.bands * cut.slices, tensors, stream);
 }
 
+Error launch_gather_staged(const StagedGather& call, const GatherTensors& tensors, void* stream) {
+  const StagedGatherArguments<T> arguments{call, static_cast<const T*>(tensors.source),
+                                           static_cast<const T*>(tensors.filter),
+                                           static_cast<T*>(tensors.result), epilogue_of(tensors)};
+  const auto kernel = call.gathering.layout == Layout::kNHWC ? gather_staged<T, Layout::kNHWC>
+                                                             : gather_staged<T, Layout::kNCHW>;
+  return launch(kernel, arguments, call.cut.blocks, kThreads, call.cut.shared_bytes, stream);
+}
+
+Error launch_filter_grad_staged(const StagedFilterGrad& call, const Tensors& tensors,
+                                void* stream) {
+  const StagedSumsCut& cut = call.cut;
+  const auto kernel = call.geometry.layout == Layout::kNHWC ? filter_grad_staged<T, Layout::kNHWC>
+                                                            : filter_grad_staged<T, Layout::kNCHW>;
+  return sum_by_parts(kernel, call, cut.blocks(), kThreads, cut.shared_bytes,
+                      call.geometry.filter_elements(), cut.parts, tensors, stream);
+}
+
 template <typename Kernels, int... indices>
 void append(std::vector<const void*>* all, std::integer_sequence<int, indices...>) {
   for (const void* kernel : {reinterpret_cast<const void*>(Kernels::template kernel<indices>)...}) {
@@ -180,9 +200,14 @@ void append(std::vector<const void*>* all, std::integer_sequence<int, indices...
 }
 
 std::vector<const void*> all_kernels() {
-  std::vector<const void*> all = {reinterpret_cast<const void*>(gather_general<T>),
-                                  reinterpret_cast<const void*>(filter_grad_general<T>),
-                                  reinterpret_cast<const void*>(sum_parts<T>)};
+  std::vector<const void*> all = {
+      reinterpret_cast<const void*>(gather_general<T>),
+      reinterpret_cast<const void*>(filter_grad_general<T>),
+      reinterpret_cast<const void*>(gather_staged<T, Layout::kNHWC>),
+      reinterpret_cast<const void*>(gather_staged<T, Layout::kNCHW>),
+      reinterpret_cast<const void*>(filter_grad_staged<T, Layout::kNHWC>),
+      reinterpret_cast<const void*>(filter_grad_staged<T, Layout::kNCHW>),
+      reinterpret_cast<const void*>(sum_parts<T>)};
   append<GatherKernels<Layout::kNHWC>>(&all, GatherIndices());
   append<GatherKernels<Layout::kNCHW>>(&all, GatherIndices());
   append<FilterGradKernels<Layout::kNHWC>>(&all, FilterGradIndices());
@@ -209,6 +234,8 @@ const Kernels& kernels_of<T>() {
                                        launch_gather_strips,
                                        launch_gather_strips_nhwc,
                                        launch_filter_grad_strips,
+                                       launch_gather_staged,
+                                       launch_filter_grad_staged,
                                        current_device,
                                        all_kernels};
   return kKernels;

@@ -8,6 +8,7 @@
 #include "cc/conv/gather.h"
 #include "cc/conv/problem.h"
 #include "cc/conv/tensors.h"
+#include "cc/gpu/staged_tiling.h"
 #include "cc/gpu/strip_tiling.h"
 #include "cc/gpu/strip_tiling_nhwc.h"
 #include "cc/gpu/tiling.h"
@@ -47,6 +48,20 @@ struct TiledFilterGrad {
 struct GeneralFilterGrad {
   conv::Geometry geometry;
   GeneralParts cut;
+};
+
+struct StagedGather {
+  conv::Gathering gathering;
+  RunAxis down;
+  StagedGatherCut cut;
+};
+
+struct StagedFilterGrad {
+  conv::Geometry geometry;
+  conv::Gather height;  // those of the forward op
+  conv::Gather width;
+  RunAxis down;
+  StagedSumsCut cut;
 };
 
 struct GatherStrips {
@@ -116,6 +131,10 @@ struct Kernels {
                                     const GatherTensors& tensors, void* stream);
   conv::Error (*filter_grad_strips)(int configuration, const FilterGradStrips& call,
                                     const Tensors& tensors, void* stream);
+  conv::Error (*gather_staged)(const StagedGather& call, const GatherTensors& tensors,
+                               void* stream);
+  conv::Error (*filter_grad_staged)(const StagedFilterGrad& call, const Tensors& tensors,
+                                    void* stream);
   // The current device.
   conv::Error (*current_device)(Device* device);
   // All kernels, for tests: that each was run, and what each takes of a multiprocessor.
