@@ -31,8 +31,8 @@ ptxas info    : Used 96 registers, used 1 barriers
 ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu18gather_strips_nhwcIdLi8EEEvNS0_25\
 GatherStripsNhwcArgumentsIT_EE' for 'sm_80'
 ptxas info    : Used 80 registers, used 1 barriers
-ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu13gather_stagedIfLNS_4conv6LayoutE1EEEvNS0_21\
-StagedGatherArgumentsIT_EE' for 'sm_90'
+ptxas info    : Compiling entry function '_ZN7tf_dwbp3gpu13gather_stagedIfLNS_4conv6LayoutE1EEEvNS\
+0_21StagedGatherArgumentsIT_EE' for 'sm_90'
 ptxas info    : Used 120 registers, used 1 barriers
 """
 
