@@ -319,6 +319,8 @@ int barrier_at(const char* file, int line) {
 }
 
 void barrier(int index) {
+  // All threads come by.
+  if (block.current == 0) state().reached.insert(index);
   if (index == state().removed_barrier) return;
   block.threads[block.current].barrier = index;
   yield();

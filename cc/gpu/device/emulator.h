@@ -55,6 +55,7 @@ struct State {
   std::vector<gpu::Device> devices;       // that there were
   std::set<const void*> launched;         // kernels
   std::vector<std::string> barriers;      // that were reached, as "file:line"
+  std::set<int> reached;                  // their indices, since the test cleared this
   std::map<std::string, int64_t> counts;  // of TF_DWBP_COUNT
   int64_t blocks = 0;
 };

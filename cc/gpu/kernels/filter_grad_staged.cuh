@@ -129,8 +129,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     const int64_t first = part * cut.tiles_of_part;
     for (int64_t i = first; i < first + cut.tiles_of_part && i < cut.tiles; ++i) {
       const StagedSumsPlace at(tile, i, call.height.out, call.width.out);
-      // What was there before has been read.
-      __syncthreads();
+      // The tile before this one has been read.
+      if (i > first) __syncthreads();
       Staged<T> input, out;
       input.shared = reinterpret_cast<T*>(shared_memory());
       out.shared = reinterpret_cast<T*>(shared_memory() + cut.result_offset);
