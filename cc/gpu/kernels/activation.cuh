@@ -67,8 +67,12 @@ struct Epilogue {
   }
 };
 
+// Who shares a function that is not inlined. ptxas fits it to all that call it: with another kernel
+// among them, tiles took other registers, and spilled some.
+enum class Callers { kTiled, kStaged };
+
 // Not inlined: where there is no epilogue, a kernel is to have its registers for itself.
-template <typename T>
+template <Callers callers, typename T>
 __device__ TF_DWBP_NOINLINE AccumulatorOf<T> finished(const Epilogue<T>& epilogue,
                                                       AccumulatorOf<T> sum, int64_t channel) {
   if (epilogue.bias != nullptr) sum += widen(epilogue.bias[channel]);

@@ -9,7 +9,7 @@ namespace tf_dwbp::gpu {
 
 // All kernels that write a result end here. They say which channel of the result a sum is of; where
 // there is no epilogue, it costs nothing.
-template <typename T>
+template <typename T, Callers callers = Callers::kTiled>
 struct Finish {
   using Sum = AccumulatorOf<T>;
 
@@ -20,7 +20,7 @@ struct Finish {
   }
 
   __device__ static void one(T* to, Sum sum, int64_t channel, const Epilogue<T>& epilogue) {
-    *to = round(epilogue.empty() ? sum : finished(epilogue, sum, channel));
+    *to = round(epilogue.empty() ? sum : finished<callers>(epilogue, sum, channel));
   }
 
   // What an epilogue makes of a thread's tile of sums, of adjacent channels from `channel` on,
@@ -35,7 +35,7 @@ struct Finish {
       for (int x = 0; x < columns; ++x) {
 #pragma unroll
         for (int i = 0; i < n; ++i) {
-          if (i < count) sums[y][x][i] = finished(epilogue, sums[y][x][i], channel + i);
+          if (i < count) sums[y][x][i] = finished<callers>(epilogue, sums[y][x][i], channel + i);
         }
       }
     }

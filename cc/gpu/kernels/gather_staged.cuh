@@ -167,7 +167,7 @@ __device__ TF_DWBP_NOINLINE void staged_again(const StagedGatherArguments<T>& g,
       T* const to = g.result +
                     offset(image, all.channels, channel, height.result() * width.result()) +
                     (y * width.result() + x) * result_step;
-      Finish<T>::one(to, sum, channel, g.epilogue);
+      Finish<T, Callers::kStaged>::one(to, sum, channel, g.epilogue);
     }
   }
 }
@@ -293,7 +293,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       }
 #pragma unroll
       for (int i = 0; i < kRun; ++i) nan += 0 * sums[i][0][0];
-      Finish<T>::all(sums, channel, 1, g.epilogue);
+      Finish<T, Callers::kStaged>::all(sums, channel, 1, g.epilogue);
 
       const int first_row = g.down.begin(item.run, at.rows, kRun);
       const int64_t y = at.first_row + first_row, x = at.first_column + item.column;
@@ -306,7 +306,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
 #pragma unroll
       for (int i = 0; i < kRun; ++i) {
         if (first_row + i * g.down.run_step >= at.rows) break;
-        *to = Finish<T>::round(sums[i][0][0]);
+        *to = Finish<T, Callers::kStaged>::round(sums[i][0][0]);
         to += row_step;
       }
     }
