@@ -80,8 +80,11 @@ def _coverage(arguments: list[str], isas: list[str]) -> None:
         sys.exit(2)
     program = test_programs.build_core_test("coverage")
     directory = program.parent
-    for counts in directory.rglob("*.gcda"):
-        counts.unlink()
+    units = test_programs.core_test_units(test_programs.core_test_sources(), "coverage")
+    built = {unit.object.with_suffix(".gcno") for unit in units}
+    # Counts of earlier runs, and what tells the lines of objects that are built no longer.
+    for file in [*directory.rglob("*.gcda"), *(set(directory.rglob("*.gcno")) - built)]:
+        file.unlink()
     for isa in isas:
         what = f"With the kernels for {isa}, for coverage"
         sample = _COVERAGE if isa == isas[-1] else _COVERAGE_OF_OTHERS

@@ -103,15 +103,19 @@ def build_core_test(flavour: str = "plain", machine: str = platform.machine()) -
 
     For another machine than this one, the compiler in CXX has to make programs for that.
     """
-    sources = native.read_sources()
     directory, besides = core_test_directory(flavour, machine), CORE_TEST_FLAVOURS[flavour]
-    tested = [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
-    units = core_test_units(tested, flavour, machine)
+    units = core_test_units(core_test_sources(), flavour, machine)
     objects = native.compile_all((units, native.eigen_headers()))
     # An emulator has no other machine's libraries.
     static = ["-static"] if _unless_native(machine) else []
     native.link([*besides, *static, *objects], directory / "core_test")
     return directory / "core_test"
+
+
+def core_test_sources() -> list[str]:
+    """The driver's and the tests', without the kernels'."""
+    sources = native.read_sources()
+    return [*sources["CORE_SOURCES"], *sources["TEST_SOURCES"]]
 
 
 def core_test_units(

@@ -296,6 +296,20 @@ class WorkerTest(parameterized.TestCase):
             self.assertEqual(pipe.read(), b"{'arguments': [], 'variable': None}")
 
 
+class JudgedTest(absltest.TestCase):
+    def test_what_the_user_tells_of_the_cache_holds(self):
+        for told, judged in (
+            (None, {"TF_DWBP_L3_MB": "0"}),
+            ("", {"TF_DWBP_L3_MB": "0"}),
+            ("64", {}),
+        ):
+            with mock.patch.dict(os.environ):
+                os.environ.pop("TF_DWBP_L3_MB", None)
+                if told is not None:
+                    os.environ["TF_DWBP_L3_MB"] = told
+                self.assertEqual(process.judged(), judged)
+
+
 class SignalsTest(absltest.TestCase):
     def test_signals_come_at_the_end_of_the_block(self):
         done = []

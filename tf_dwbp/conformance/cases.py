@@ -103,7 +103,7 @@ LARGE = (
     Large(Shape("layer", 7, 56, 56, 96, 1, 3, 3), "input_grad", "float", "NHWC", "SAME", (2, 2)),
     # Columns 4 KB apart, which go through a write buffer.
     Large(Shape("deep", 2, 20, 21, 1024, 1, 3, 3), "forward", "float", "NHWC", "SAME", (1, 1)),
-    # More than 32 MB of results, in half too, which are stored past the caches (process.JUDGED).
+    # More than 32 MB of results, in half too, which are stored past the caches (process.judged()).
     Large(Shape("beyond", 6, 56, 56, 960, 1, 3, 3), "forward", "half", "NHWC", "SAME", (1, 1)),
     # The filter spans less than a stride, so that rows of the input meet no tap.
     Large(Shape("thin", 32, 96, 96, 24, 2, 1, 1), "filter_grad", "float", "NHWC", "VALID", (2, 2)),

@@ -267,7 +267,7 @@ class _Worker:
         self.job, self.begun, self.ready = None, [], False
         self._flags = list(self._xla_flags)
         flags = " ".join([*self._flags, os.environ.get("XLA_FLAGS", "")])
-        environment = process.JUDGED | self._environment | {"XLA_FLAGS": flags}
+        environment = process.judged() | self._environment | {"XLA_FLAGS": flags}
         self.process = process.Worker(_WORKER_MODULE, self._words, environment)
         self._heard()
 

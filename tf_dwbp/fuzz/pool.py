@@ -195,7 +195,7 @@ class _Seat:
         self.job = None
         self.ready = False
         self.paths = {}  # by number of threads
-        environment = process.JUDGED | {
+        environment = process.judged() | {
             # Memory never written shows: it is full of a number that no call computes.
             "MALLOC_PERTURB_": "1",
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),

@@ -43,9 +43,13 @@ _LOG_BYTES = 1 << 16
 _running: set["Worker"] = set()
 
 
-# For processes whose answers are judged: what a large L3 would keep is stored past the caches too,
-# so that this way is tried on every machine.
-JUDGED = {"TF_DWBP_L3_MB": "0"}
+def judged() -> dict[str, str]:
+    """Variables for processes whose answers are judged.
+
+    What a large L3 would keep is stored past the caches too, so that this way is tried on every
+    machine; but where the user has told how large it is, it is that large.
+    """
+    return {} if os.environ.get("TF_DWBP_L3_MB") else {"TF_DWBP_L3_MB": "0"}
 
 
 class Worker:
