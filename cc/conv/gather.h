@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cc/conv/call.h"
 #include "cc/conv/geometry.h"
 #include "cc/conv/math.h"
 
@@ -130,6 +131,10 @@ constexpr int64_t Gather::highest_source(int64_t position) const {
 struct Gathering {
   static Gathering input_grad(const Geometry& geometry);
   static Gathering forward(const Geometry& geometry);
+  // Of the input gradient, or else the forward op.
+  static Gathering of(Op op, const Geometry& geometry) {
+    return op == Op::kInputGrad ? input_grad(geometry) : forward(geometry);
+  }
 
   Layout layout;
   int64_t batch;

@@ -15,6 +15,9 @@ inline int power_of_two_from(int64_t value, int most) {
   return power;
 }
 
+// How much longer a device takes that has room for more blocks than there are.
+inline double idle(double wanted, double blocks) { return std::max(1.0, wanted / blocks); }
+
 // Calls try_size(size) for even cuts of `all`, from the largest allowed to 1.
 template <typename Try>
 void for_each_cut(int64_t all, int most, Try try_size) {

@@ -19,8 +19,7 @@ using conv::Problem;
 
 GeneralGather cut(const Problem& problem) {
   const conv::Geometry& g = problem.geometry;
-  const Gathering gathering =
-      problem.op == Op::kForward ? Gathering::forward(g) : Gathering::input_grad(g);
+  const Gathering gathering = Gathering::of(problem.op, g);
   const conv::Gather &height = gathering.height, &width = gathering.width;
   const int64_t phases = std::min(width.phase_stride(), width.result());
   const int64_t positions = ceil_div(width.result(), width.phase_stride());

@@ -21,17 +21,17 @@ std::string describe_tile(const StagedTile& tile, int shared_bytes, int64_t bloc
 
 class Gather : public Plan {
  public:
-  explicit Gather(const Problem& problem) : Plan(problem) {}
+  explicit Gather(const Problem& problem)
+      : Plan(problem),
+        gathering_(conv::Gathering::of(problem.op, problem.geometry)),
+        down_(problem.geometry.height, problem.op == Op::kForward) {}
 
   Error run(const Tensors& tensors, void* stream) const override {
     const StagedGatherCut* cut = nullptr;
     const Error error = find_cut(&cut);
     if (!error.empty()) return error;
-    const conv::Geometry& g = problem.geometry;
-    const bool forward = problem.op == Op::kForward;
-    const StagedGather call{forward ? conv::Gathering::forward(g) : conv::Gathering::input_grad(g),
-                            RunAxis(g.height, forward), *cut};
-    return kernels(problem.dtype).gather_staged(call, {problem, tensors}, stream);
+    return kernels(problem.dtype)
+        .gather_staged({gathering_, down_, *cut}, {problem, tensors}, stream);
   }
 
   std::string describe() const override {
@@ -48,6 +48,8 @@ class Gather : public Plan {
         cut);
   }
 
+  const conv::Gathering gathering_;
+  const RunAxis down_;
   mutable ForDevice<StagedGatherCut> cuts_;
 };
 

@@ -18,11 +18,6 @@ using conv::Op;
 using conv::Problem;
 using conv::product_or_most;
 
-conv::Gathering gathering_of(const Problem& problem) {
-  return problem.op == Op::kInputGrad ? conv::Gathering::input_grad(problem.geometry)
-                                      : conv::Gathering::forward(problem.geometry);
-}
-
 // What of the source a tile meets, and what it has of the result: their bytes in shared memory, and
 // those that memory moves, which are whole sectors.
 struct Traffic {
@@ -32,8 +27,7 @@ struct Traffic {
 
   Traffic(const conv::Gathering& g, const StagedTile& tile, int dtype_bytes) {
     const bool nhwc = g.layout == Layout::kNHWC;
-    // Whole planes are staged whole.
-    const int64_t rows = !nhwc && tile.whole() ? g.height.source() : g.height.reach(tile.rows);
+    const int64_t rows = tile.whole ? g.height.source() : g.height.reach(tile.rows);
     const int64_t columns = nhwc ? g.width.reach(tile.columns) : g.width.source();
     const int64_t source_elements = product_or_most({rows, columns, tile.sources});
     const int64_t result_elements = product_or_most({tile.rows, tile.columns, tile.results});
@@ -41,7 +35,7 @@ struct Traffic {
       // So much does not fit anyway.
       elements = std::min<int64_t>(elements, kMostSharedBytes);
       if (nhwc) return ceil_div(elements * dtype_bytes, kVectorBytes) * kVectorBytes;
-      const int lines = tile.whole() ? 1 : planes;
+      const int lines = tile.whole ? 1 : planes;
       return lines * staged_line(ceil_div(elements, lines), dtype_bytes) * dtype_bytes;
     };
     source_bytes = staged(source_elements, tile.sources);
@@ -56,14 +50,18 @@ struct Traffic {
   }
 };
 
-// A tile of so many rows and columns of the result, and channels or planes of the input.
-StagedTile tile_of(const Problem& problem, int rows, int columns, int channels) {
+// Planes that may share a block: the filter gradient's are of one image.
+int64_t input_planes(const Problem& problem) {
   const Geometry& g = problem.geometry;
-  const conv::Gathering all = gathering_of(problem);
+  return problem.op == Op::kFilterGrad ? g.channels : g.batch * g.channels;
+}
+
+// A tile of so many rows and columns of the result, and channels or planes of the input.
+StagedTile tile_of(const Problem& problem, const conv::Gathering& all, int rows, int columns,
+                   int channels) {
+  const Geometry& g = problem.geometry;
   const int multiplier = static_cast<int>(g.multiplier);
   const bool nhwc = g.layout == Layout::kNHWC, forward = problem.op != Op::kInputGrad;
-  // The filter gradient's planes are of one image.
-  const int64_t planes = problem.op == Op::kFilterGrad ? g.channels : g.batch * g.channels;
   StagedTile tile;
   tile.sources = channels * (forward ? 1 : multiplier);
   tile.results = channels * (forward ? multiplier : 1);
@@ -71,35 +69,34 @@ StagedTile tile_of(const Problem& problem, int rows, int columns, int channels) 
   tile.columns = nhwc ? columns : static_cast<int>(all.width.result());
   tile.down = ceil_div(all.height.result(), rows);
   tile.across = ceil_div(all.width.result(), tile.columns);
-  tile.channel_blocks = ceil_div(nhwc ? g.channels : planes, channels);
+  tile.channel_blocks = ceil_div(nhwc ? g.channels : input_planes(problem), channels);
+  tile.whole = !nhwc && channels > 1;
   return tile;
 }
 
 // Calls try_tile(tile) for those that are worth a look; the last is the smallest there is.
 template <typename Try>
-void for_each_tile(const Problem& problem, Try try_tile) {
+void for_each_tile(const Problem& problem, const conv::Gathering& all, Try try_tile) {
   const Geometry& g = problem.geometry;
-  const conv::Gathering all = gathering_of(problem);
   for_each_cut(all.height.result(), kMostStagedRows, [&](int rows) {
     if (g.layout == Layout::kNCHW) {
-      const bool whole = rows == all.height.result();
-      const int64_t most = whole ? std::min<int64_t>(g.batch * g.channels, kWarp) : 1;
+      const bool all_rows = rows == all.height.result();
+      const int64_t most = all_rows ? std::min<int64_t>(input_planes(problem), kWarp) : 1;
       for (int planes = static_cast<int>(most); planes > 0; planes = planes * 2 / 3) {
-        try_tile(tile_of(problem, rows, 0, planes));
+        try_tile(tile_of(problem, all, rows, 0, planes));
       }
       return;
     }
     for_each_cut(all.width.result(), kMostStagedColumns, [&](int columns) {
       for (int channels = power_of_two_from(g.channels, kWarp); channels > 0; channels /= 2) {
-        try_tile(tile_of(problem, rows, columns, channels));
+        try_tile(tile_of(problem, all, rows, columns, channels));
       }
     });
   });
 }
 
-// How much longer a device takes that has room for more blocks than there are.
-double idle(double wanted, int64_t blocks) {
-  return std::max(1.0, wanted / static_cast<double>(blocks));
+bool is_smallest(const StagedTile& tile, const Geometry& g) {
+  return tile.rows == 1 && int64_t{tile.sources} * tile.results == g.multiplier;
 }
 
 // What a tile and its tables take; false if it is more than so much.
@@ -117,11 +114,11 @@ bool make_cut(const conv::Gathering& all, const RunAxis& down, const StagedTile&
   return true;
 }
 
-bool make_cut(const Problem& problem, const StagedTile& tile, int splits, int64_t most_bytes,
-              StagedSumsCut* cut) {
+bool make_cut(const Problem& problem, const conv::Gathering& all, const StagedTile& tile,
+              int splits, int64_t most_bytes, StagedSumsCut* cut) {
   const Geometry& g = problem.geometry;
   const bool nhwc = g.layout == Layout::kNHWC;
-  const Traffic moved(gathering_of(problem), tile, static_cast<int>(bytes_of(problem.dtype)));
+  const Traffic moved(all, tile, static_cast<int>(bytes_of(problem.dtype)));
   const int64_t before = moved.source_bytes + moved.result_bytes;
   cut->lanes = nhwc ? tile.results : power_of_two_from(tile.columns, kWarp);
   if (before > most_bytes || cut->lanes > kThreads) return false;
@@ -129,8 +126,9 @@ bool make_cut(const Problem& problem, const StagedTile& tile, int splits, int64_
   const int64_t of_column =
       classes * ceil_div(ceil_div(g.height.filter, classes), int64_t{kTapsOfTask});
   const int64_t all_tasks = of_column * g.width.filter;
+  // Each sum is two numbers: what rounding has taken from it is kept, too.
   const int64_t of_task = int64_t{splits} * kTapsOfTask * cut->lanes * (nhwc ? 1 : tile.results) *
-                          accumulator_bytes_of(problem.dtype);
+                          2 * accumulator_bytes_of(problem.dtype);
   const int64_t room = std::min<int64_t>(kBytesOfTaskSums, most_bytes - before);
   if (of_task > room) return false;
   cut->task_blocks = ceil_div(all_tasks, room / of_task);
@@ -147,12 +145,18 @@ bool make_cut(const Problem& problem, const StagedTile& tile, int splits, int64_
   return true;
 }
 
+// Positions are 32-bit numbers, and so is what a row is times the elements of one: of those staged,
+// and of others that a tap may ask for, which are at most so far beyond them.
 std::string along_declines(const conv::Axis& a) {
+  const int64_t overshoot = std::max<int64_t>(0, product_or_most({a.out - 1, a.stride}) - a.in);
   std::string why;
-  for (const int64_t size :
-       {a.in, a.out, a.pad_before, a.stride, a.dilation, product_or_most({a.filter, a.dilation}),
-        product_or_most({a.stride, a.reduced_dilation(), int64_t{kRun}})}) {
-    if (why.empty()) why = beyond_most(size, kMostPositions, " positions");
+  for (const int64_t size : {a.in, a.out}) {
+    if (why.empty()) why = beyond_most(size, kMostPositions, " rows or columns");
+  }
+  for (const int64_t size : {a.pad_before, overshoot, product_or_most({a.filter, a.dilation}),
+                             product_or_most({a.stride, a.reduced_dilation(), int64_t{kRun}})}) {
+    if (why.empty())
+      why = beyond_most(size, kMostBeyond, " positions of a window, a run or a padding");
   }
   return why;
 }
@@ -161,7 +165,7 @@ std::string along_declines(const conv::Axis& a) {
 
 RunAxis::RunAxis(const conv::Axis& a, bool forward)
     : run_step(static_cast<int>(a.reduced_dilation() * (forward ? 1 : a.stride))),
-      tap_step(static_cast<int>(a.reduced_stride())),
+      tap_step(static_cast<int>(std::min(a.reduced_stride(), a.filter))),
       source_step(static_cast<int>(a.reduced_dilation() * (forward ? a.stride : 1))),
       classes(forward ? tap_step : 1),
       class_step(static_cast<int>(a.dilation)) {}
@@ -178,22 +182,23 @@ std::string staged_cut_declines(const Problem& problem) {
   // Kernels count its elements, too.
   if (why.empty()) why = beyond_most(g.filter_elements(), kMostPositions, " elements of a filter");
   if (!why.empty()) return why;
-  const StagedTile smallest = tile_of(problem, 1, 1, 1);
+  const conv::Gathering all = conv::Gathering::of(problem.op, g);
+  const StagedTile smallest = tile_of(problem, all, 1, 1, 1);
   bool fits;
   if (problem.op == Op::kFilterGrad) {
     StagedSumsCut cut;
-    fits = make_cut(problem, smallest, /*splits=*/1, kMostSharedBytes, &cut);
+    fits = make_cut(problem, all, smallest, /*splits=*/1, kMostSharedBytes, &cut);
   } else {
     StagedGatherCut cut;
-    fits = make_cut(gathering_of(problem), RunAxis(g.height, problem.op == Op::kForward), smallest,
+    fits = make_cut(all, RunAxis(g.height, problem.op == Op::kForward), smallest,
                     static_cast<int>(bytes_of(problem.dtype)), kMostSharedBytes, &cut);
   }
-  return fits ? "" : "what a row meets does not fit into shared memory";
+  return fits ? "" : "what a row meets, and its tables or sums, do not fit into shared memory";
 }
 
 StagedGatherCut cut_staged_gather(const Problem& problem, const Device& device) {
   const Geometry& g = problem.geometry;
-  const conv::Gathering all = gathering_of(problem);
+  const conv::Gathering all = conv::Gathering::of(problem.op, g);
   const RunAxis down(g.height, problem.op == Op::kForward);
   const int dtype_bytes = static_cast<int>(bytes_of(problem.dtype));
   const double of_column =
@@ -203,11 +208,10 @@ StagedGatherCut cut_staged_gather(const Problem& problem, const Device& device) 
   const double wanted = kBlocksOfMultiprocessor * device.multiprocessors;
   StagedGatherCut best;
   double least = std::numeric_limits<double>::infinity();
-  for_each_tile(problem, [&](const StagedTile& tile) {
+  for_each_tile(problem, all, [&](const StagedTile& tile) {
     StagedGatherCut cut;
-    const bool smallest = tile.rows == 1 && tile.sources * tile.results <= g.multiplier;
-    if (!make_cut(all, down, tile, dtype_bytes,
-                  smallest ? kMostSharedBytes : room(device, kResidentBlocks), &cut)) {
+    const int most = is_smallest(tile, g) ? kMostSharedBytes : room(device, kResidentBlocks);
+    if (!make_cut(all, down, tile, dtype_bytes, most, &cut)) {
       return;
     }
     const int64_t items = int64_t{tile.columns} * tile.results * down.runs(tile.rows, kRun);
@@ -224,7 +228,7 @@ StagedGatherCut cut_staged_gather(const Problem& problem, const Device& device) 
 
 StagedSumsCut cut_staged_sums(const Problem& problem) {
   const Geometry& g = problem.geometry;
-  const conv::Gathering all = gathering_of(problem);
+  const conv::Gathering all = conv::Gathering::of(problem.op, g);
   const bool nhwc = g.layout == Layout::kNHWC;
   const int dtype_bytes = static_cast<int>(bytes_of(problem.dtype));
   const int64_t parts_allowed = most_parts(g, problem.dtype);
@@ -239,7 +243,9 @@ StagedSumsCut cut_staged_sums(const Problem& problem) {
     const double of_tile = Traffic(all, tile, dtype_bytes).bytes / kBytesOfInstruction +
                            static_cast<double>(ceil_div(items, groups)) * of_item +
                            kCostOfStagedBlock;
-    const int64_t longest = std::min<int64_t>(kTilesOfPart, cut.tiles);
+    // As long as the workspace asks for: sums of tiles are compensated.
+    const int64_t longest =
+        std::max(std::min<int64_t>(kTilesOfPart, cut.tiles), ceil_div(cut.tiles, parts_allowed));
     for (int64_t of_part = longest; of_part > 0; of_part = of_part * 2 / 3) {
       cut.tiles_of_part = of_part;
       cut.parts = ceil_div(cut.tiles, of_part);
@@ -252,13 +258,11 @@ StagedSumsCut cut_staged_sums(const Problem& problem) {
       best = cut;
     }
   };
-  for_each_tile(problem, [&](const StagedTile& tile) {
-    const bool smallest = tile.rows == 1 && tile.sources * tile.results <= g.multiplier;
+  for_each_tile(problem, all, [&](const StagedTile& tile) {
+    const int most = is_smallest(tile, g) ? kMostSharedBytes : kFilterGradBytes;
     for (const int splits : {8, 4, 2, 1}) {
       StagedSumsCut cut;
-      if (!make_cut(problem, tile, splits, smallest ? kMostSharedBytes : kFilterGradBytes, &cut)) {
-        continue;
-      }
+      if (!make_cut(problem, all, tile, splits, most, &cut)) continue;
       const int64_t columns = ceil_div(tile.columns, int64_t{splits} * (nhwc ? 1 : cut.lanes));
       // A thread's sums of a tile.
       if (columns * tile.rows > kTermsOfSum && tile.rows > 1) continue;

@@ -18,7 +18,7 @@ namespace tf_dwbp::gpu {
 // meets at the first.
 struct RunAxis {
   int run_step;     // from a position of a run to the next
-  int tap_step;     // from a tap of a class to the next
+  int tap_step;     // from a tap of a class to the next: unlike conv::Gather's, in all ops
   int source_step;  // between what they meet
   int classes;      // of a position
   int class_step;   // between what the first taps of neighbouring classes meet
@@ -47,7 +47,8 @@ struct alignas(kVectorBytes) Span {
 };
 
 // The result's tile that a block has, and what of the source. NHWC: some channels of an image's
-// positions. NCHW: planes as they follow each other in memory, or a band of rows of one.
+// positions. NCHW: planes as they follow each other in memory, or a band of rows of one of the
+// input, and of all that meet it.
 struct StagedTile {
   int sources = 1;  // channels, or planes, of the source
   int results = 1;  // and of the result
@@ -56,9 +57,7 @@ struct StagedTile {
   int64_t down = 1;
   int64_t across = 1;
   int64_t channel_blocks = 1;  // NCHW: of all images' planes
-
-  // NCHW: whole planes are staged whole.
-  constexpr bool whole() const { return down == 1; }
+  bool whole = false;          // NCHW: several planes of the input, staged whole
 };
 
 // NCHW: what is contiguous in memory is a line of a block's shared memory: all of its planes, or a
@@ -84,7 +83,7 @@ struct StagedSumsCut {
   int lanes = 1;    // NHWC: channels, NCHW: columns, that neighbouring threads have
   int tasks = 1;    // of a block
   int splits = 1;
-  int tasks_of_column = 1;  // of all; in a column of the filter
+  int tasks_of_column = 1;  // of the filter, in all blocks
   int64_t task_blocks = 1;
   int result_offset = 0;  // bytes, to the tile of out_backprop
   int sums_offset = 0;    // bytes, to the sums of threads

@@ -49,9 +49,6 @@ double traffic(const Windows& w, const Tile& tile) {
           static_cast<double>(tile.rows) * tile.columns);
 }
 
-// How much longer a device takes that has room for more blocks than there are.
-double idle(double wanted, double blocks) { return std::max(1.0, wanted / blocks); }
-
 // Calls try_tile(rows, columns) for the sizes, in thread tiles, that are worth a look.
 template <typename Try>
 void for_each_size(const Windows& w, const ThreadTile& thread, int most_columns, Try try_tile) {

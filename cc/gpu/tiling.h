@@ -12,7 +12,7 @@ namespace tf_dwbp::gpu {
 
 // The sums of a filter gradient's parts, in bytes: its workspace.
 int64_t bytes_of_parts(const conv::Geometry& geometry, int64_t parts, Dtype dtype);
-// Parts at most: one, or so many that their sums take no more than kWorkspaceOfOperands says.
+// Parts at most: one, or so many that their sums take no more than kOperandsOfWorkspace says.
 // What its operands take fits into 63 bits, and so does the workspace.
 int64_t most_parts(const conv::Geometry& geometry, Dtype dtype);
 

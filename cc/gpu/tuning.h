@@ -249,11 +249,15 @@ inline constexpr int kTapsOfTask = 4;
 // Of a tile at most (order).
 inline constexpr int kMostStagedRows = 256;
 inline constexpr int kMostStagedColumns = 64;
-// Bytes of the sums of a block's threads at most, and tiles of a part: sums of so many sums are
-// kept without compensation, too (order).
+// Positions that a window, a run or a padding reaches beyond what is staged, at most: a few of them
+// times the elements of shared memory are 32-bit numbers.
+inline constexpr int kMostBeyond = 1 << 13;
+static_assert(int64_t{4} * kMostBeyond * kMostSharedBytes / 2 < int64_t{1} << 31);
+// Bytes of the sums of a block's threads at most, and tiles of a part, unless its sums' workspace
+// would be too large (order).
 inline constexpr int kBytesOfTaskSums = 16 << 10;
-inline constexpr int kTilesOfPart = kTermsOfSum;
-// Bytes that memory moves at once.
+inline constexpr int kTilesOfPart = 256;
+// Bytes that memory moves at once (order).
 inline constexpr int kSectorBytes = 32;
 // Estimates (order), in instructions of a thread: of a window, a tap of it and a run, besides
 // products; of a column and a row of it, for the filter gradient; of a block, which waits for its
@@ -266,7 +270,7 @@ inline constexpr double kCostOfRow = 12;
 inline constexpr double kCostOfStagedBlock = 400;
 inline constexpr double kCostOfTaskSums = 800;
 // Bytes that memory moves for a multiprocessor while it issues an instruction for each thread of a
-// block.
+// block (order).
 inline constexpr double kBytesOfInstruction = 16;
 
 // General gather

@@ -149,7 +149,7 @@ TF_DWBP_TEST(an_implementation_may_be_forced) {
             error ==
                 "TF_DWBP_IMPL is '" + wanted + "', which does not compute " + to_text(problem) +
                     ": zeros declines: there are products to sum; strips takes it; tiled takes it; "
-                    "general takes it",
+                    "staged takes it; general takes it",
         error);
     PlanPointer made;
     check(make_plan(problem, &made) == error, "a plan, or the same error");

@@ -6,6 +6,7 @@
 
 #include "cc/conv/gather.h"
 #include "cc/gpu/staged_tiling.h"
+#include "cc/gpu/tiling.h"
 #include "cc/gpu/window.h"
 #include "cc/tests/gpu_compare.h"
 #include "cc/tests/random_problem.h"
@@ -108,20 +109,60 @@ TF_DWBP_TEST(staged_declines_with_a_reason) {
                 "a depth multiplier of 129 is more than the 128 threads of a block",
             "multiplier");
       const Axis beyond = same_padded(kMostPositions + 1, 3, 1);
-      const std::string many = "268435457 positions are more than the 268435456 that kernels count";
+      const std::string many =
+          "268435457 rows or columns are more than the 268435456 that kernels count";
       check(why(op, layout, beyond, plain, 1) == many, "rows");
       check(why(op, layout, plain, beyond, 1) == many, "columns");
-      const Axis apart{9, 9, 3, 1, int64_t{1} << 40, int64_t{1} << 20};
-      check(!why(op, layout, apart, plain, 1).empty(), "dilation");
-      const Axis coprime{9, 1, 3, (1 << 20) - 1, 1 << 20, 0};
-      check(!why(op, layout, coprime, plain, 1).empty(), "steps of a run");
+      // What numbers of 32 bits would not count, in a kernel.
+      const std::string beyond_that =
+          " positions of a window, a run or a padding are more than the 8192 that kernels count";
+      const auto check_beyond = [&](const Axis& axis, const std::string& count) {
+        check(why(op, layout, axis, plain, 1) == count + beyond_that, count);
+        check(why(op, layout, plain, axis, 1) == count + beyond_that, count);
+      };
+      check_beyond({9, 9, 3, 1, 1 << 25, 1 << 20}, "1048576");                // the padding
+      check_beyond({9, 9, 3, 1, 1 << 25, 0}, "100663296");                    // the window
+      check_beyond({9, 1, 3, 1171, 1, 0}, "8197");                            // a run
+      check_beyond({9, 65, 3, 1000, 1, 0, (int64_t{1} << 31) - 1}, "63991");  // the last window
     }
-  const Axis wide = same_padded(20000, 3, 1), tall = same_padded(20000, 19999, 1);
-  const std::string room = "what a row meets does not fit into shared memory";
+  const Axis wide = same_padded(20000, 3, 1), tall = same_padded(20000, 5999, 1);
+  const std::string room =
+      "what a row meets, and its tables or sums, do not fit into shared memory";
   check(why(Op::kForward, Layout::kNCHW, wide, wide, 1) == room, "a row of 20,000");
   check(why(Op::kForward, Layout::kNHWC, wide, wide, 1).empty(), "cut into columns");
-  check(why(Op::kForward, Layout::kNHWC, tall, plain, 1) == room, "a window of 20,000 rows");
+  check(why(Op::kForward, Layout::kNHWC, tall, plain, 1) == room, "a window of 6,000 rows");
   check(why(Op::kFilterGrad, Layout::kNCHW, plain, plain, 128) == room, "sums of 128 planes");
+}
+
+// Strides beyond the filter, of which most rows meet no tap; rows or columns far apart.
+TF_DWBP_TEST(staged_strides_beyond_the_filter) {
+  const Axis plain = same_padded(9, 3, 1);
+  for (const int64_t stride : {4, 8, 1000}) {
+    const Axis far{2 * stride + 1, 3, 3, stride, 1, 1}, valid{stride + 2, 1, 3, stride, 1, 0};
+    compare_staged({Layout::kNHWC, 1, 2, 2, far, plain});
+    compare_staged({Layout::kNHWC, 1, 2, 1, plain, far});
+    compare_staged({Layout::kNHWC, 1, 4, 1, valid, valid});
+  }
+  // A task for each tap: there are no more classes of them.
+  const Axis eight{17, 3, 3, 8, 1, 1};
+  const RunAxis runs(eight, /*forward=*/true);
+  check(runs.classes == 3 && runs.tap_step == 3, "classes");
+  const Problem problem{Op::kFilterGrad, Dtype::kFloat, {Layout::kNHWC, 2, 4, 1, eight, eight}};
+  check(cut_staged_sums(problem).tasks_of_column == 3, "tasks");
+}
+
+// Filters whose sums are large beside the operands: parts are as long as that takes.
+TF_DWBP_TEST(staged_workspaces_are_bounded) {
+  const auto cut = [](Dtype dtype, const Geometry& g) {
+    const StagedSumsCut made = cut_staged_sums({Op::kFilterGrad, dtype, g});
+    check(made.parts <= most_parts(g, dtype), describe(Op::kFilterGrad, g));
+    return made;
+  };
+  const Axis one = same_padded(1, 15, 1), large = same_padded(1000, 153, 1);
+  check(cut(Dtype::kHalf, {Layout::kNHWC, 512, 1, 1, one, one}).parts == 1, "512 images");
+  const StagedSumsCut made = cut(Dtype::kHalf, {Layout::kNHWC, 1, 64, 1, large, large});
+  check(made.tiles_of_part > kTilesOfPart, "long parts");
+  compare_staged({Layout::kNHWC, 600, 1, 1, one, one});
 }
 
 // Of a cut: it has room for what the kernels stage, and covers all.
@@ -148,7 +189,8 @@ void check_gather(const Problem& problem, const Device& device) {
         const int64_t last = std::min(begin + count, axis.result()) - 1;
         return std::max<int64_t>(0, axis.highest_source(last) - axis.lowest_source(begin) + 1);
       };
-      const bool whole = !nhwc && tile.whole();
+      const bool whole = tile.whole;
+      check(!whole || (!nhwc && tile.down == 1), text + ": whole planes");
       const int64_t rows = whole ? all.height.source() : met(all.height, y, tile.rows);
       const int64_t columns = nhwc ? met(all.width, x, tile.columns) : all.width.source();
       const int64_t lines = whole ? 1 : tile.sources;
@@ -176,12 +218,13 @@ void check_sums(const Problem& problem) {
   check(cut.tiles == tile.down * tile.across * g.batch, text + ": tiles");
   check(cut.parts * cut.tiles_of_part >= cut.tiles, text + ": parts");
   check((cut.parts - 1) * cut.tiles_of_part < cut.tiles, text + ": no empty part");
-  check(cut.tiles_of_part <= kTilesOfPart, text + ": the length of a part");
+  check(cut.parts <= most_parts(g, problem.dtype), text + ": the workspace");
   check(cut.task_blocks * cut.tasks >= cut.tasks_of_column * g.width.filter, text + ": tasks");
   const int64_t items = int64_t{cut.tasks} * cut.splits * (nhwc ? 1 : tile.results);
-  check(cut.sums_offset + items * kTapsOfTask * cut.lanes * accumulator_bytes_of(problem.dtype) <=
-            cut.shared_bytes,
-        text + ": sums");
+  check(
+      cut.sums_offset + items * kTapsOfTask * cut.lanes * 2 * accumulator_bytes_of(problem.dtype) <=
+          cut.shared_bytes,
+      text + ": sums");
   check(cut.result_offset % kVectorBytes == 0 && cut.sums_offset % kVectorBytes == 0, text);
 }
 
@@ -232,8 +275,6 @@ TF_DWBP_TEST(runs_cover_an_axis) {
           }
           check(std::all_of(covered.begin(), covered.end(), [](int n) { return n == 1; }),
                 text + ": each once");
-          check(runs.classes * runs.class_step % runs.source_step == 0 || !forward,
-                text + ": classes");
         }
 }
 

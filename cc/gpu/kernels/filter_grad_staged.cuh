@@ -5,6 +5,7 @@
 
 #include "cc/gpu/kernels/kernels.h"
 #include "cc/gpu/kernels/staged.cuh"
+#include "cc/gpu/kernels/sum.cuh"
 
 namespace tf_dwbp::gpu {
 
@@ -13,26 +14,6 @@ struct StagedFilterGradArguments : StagedFilterGrad {
   const T* input;
   const T* out;
   AccumulatorOf<T>* partial;  // [parts, taps, channels of out_backprop]
-};
-
-// A tile of a part: positions of out_backprop, and the first image's.
-struct StagedSumsPlace {
-  int64_t image;
-  int64_t first_row;
-  int64_t first_column;
-  int rows;
-  int columns;
-
-  __device__ StagedSumsPlace(const StagedTile& tile, int64_t index, int64_t height, int64_t width) {
-    const Divided by_columns = divide(index, tile.across);
-    const Divided by_rows = divide(by_columns.quotient, tile.down);
-    image = by_rows.quotient;
-    first_row = by_rows.remainder * tile.rows;
-    first_column = by_columns.remainder * tile.columns;
-    rows = static_cast<int>(height - first_row < tile.rows ? height - first_row : tile.rows);
-    columns =
-        static_cast<int>(width - first_column < tile.columns ? width - first_column : tile.columns);
-  }
 };
 
 // The taps of a task: of column tx the rows first, first + RunAxis::tap_step, ..., some of which
@@ -63,7 +44,7 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> staged_part_again(
   const int64_t first = part * g.cut.tiles_of_part;
 #pragma unroll 1
   for (int64_t i = first; i < first + g.cut.tiles_of_part && i < g.cut.tiles; ++i) {
-    const StagedSumsPlace at(g.cut.tile, i, height.out, width.out);
+    const StagedPlace at(g.cut.tile, i, height.out, width.out);
 #pragma unroll 1
     for (int64_t oy = at.first_row; oy < at.first_row + at.rows; ++oy) {
       const int64_t iy = oy * height.stride + ty * height.dilation - height.pad_before;
@@ -72,11 +53,11 @@ __device__ TF_DWBP_NOINLINE AccumulatorOf<T> staged_part_again(
       for (int64_t ox = at.first_column; ox < at.first_column + at.columns; ++ox) {
         const int64_t ix = ox * width.stride + tx * width.dilation - width.pad_before;
         if (ix < 0 || ix >= width.in) continue;
-        const int64_t in = nhwc ? ((at.image * height.in + iy) * width.in + ix) * channels + own
-                                : ((at.image * channels + own) * height.in + iy) * width.in + ix;
+        const int64_t in = nhwc ? ((at.outer * height.in + iy) * width.in + ix) * channels + own
+                                : ((at.outer * channels + own) * height.in + iy) * width.in + ix;
         const int64_t out =
-            nhwc ? ((at.image * height.out + oy) * width.out + ox) * out_channels + channel
-                 : ((at.image * out_channels + channel) * height.out + oy) * width.out + ox;
+            nhwc ? ((at.outer * height.out + oy) * width.out + ox) * out_channels + channel
+                 : ((at.outer * out_channels + channel) * height.out + oy) * width.out + ox;
         sum += widen(g.input[in]) * widen(g.out[out]);
       }
     }
@@ -94,7 +75,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   const StagedSumsCut& cut = g.cut;
   const StagedTile& tile = cut.tile;
   constexpr bool nhwc = layout == conv::Layout::kNHWC;
-  const bool whole = !nhwc && tile.whole();
+  const bool whole = tile.whole;
   const int64_t out_channels = call.out_channels();
   const int multiplier = static_cast<int>(call.multiplier);
   const int in_height = static_cast<int>(call.height.in),
@@ -104,7 +85,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   const int filter_width = static_cast<int>(call.width.filter);
   const int64_t taps = int64_t{filter_height} * filter_width;
   const int64_t all_tasks = int64_t{filter_width} * cut.tasks_of_column;
-  Sum* const sums_of_threads = reinterpret_cast<Sum*>(shared_memory() + cut.sums_offset);
+  auto* const sums_of_threads =
+      reinterpret_cast<CompensatedSum<Sum>*>(shared_memory() + cut.sums_offset);
   const int group = threadIdx.x / cut.lanes, lane = threadIdx.x - group * cut.lanes;
   const int groups = blockDim.x / cut.lanes;
   // Items: [planes of NCHW, tasks, splits], each of some taps and all lanes.
@@ -124,11 +106,11 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     // The block before this one may still add up its sums.
     if (block != blockIdx.x) __syncthreads();
     for (int i = threadIdx.x; i < items * of_item; i += blockDim.x) {
-      store_shared(&sums_of_threads[i], Sum{0});
+      store_shared(&sums_of_threads[i], CompensatedSum<Sum>());
     }
     const int64_t first = part * cut.tiles_of_part;
     for (int64_t i = first; i < first + cut.tiles_of_part && i < cut.tiles; ++i) {
-      const StagedSumsPlace at(tile, i, call.height.out, call.width.out);
+      const StagedPlace at(tile, i, call.height.out, call.width.out);
       // The tile before this one has been read.
       if (i > first) __syncthreads();
       Staged<T> input, out;
@@ -142,12 +124,12 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       out.columns = {static_cast<int>(at.first_column), at.columns};
       input.channels = tile.sources;
       out.channels = tile.results;
-      const int64_t first_plane = at.image * call.channels + first_input;
-      const int64_t first_out_plane = at.image * out_channels + first_out;
+      const int64_t first_plane = at.outer * call.channels + first_input;
+      const int64_t first_out_plane = at.outer * out_channels + first_out;
       if (nhwc) {
-        input.nhwc(g.input + at.image * in_height * in_width * call.channels + first_input,
+        input.nhwc(g.input + at.outer * in_height * in_width * call.channels + first_input,
                    in_width, call.channels, call.channels - first_input);
-        out.nhwc(g.out + at.image * out_height * call.width.out * out_channels + first_out,
+        out.nhwc(g.out + at.outer * out_height * call.width.out * out_channels + first_out,
                  call.width.out, out_channels, left);
       } else {
         if (left < tile.results) {
@@ -217,8 +199,10 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
         }
 #pragma unroll
         for (int k = 0; k < kTapsOfTask; ++k) {
-          Sum* const sum = &sums_of_threads[n * of_item + k * cut.lanes + lane];
-          store_shared(sum, load_shared(sum) + sums[k]);
+          auto* const kept = &sums_of_threads[n * of_item + k * cut.lanes + lane];
+          CompensatedSum<Sum> sum = load_shared(kept);
+          sum.add(sums[k]);
+          store_shared(kept, sum);
         }
       }
     }
@@ -238,10 +222,10 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       Sum sum = 0;
 #pragma unroll 1
       for (int split = 0; split < cut.splits; ++split) {
-        const Sum* const of_split =
+        const auto* const of_split =
             sums_of_threads + (task_of_plane * cut.splits + split) * of_item + k * cut.lanes + own;
 #pragma unroll 4
-        for (int l = 0; l < added; ++l) sum += load_shared(of_split + l);
+        for (int l = 0; l < added; ++l) sum += load_shared(of_split + l).value();
       }
       if (sum != sum) sum = staged_part_again(g, part, ty, task.tx, channel);
       g.partial[(part * taps + ty * filter_width + task.tx) * out_channels + channel] = sum;

@@ -59,32 +59,19 @@ __device__ __forceinline__ void add_class(const T* column, int row_stride, int r
   }
 }
 
-// Where a block's tile is among all.
-struct StagedPlace {
+// Where a block's tile is among all. Channels are innermost in NHWC, outermost in NCHW, as memory
+// is.
+struct StagedBlock : StagedPlace {
   int64_t image;          // NHWC
   int64_t channel_block;  // or that of planes
-  int64_t first_row;      // of the result
-  int64_t first_column;
-  int rows;
-  int columns;
 
-  __device__ StagedPlace(const StagedTile& tile, int64_t block, int64_t height, int64_t width,
-                         bool nhwc) {
-    int64_t rest = block;
-    if (nhwc) {
-      const Divided by_channels = divide(rest, tile.channel_blocks);
-      channel_block = by_channels.remainder;
-      rest = by_channels.quotient;
-    }
-    const Divided by_columns = divide(rest, tile.across);
-    const Divided by_rows = divide(by_columns.quotient, tile.down);
-    image = by_rows.quotient;
-    if (!nhwc) channel_block = by_rows.quotient;
-    first_row = by_rows.remainder * tile.rows;
-    first_column = by_columns.remainder * tile.columns;
-    rows = static_cast<int>(height - first_row < tile.rows ? height - first_row : tile.rows);
-    columns =
-        static_cast<int>(width - first_column < tile.columns ? width - first_column : tile.columns);
+  template <conv::Layout layout>
+  __device__ static StagedBlock at(const StagedTile& tile, int64_t block,
+                                   const conv::Gathering& g) {
+    constexpr bool nhwc = layout == conv::Layout::kNHWC;
+    const Divided by_channels = nhwc ? divide(block, tile.channel_blocks) : Divided{block, 0};
+    const StagedPlace place(tile, by_channels.quotient, g.height.result(), g.width.result());
+    return {place, nhwc ? place.outer : 0, nhwc ? by_channels.remainder : place.outer};
   }
 };
 
@@ -119,7 +106,7 @@ __device__ TF_DWBP_NOINLINE void staged_again(const StagedGatherArguments<T>& g,
   const int64_t filter_channels = all.channels * all.multiplier;
   const int64_t source_channels = all.source_channels();
   const int64_t last_tap = height.taps() * width.taps() - 1;
-  const StagedPlace at(g.cut.tile, block, height.result(), width.result(), nhwc);
+  const StagedBlock at = StagedBlock::at<layout>(g.cut.tile, block, all);
   const int runs = g.down.runs(at.rows, kRun), items = g.cut.tile.results * at.columns * runs;
   // Of an image's channel, the first row's first element, and from one to the next.
   const int64_t source_step = nhwc ? source_channels : 1, result_step = nhwc ? all.channels : 1;
@@ -195,7 +182,9 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   // To the next tap of a class in a column of the filter, the next class, and the next column.
   const int filter_row = static_cast<int>(width.taps()) * direction;
   const int filter_step = g.down.tap_step * filter_row;
-  const int filter_column = static_cast<int>(width.tap_step()) * direction;
+  // Beyond the last tap it is not used.
+  const int64_t tap_step = width.tap_step() < width.taps() ? width.tap_step() : 0;
+  const int filter_column = static_cast<int>(tap_step) * direction;
   const int64_t result_plane = height.result() * width.result();
   const int source_height = static_cast<int>(height.source());
   const int source_width = static_cast<int>(width.source());
@@ -203,8 +192,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   for (int64_t block = blockIdx.x; block < g.cut.blocks; block += gridDim.x) {
     // The tile before this one has been read.
     if (block != blockIdx.x) __syncthreads();
-    const StagedPlace at(tile, block, height.result(), width.result(), nhwc);
-    const bool whole = !nhwc && tile.whole();
+    const StagedBlock at = StagedBlock::at<layout>(tile, block, all);
+    const bool whole = tile.whole;
     Staged<T> staged;
     staged.shared = reinterpret_cast<T*>(shared_memory());
     staged.channels = tile.sources;
@@ -239,7 +228,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       const conv::TapRange range =
           of_column ? width.at(position) : height.without_borders(position);
       const int64_t first = of_column ? staged.columns.first : staged.rows.first;
-      const Span span{static_cast<int>(range.tap), static_cast<int>(range.source - first),
+      const Span span{static_cast<int>(range.tap),
+                      range.count == 0 ? 0 : static_cast<int>(range.source - first),
                       static_cast<int>(range.count)};
       store_shared(of_column ? &across[i] : &down[i - at.columns], span);
     }
@@ -261,6 +251,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       const Span over = load_shared(&across[item.column]);
       const Span from = load_shared(&down[item.run]);
       Sum sums[kRun][1][1] = {};
+      const int columns_met = from.count == 0 ? 0 : over.count;
       const int64_t first_tap = from.tap * width.taps() + over.tap;
       const T* taps = g.filter +
                       (all.reversed ? last_tap - first_tap : first_tap) * filter_channels +
@@ -274,7 +265,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
             over.source * staged.column_stride;
         const T* filter = taps;
 #pragma unroll 1
-        for (int j = 0; j < over.count; ++j) {
+        for (int j = 0; j < columns_met; ++j) {
           const T* of_class = filter;
           int row = from.source;
 #pragma unroll 1

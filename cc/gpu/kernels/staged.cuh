@@ -29,6 +29,27 @@ struct Stretch {
   }
 };
 
+// Where a tile is among all: rows and columns of the result, or of out_backprop, and what is left
+// of the index, an image or a block of planes.
+struct StagedPlace {
+  int64_t outer;
+  int64_t first_row;
+  int64_t first_column;
+  int rows;
+  int columns;
+
+  __device__ StagedPlace(const StagedTile& tile, int64_t index, int64_t height, int64_t width) {
+    const Divided by_columns = divide(index, tile.across);
+    const Divided by_rows = divide(by_columns.quotient, tile.down);
+    outer = by_rows.quotient;
+    first_row = by_rows.remainder * tile.rows;
+    first_column = by_columns.remainder * tile.columns;
+    rows = static_cast<int>(height - first_row < tile.rows ? height - first_row : tile.rows);
+    columns =
+        static_cast<int>(width - first_column < tile.columns ? width - first_column : tile.columns);
+  }
+};
+
 // Some channels or planes of a tensor in a block's shared memory.
 template <typename T>
 struct Staged {
