@@ -110,12 +110,12 @@ def test_every_bazel_is_given_the_same_repositories():
     assert used == there
 
 
-if __name__ == "__main__":
-    sys.exit(pytest.main([__file__]))
-
-
 def test_tests_do_not_leave_bazels_sandbox():
     """Its files are links to the source tree, where nothing is built."""
     followed = re.compile(r"__file__\)\.resolve" + r"\(")
     for path in (_ROOT / "tests").rglob("*.py"):
         assert not followed.search(path.read_text(encoding="utf-8")), path
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
